@@ -86,7 +86,7 @@ func (p *program) check(ctx context.Context, flags *flag.FlagSet) error {
 		return err
 	}
 	clock := &db.Clock{}
-	if err := clock.Ask(ctx, opened.DB); err != nil {
+	if err := clock.Sync(ctx, opened.DB); err != nil {
 		return err
 	}
 	print := p.printResult

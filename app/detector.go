@@ -65,7 +65,7 @@ type detection struct {
 
 func newAgentDetector(agents *catalogue, q *db.DB, worker string, places int, log *slog.Logger) *agentDetector {
 	return &agentDetector{
-		agents: agents, db: q, worker: db.Worker{ID: worker, Name: hostName("worker"), Places: places}, log: log,
+		agents: agents, db: q, worker: db.Worker{ID: worker, Name: hostName("worker"), Slots: places}, log: log,
 		detections: map[string]detection{},
 	}
 }
@@ -140,7 +140,7 @@ func (d *agentDetector) save(ctx context.Context) {
 	if err == nil && (d.said == nil || !reflect.DeepEqual(found, d.said) || !reflect.DeepEqual(d.holds, d.known)) {
 		d.said, d.known = found, d.holds
 		err = errors.Join(db.Notify(ctx, d.db, "workers", uuid.Nil),
-			db.ForgetWorkers(ctx, d.db, w.SeenAt.Add(-workerForgotten)))
+			db.DeleteWorkers(ctx, d.db, w.SeenAt.Add(-workerForgotten)))
 	}
 	if err != nil && ctx.Err() == nil {
 		d.log.Warn("tell what is installed here", "err", err)

@@ -22,7 +22,8 @@ func lookAtMachine(ctx context.Context, c *config, q *db.DB) db.Machine {
 		Roles: c.Roles, Root: os.Geteuid() == 0, ConfinesNew: c.Sandbox, Shell: c.Shell,
 		CountsLimits: runtime.GOOS == "linux",
 		Processes:    c.Limits.Processes, Memory: c.Limits.Memory,
-		Disk: c.Limits.Disk, Room: c.Limits.Room, NoRoom: agent.LacksRoom(c.Data, c.Limits.Room), Hides: c.Hidden,
+		Disk: c.Limits.Disk, MinFreeDisk: c.Limits.Room, LowDisk: agent.LacksRoom(c.Data, c.Limits.Room),
+		Hides: c.Hidden,
 		Shows: c.Shown, OwnDatabase: c.DatabaseURL == "",
 	}
 	if c.has(roleWorker) || c.has(roleWeb) {
@@ -42,10 +43,10 @@ func lookAtMachine(ctx context.Context, c *config, q *db.DB) db.Machine {
 		}
 	}
 	if c.agents != nil {
-		m.AgentUser, m.Apart = c.agents.Name, runas.Apart()
+		m.AgentUser, m.SeparatesRuns = c.agents.Name, runas.Apart()
 		for _, path := range c.Shown {
 			if _, err := os.Lstat(path); err == nil && !c.agents.Uses(path) {
-				m.Unreached = append(m.Unreached, path)
+				m.Unreachable = append(m.Unreachable, path)
 			}
 		}
 	}
@@ -100,7 +101,7 @@ func (p *presence) run(ctx context.Context) error {
 			s.Machine, looked = p.look(ctx), time.Now()
 		}
 		s.SeenAt = p.now()
-		err := errors.Join(db.SaveServer(ctx, p.db, &s), db.ForgetServers(ctx, p.db, s.SeenAt.Add(-workerForgotten)))
+		err := errors.Join(db.SaveServer(ctx, p.db, &s), db.DeleteServers(ctx, p.db, s.SeenAt.Add(-workerForgotten)))
 		if err != nil && ctx.Err() == nil {
 			p.log.Warn("tell what holds on this machine", "err", err)
 		}

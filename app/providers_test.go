@@ -136,7 +136,7 @@ func TestWhatAWorkerFindsIsSeenByProcessesThatHaveNoAgents(t *testing.T) {
 	again.remember(t.Context())
 	again.save(t.Context())
 	list, err := db.Workers(t.Context(), d, now.Add(-time.Minute))
-	if err != nil || len(list) != 1 || !list[0].Has("shell") || list[0].Places != 4 {
+	if err != nil || len(list) != 1 || !list[0].Has("shell") || list[0].Slots != 4 {
 		t.Errorf("a worker that begins again and has not looked is %+v, %v; want what its former life found", list, err)
 	}
 	now = now.Add(db.WorkerSilence + time.Second)

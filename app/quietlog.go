@@ -33,7 +33,7 @@ func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 	away := false
 	r.Attrs(func(a slog.Attr) bool {
 		err, ok := a.Value.Any().(error)
-		away = ok && db.IsAway(err)
+		away = ok && db.IsUnavailable(err)
 		return !away
 	})
 	if !away {

@@ -87,7 +87,7 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 		return err
 	}
 	clock := &db.Clock{}
-	if err := clock.Ask(ctx, database); err != nil {
+	if err := clock.Sync(ctx, database); err != nil {
 		return err
 	}
 	agents := newCatalogue(c)
@@ -138,15 +138,15 @@ func (c *config) findAgentUser() error {
 
 // keepTime asks the database for its time until ctx is over. While the database is away the time known goes on.
 func keepTime(ctx context.Context, clock *db.Clock, database *db.DB) error {
-	tick := time.NewTicker(db.AskEvery)
+	tick := time.NewTicker(db.SyncEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			asking, cancel := context.WithTimeout(ctx, db.AskEvery)
-			_ = clock.Ask(asking, database) // who needs the database tells that it is away
+			asking, cancel := context.WithTimeout(ctx, db.SyncEvery)
+			_ = clock.Sync(asking, database) // who needs the database tells that it is away
 			cancel()
 		}
 	}
@@ -447,7 +447,7 @@ func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db
 	told := false
 	for {
 		database, err := db.Open(ctx, address)
-		if err == nil || !db.IsAway(err) || time.Now().After(deadline) || ctx.Err() != nil {
+		if err == nil || !db.IsUnavailable(err) || time.Now().After(deadline) || ctx.Err() != nil {
 			return database, err
 		}
 		if !told {

@@ -5,7 +5,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Access is whose automations, executions and sessions a person may see.
+// Access says which automations, executions and sessions a person may see.
 type Access struct {
 	User       uuid.UUID
 	Own        bool      // their own

@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// APIToken is the stored form of a secret by which programs ask on behalf of a person.
+// APIToken is the stored form of a token with which programs act on behalf of a person.
 type APIToken struct {
 	bun.BaseModel `bun:"table:api_tokens,alias:at"`
 
@@ -17,7 +17,7 @@ type APIToken struct {
 	UserID      uuid.UUID `bun:"user_id,type:uuid"`
 	Name        string    `bun:"name"`
 	Hash        []byte    `bun:"hash"`              // SHA-256 of the token
-	Narrowed    bool      `bun:"narrowed"`          // else it may do all that the person may
+	Narrowed    bool      `bun:"narrowed"`          // false: it may do all that the person may
 	Permissions []string  `bun:"permissions,array"` // of a narrowed one
 	CreatedAt   time.Time `bun:"created_at"`
 	ExpiresAt   time.Time `bun:"expires_at"`
@@ -25,7 +25,7 @@ type APIToken struct {
 	UsedFrom    string    `bun:"used_from"`
 }
 
-// TokenHolder is the person of a token, with the token.
+// TokenHolder is the person to whom a token belongs, with the token.
 type TokenHolder struct {
 	User `bun:",extend"`
 
@@ -58,7 +58,8 @@ func TokenHolderByHash(ctx context.Context, q bun.IDB, hash []byte, now time.Tim
 	return &h, nil
 }
 
-// TouchAPIToken notes that a token was used, and from where, as From says. It writes at most once a minute for each.
+// TouchAPIToken records that a token was used, and the address of WithAddress. It writes at most once a minute for each
+// token.
 func TouchAPIToken(ctx context.Context, q bun.IDB, token uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Model(&APIToken{ID: token, UsedAt: now, UsedFrom: addressOf(ctx)}).
 		Column("used_at", "used_from").WherePK().
@@ -78,8 +79,8 @@ func APITokensOf(ctx context.Context, q bun.IDB, user uuid.UUID) ([]APIToken, er
 	return list, nil
 }
 
-// DeleteAPIToken ends a token of a person's and returns what it was. Its error is one of IsNotFound where they have no
-// such token.
+// DeleteAPIToken deletes a token of a person and returns it. The error is one of IsNotFound if the person has no such
+// token.
 func DeleteAPIToken(ctx context.Context, q bun.IDB, user, token uuid.UUID) (*APIToken, error) {
 	var t APIToken
 	if err := q.NewDelete().Model(&t).Where("at.id = ?", token).Where("at.user_id = ?", user).Returning("*").
@@ -89,7 +90,7 @@ func DeleteAPIToken(ctx context.Context, q bun.IDB, user, token uuid.UUID) (*API
 	return &t, nil
 }
 
-// DeleteAPITokens ends every token of a person and returns how many there were.
+// DeleteAPITokens deletes every token of a person and returns how many there were.
 func DeleteAPITokens(ctx context.Context, q bun.IDB, user uuid.UUID) (int64, error) {
 	res, err := q.NewDelete().Model((*APIToken)(nil)).Where("at.user_id = ?", user).Exec(ctx)
 	if err != nil {
@@ -101,5 +102,5 @@ func DeleteAPITokens(ctx context.Context, q bun.IDB, user uuid.UUID) (int64, err
 // pruneAPITokens deletes the tokens that expired before a time.
 func pruneAPITokens(ctx context.Context, q bun.IDB, before time.Time) error {
 	_, err := q.NewDelete().Table("api_tokens").Where("expires_at < ?", before).Exec(ctx)
-	return wrapped(err, "prune API tokens")
+	return wrap(err, "prune API tokens")
 }

@@ -26,23 +26,23 @@ type AuditEvent struct {
 	Before      map[string]any `bun:"before,type:jsonb,nullzero"`
 	After       map[string]any `bun:"after,type:jsonb,nullzero"`
 	Address     string         `bun:"address"`
-	Token       string         `bun:"token"` // name of the API token by which a program asked; empty: the person did
+	Token       string         `bun:"token"` // name of the API token of a program; empty: the person acted
 
 	Actor *User `bun:"rel:belongs-to,join:actor_id=id"`
 }
 
 type addressKey struct{}
 
-// From notes in ctx from where something is asked for, so that every line of the audit log that comes of it says so.
-func From(ctx context.Context, address string) context.Context {
+// WithAddress gives a context with the client's address. AddAudit and TouchAPIToken write this address.
+func WithAddress(ctx context.Context, address string) context.Context {
 	return context.WithValue(ctx, addressKey{}, address)
 }
 
 type tokenKey struct{}
 
-// ByToken notes in ctx the name of the API token by which something is asked for, as From notes from where; empty: by
-// none.
-func ByToken(ctx context.Context, name string) context.Context {
+// WithTokenName gives a context with the name of the API token of a request, which AddAudit writes. An empty name: no
+// token.
+func WithTokenName(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, tokenKey{}, name)
 }
 
@@ -51,7 +51,8 @@ func addressOf(ctx context.Context) string {
 	return address
 }
 
-// AddAudit writes lines of the audit log, in one statement. A line without an address of its own has that of From.
+// AddAudit writes lines of the audit log, in one statement. A line without an address gets the one of WithAddress, and
+// a line without a token's name gets the one of WithTokenName.
 func AddAudit(ctx context.Context, q bun.IDB, events ...AuditEvent) error {
 	if len(events) == 0 {
 		return nil
@@ -87,12 +88,12 @@ type AuditFilter struct {
 	Actor     uuid.UUID
 	Subject   uuid.UUID
 	Workspace uuid.UUID
-	Action    string    // as written, or the part before its dot: "user" is every "user. ..."
+	Action    string    // as written, or the part before its dot: "user" selects every "user. ..."
 	Since     time.Time // from then on
 	Until     time.Time // before then
 	Before    uuid.UUID // lines older than this one: the last of the page before
 	After     uuid.UUID // lines newer than this one; those nearest to it
-	Member    uuid.UUID // lines of this person's workspaces alone, and of none
+	Member    uuid.UUID // lines of this person's workspaces, and lines without a workspace
 	Limit     int
 }
 
@@ -136,8 +137,8 @@ func AuditEvents(ctx context.Context, q bun.IDB, f AuditFilter) ([]AuditEvent, e
 	return list, nil
 }
 
-// AuditActions lists the actions that the audit log has lines of. It jumps from one to the next in the index, since the
-// log is long and the actions are few.
+// AuditActions lists the actions that occur in the audit log. It steps from one action to the next in the index,
+// because the log is long and the actions are few.
 func AuditActions(ctx context.Context, q bun.IDB) ([]string, error) {
 	var list []string
 	err := q.NewRaw(`WITH RECURSIVE t (action) AS (

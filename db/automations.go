@@ -16,8 +16,8 @@ type Automation struct {
 	ID             uuid.UUID         `bun:"id,pk,type:uuid"`
 	WorkspaceID    uuid.UUID         `bun:"workspace_id,type:uuid"`
 	CreatorID      uuid.UUID         `bun:"creator_id,type:uuid"`
-	MadeBy         PeopleIDs         `bun:"made_by,type:uuid[]"`    // whose words it was created with
-	ChangedBy      PeopleIDs         `bun:"changed_by,type:uuid[]"` // whose words it was last changed with
+	MadeBy         PeopleIDs         `bun:"made_by,type:uuid[]"`    // people whose input it was created from
+	ChangedBy      PeopleIDs         `bun:"changed_by,type:uuid[]"` // people whose input it was last changed from
 	Name           string            `bun:"name"`
 	Trigger        Trigger           `bun:"trigger"`
 	RunAt          time.Time         `bun:"run_at,nullzero"`
@@ -41,7 +41,8 @@ type Automation struct {
 	Provider       string            `bun:"provider"`
 	Model          string            `bun:"model"`
 	Toggles        []string          `bun:"toggles,array"`
-	// of an HTTP Trigger: who signs its calls and how, which payloads start a run, and whether they follow the prompt
+	// of an HTTP Trigger: the sender and the signature of calls, the filter of payloads, and whether the payload is
+	// appended to the prompt
 	Sender          string `bun:"sender"`
 	SignatureHeader string `bun:"signature_header"`
 	SignatureSealed []byte `bun:"signature_sealed"`
@@ -53,7 +54,7 @@ type Automation struct {
 	CreatePR       bool         `bun:"create_pr"`
 	MayAutomate    bool         `bun:"may_automate"` // its sessions may create, edit and run automations
 	TimeoutSeconds int          `bun:"timeout_seconds"`
-	Retries        int          `bun:"retries"` // of what passes by itself
+	Retries        int          `bun:"retries"` // after transient failures
 	Enabled        bool         `bun:"enabled"`
 	DisabledKind   DisabledKind `bun:"disabled_kind"`
 	DisabledReason string       `bun:"disabled_reason"`
@@ -71,7 +72,7 @@ type Automation struct {
 	Creator   *User      `bun:"rel:belongs-to,join:creator_id=id"`
 }
 
-// Timeout is how long a run may take; 0 means without limit.
+// Timeout bounds a run; 0: without limit.
 func (a *Automation) Timeout() time.Duration { return time.Duration(a.TimeoutSeconds) * time.Second }
 
 // Scheduled reports whether the scheduler starts this automation.
@@ -110,43 +111,43 @@ const (
 	WorkflowDriven ExecutionType = "workflow"
 )
 
-// DisabledKind says why an automation is off, so that enabling it can say so.
+// DisabledKind is the reason for which an automation is disabled, as a code.
 type DisabledKind string
 
-// Why an automation is off.
+// The reasons for which an automation is disabled.
 const (
 	ByPerson    DisabledKind = "person"
 	ByFailures  DisabledKind = "failures"
 	ByFinishing DisabledKind = "finished" // a One-Time that ran, a Loop that reached its condition
 	ByMissing   DisabledKind = "missed"
-	ByRemoval   DisabledKind = "removed" // its bot or workflow is gone
+	ByRemoval   DisabledKind = "removed" // its bot or workflow was removed
 	ByInvalid   DisabledKind = "invalid" // its schedule cannot be computed any more
 )
 
-// Gate is what must hold before a run begins. Checking it costs no tokens. The zero Gate lets every run through.
+// Gate is a condition for a run to begin. Judging it costs no tokens. The zero Gate allows every run.
 type Gate struct {
-	// a script in a fresh worktree; exit status 0 lets the run through
+	// a script in a new worktree; exit status 0 allows the run
 	Command     string `json:"command,omitempty"`
 	BranchMoved bool   `json:"branch_moved,omitempty"` // the base branch moved since the last success
 	NoOpenPR    bool   `json:"no_open_pr,omitempty"`   // no pull request of the automation's sessions is open
 }
 
-// Set reports whether there is anything to check.
+// Set reports whether there is a condition.
 func (g Gate) Set() bool { return g != Gate{} }
 
-// SuccessCheck is what must hold at the end of a run for it to count as a success. The zero SuccessCheck asks for
-// nothing.
+// SuccessCheck is a condition at the end of a run for the run to count as a success. The zero SuccessCheck is always
+// met.
 type SuccessCheck struct {
-	Command      string `json:"command,omitempty"` // a script in the worktree; exit status 0 is right
+	Command      string `json:"command,omitempty"` // a script in the worktree; exit status 0: met
 	Contains     string `json:"contains,omitempty"`
 	FilesChanged bool   `json:"files_changed,omitempty"`
 	PullRequest  bool   `json:"pull_request,omitempty"` // the session has one
 }
 
-// Set reports whether there is anything to check.
+// Set reports whether there is a condition.
 func (c SuccessCheck) Set() bool { return c != SuccessCheck{} }
 
-// Limits are the most that may be used. Zero is without limit.
+// Limits are upper bounds of use. A zero field is without limit.
 type Limits struct {
 	Money   float64 `json:"money,omitempty"` // in US dollars
 	Tokens  int64   `json:"tokens,omitempty"`
@@ -169,7 +170,7 @@ func (b Budget) Set() bool { return b != Budget{} }
 
 // Filter is a condition on the payloads of an HTTP trigger.
 type Filter struct {
-	Any        bool        `json:"any,omitempty"` // one condition is enough; else all must hold
+	Any        bool        `json:"any,omitempty"` // one condition is enough; false: all must be met
 	Conditions []Condition `json:"conditions,omitempty"`
 }
 
@@ -190,8 +191,8 @@ func AutomationByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Automation, 
 	return &a, nil
 }
 
-// LockAutomation finds an automation and keeps others from changing it until the transaction ends.
-// NO KEY UPDATE, since a plain FOR UPDATE fights the foreign key of every execution inserted.
+// LockAutomation finds an automation and locks it until the transaction ends. It locks FOR NO KEY UPDATE, because FOR
+// UPDATE conflicts with the foreign key of every inserted execution.
 func LockAutomation(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Automation, error) {
 	var a Automation
 	if err := tx.NewSelect().Model(&a).Where("a.id = ?", id).For("NO KEY UPDATE").Scan(ctx); err != nil {
@@ -232,14 +233,14 @@ func AutomationNames(ctx context.Context, q bun.IDB, v Access, limit int) ([]Aut
 	return list, nil
 }
 
-// CreatorOf is who owns an automation; zero where there is none.
+// CreatorOf finds the owner of an automation; zero if there is no such automation.
 func CreatorOf(ctx context.Context, q bun.IDB, automation uuid.UUID) (uuid.UUID, error) {
 	var creator uuid.UUID
 	err := q.NewRaw("SELECT creator_id FROM automations WHERE id = ?", automation).Scan(ctx, &creator)
 	if IsNotFound(err) {
 		return uuid.Nil, nil
 	}
-	return creator, wrapped(err, "find the owner of automation "+automation.String())
+	return creator, wrap(err, "find the owner of automation "+automation.String())
 }
 
 // InsertAutomation writes a new automation.
@@ -250,7 +251,7 @@ func InsertAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 	return nil
 }
 
-// SaveAutomation writes what people edit of an automation, and the schedule that follows from it.
+// SaveAutomation writes the columns that people edit, and the schedule.
 func SaveAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 	_, err := q.NewUpdate().Model(a).Column("workspace_id", "name", "trigger", "run_at", "cron", "time_zone",
 		"max_iterations", "stop_text",
@@ -267,8 +268,8 @@ func SaveAutomation(ctx context.Context, q bun.IDB, a *Automation) error {
 	return nil
 }
 
-// SetCreator writes who owns an automation. It raises the version: who opened it before the hand-over changes it no
-// more.
+// SetCreator sets the owner of an automation. It raises the version, so that an edit that was begun before the transfer
+// is refused.
 func SetCreator(ctx context.Context, q bun.IDB, automation, creator uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("creator_id = ?", creator).Set("version = a.version + 1").
 		Set("updated_at = ?", now).Where("a.id = ?", automation).Exec(ctx)
@@ -278,7 +279,7 @@ func SetCreator(ctx context.Context, q bun.IDB, automation, creator uuid.UUID, n
 	return nil
 }
 
-// SaveSwitch writes whether an automation is enabled, why not, and its schedule with that.
+// SaveSwitch writes whether an automation is enabled, the reason if it is not, and its schedule.
 func SaveSwitch(ctx context.Context, q bun.IDB, a *Automation) error {
 	_, err := q.NewUpdate().Model(a).
 		Column("enabled", "next_run_at", "scheduled_since", "disabled_kind", "disabled_reason", "disabled_at",
@@ -289,7 +290,7 @@ func SaveSwitch(ctx context.Context, q bun.IDB, a *Automation) error {
 	return nil
 }
 
-// SwitchOff disables automations that are locked, all for one reason; their schedules go with it.
+// SwitchOff disables locked automations for one reason, and removes their next runs.
 func SwitchOff(
 	ctx context.Context, q bun.IDB, automations []uuid.UUID, kind DisabledKind, reason string, now time.Time,
 ) error {

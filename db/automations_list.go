@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// AutomationRow is an automation as a list shows it.
+// AutomationRow is an automation with the columns of a list.
 type AutomationRow struct {
 	Automation `bun:",extend"`
 
@@ -27,23 +27,23 @@ type AutomationRow struct {
 	OwnerGone      OwnerGone `bun:"owner_gone,scanonly"`
 }
 
-// OwnerGone says why the owner of an automation keeps its runs from starting; empty: not at all.
+// OwnerGone is the reason for which the owner of an automation prevents its runs; empty: the owner may have runs.
 type OwnerGone string
 
-// Why an owner keeps runs from starting.
+// The reasons for which an owner prevents runs.
 const (
 	OwnerInactive  OwnerGone = "inactive"  // no active account
 	OwnerOutside   OwnerGone = "outside"   // no member of the workspace
-	OwnerPowerless OwnerGone = "powerless" // may have no automations any more
+	OwnerPowerless OwnerGone = "powerless" // has no permission for automations
 )
 
-// ownerMay is the condition that the owner of an automation has one of some permissions, named in SQL.
+// ownerMay is the SQL condition that the owner of an automation has one of some permissions.
 func ownerMay(permissions string) string {
 	return `a.creator_id IN (SELECT ur.user_id FROM user_roles ur JOIN roles r ON r.id = ur.role_id
 		WHERE r.permissions && ARRAY[` + permissions + "])"
 }
 
-// ownerGone is an OwnerGone as an expression.
+// ownerGone is the SQL expression of an OwnerGone.
 var ownerGone = `CASE WHEN a.creator_id IN (SELECT o.id FROM users o
 	WHERE o.deactivated_at IS NOT NULL) THEN 'inactive' ` +
 	`WHEN NOT EXISTS (SELECT 1 FROM workspace_members m
@@ -93,8 +93,8 @@ func (f AutomationFilter) apply(sel *bun.SelectQuery) *bun.SelectQuery {
 	return sel
 }
 
-// needsAttention is what a person should look at: switched off by Carillon for a fault, failing, or without an owner
-// who may have it.
+// needsAttention is the SQL condition that an automation needs a person: Carillon disabled it for a fault, it fails, or
+// its owner may not have it.
 var needsAttention = "(" + ownerGone + ` <> '' OR (NOT a.enabled
 	AND a.disabled_kind IN ('failures', 'missed', 'removed', 'invalid')) OR a.failure_streak > 0 ` +
 	"OR (a.execution_type = 'workflow' AND a.workflow_id IS NULL) OR (a.session_type = 'bot' AND a.bot_id IS NULL))"
@@ -109,7 +109,7 @@ func Automations(ctx context.Context, q bun.IDB, f AutomationFilter) ([]Automati
 	})
 }
 
-// AutomationRowByID reads one automation as a list shows it, whoever asks.
+// AutomationRowByID reads one automation with the columns of a list. It checks no access.
 func AutomationRowByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*AutomationRow, error) {
 	list, err := automationRows(ctx, q, 1,
 		func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Where("a.id = ?", id) })
@@ -154,7 +154,7 @@ type AutomationCounts struct {
 	Attention int64 `bun:"attention"`
 }
 
-// CountAutomations counts the automations that a filter lets through, whatever its page.
+// CountAutomations counts the automations that match a filter, on all its pages.
 func CountAutomations(ctx context.Context, q bun.IDB, f AutomationFilter) (AutomationCounts, error) {
 	var c AutomationCounts
 	sel := q.NewSelect().TableExpr("automations AS a").

@@ -9,23 +9,24 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// ClaimDue locks up to limit automations that are due, the longest due first. Several schedulers may claim at once;
-// each automation goes to one.
+// ClaimDue locks up to limit due automations, the longest due first. Several schedulers may claim at once; each
+// automation goes to one of them.
 //
-// Two kinds stay: what is set aside, and a Recurring that is to catch up for due times that passed before since, while
-// a run of it is in flight, since that run began earlier.
+// ClaimDue leaves out automations that are set aside. It also leaves out a Recurring that has to catch up for due times
+// before since while a run of it is in flight, because this run began earlier.
 func ClaimDue(ctx context.Context, tx bun.Tx, now, since time.Time, limit int) ([]Startable, error) {
 	return claimDue(ctx, tx, now, since, limit,
 		func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.OrderExpr("a.next_run_at, a.id") })
 }
 
-// ClaimDueOf is ClaimDue for one automation: it gives none if that is not due, or taken.
+// ClaimDueOf is ClaimDue for one automation. The list is empty if the automation is not due or another process has
+// claimed it.
 func ClaimDueOf(ctx context.Context, tx bun.Tx, now, since time.Time, id uuid.UUID) ([]Startable, error) {
 	return claimDue(ctx, tx, now, since, 1,
 		func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Where("a.id = ?", id) })
 }
 
-// hasInFlight is the condition that a run of an automation is in flight.
+// hasInFlight is the SQL condition that a run of an automation is in flight.
 const hasInFlight = `EXISTS (SELECT 1 FROM executions e
 	WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))`
 
@@ -57,15 +58,15 @@ func claimDue(
 	return list, addCreators(ctx, tx, list)
 }
 
-// Advance is where an automation stands after one of its due times was dealt with.
+// Advance is the new schedule of an automation after one of its due times was processed.
 type Advance struct {
 	ID         uuid.UUID
 	Next       time.Time // zero: not due any more
 	Iterations int
-	SkipID     uuid.UUID // zero: no skip streak goes on
+	SkipID     uuid.UUID // zero: no skip streak continues
 }
 
-// AdvanceAutomations moves schedules on, in one statement.
+// AdvanceAutomations writes new schedules of enabled automations, in one statement.
 func AdvanceAutomations(ctx context.Context, q bun.IDB, list []Advance) error {
 	if len(list) == 0 {
 		return nil
@@ -92,7 +93,7 @@ func AdvanceAutomations(ctx context.Context, q bun.IDB, list []Advance) error {
 	return nil
 }
 
-// SetNextRun writes when an automation is due next.
+// SetNextRun writes the next due time of an automation; zero: none.
 func SetNextRun(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Time) error {
 	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("next_run_at = ?", bun.NullZero(at)).
 		Where("a.id = ?", automation).Exec(ctx)
@@ -102,7 +103,7 @@ func SetNextRun(ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Ti
 	return nil
 }
 
-// SetSkip begins a skip streak of an automation with its row.
+// SetSkip begins a skip streak of an automation with an execution.
 func SetSkip(ctx context.Context, q bun.IDB, automation, execution uuid.UUID) error {
 	if _, err := q.NewUpdate().Model((*Automation)(nil)).Set("skip_id = ?", execution).Where("a.id = ?", automation).
 		Exec(ctx); err != nil {
@@ -111,7 +112,7 @@ func SetSkip(ctx context.Context, q bun.IDB, automation, execution uuid.UUID) er
 	return nil
 }
 
-// EndSkipStreak lets the next skip of automations begin a new row.
+// EndSkipStreak ends the skip streaks of automations: the next skip gets a new row.
 func EndSkipStreak(ctx context.Context, q bun.IDB, automations []uuid.UUID) error {
 	_, err := q.NewUpdate().Model((*Automation)(nil)).Set("skip_id = NULL").
 		Where("a.id = ANY(?::uuid[])", UUIDs(automations)).Exec(ctx)
@@ -132,32 +133,33 @@ func Upcoming(ctx context.Context, q bun.IDB, v Access, until time.Time, limit i
 	return list, nil
 }
 
-// HeldGates lists loops that are held by an open session since before a time and were not told of yet, other than those
-// that are set aside.
-func HeldGates(ctx context.Context, q bun.IDB, now, before time.Time, limit int) ([]Automation, error) {
+// HeldLoops lists loops that an open session has held since before a time and about which nobody was notified yet,
+// without those that are set aside.
+func HeldLoops(ctx context.Context, q bun.IDB, now, before time.Time, limit int) ([]Automation, error) {
 	var list []Automation
-	err := q.NewSelect().Model(&list).Where(heldGate, before).Where(notSetAside(TaskGates, "a.id"), now).
+	err := q.NewSelect().Model(&list).Where(heldLoop, before).Where(notSetAside(TaskGates, "a.id"), now).
 		Limit(int64(limit)).Scan(ctx)
-	return list, wrapped(err, "list held loops")
+	return list, wrap(err, "list held loops")
 }
 
-// heldGate is the condition that a loop is held by an open session since before a time, and was not told of yet.
-const heldGate = `a.trigger = 'loop' AND a.enabled AND a.next_run_at IS NULL AND a.skip_id IS NULL AND EXISTS (
+// heldLoop is the SQL condition that an open session has held a loop since before a time, and that nobody was notified
+// yet.
+const heldLoop = `a.trigger = 'loop' AND a.enabled AND a.next_run_at IS NULL AND a.skip_id IS NULL AND EXISTS (
 	SELECT 1 FROM executions e JOIN sessions s ON s.id = e.session_id
 	WHERE s.status = 'waiting' AND s.ended_at < ?
 	AND e.id = (SELECT x.id FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule'
 		AND x.session_id IS NOT NULL ORDER BY x.id DESC LIMIT 1))`
 
-// LockHeldGate locks one of them, and finds the execution of the session that holds it; nil where it is not held any
-// more, or another process deals with it.
-func LockHeldGate(
+// LockHeldLoop locks one loop of HeldLoops, and finds the execution of the session that holds it. It returns nil if the
+// loop is not held any more or another process has locked it.
+func LockHeldLoop(
 	ctx context.Context, tx bun.Tx, automation uuid.UUID, before time.Time,
 ) (*Startable, *Execution, error) {
 	var list []Startable
-	err := startables(tx, &list).Where("a.id = ?", automation).Where(heldGate, before).
+	err := startables(tx, &list).Where("a.id = ?", automation).Where(heldLoop, before).
 		For("NO KEY UPDATE OF a SKIP LOCKED").Scan(ctx)
 	if err != nil || len(list) == 0 {
-		return nil, nil, wrapped(err, "lock held loop")
+		return nil, nil, wrap(err, "lock held loop")
 	}
 	if err := addCreators(ctx, tx, list); err != nil {
 		return nil, nil, err
@@ -169,23 +171,24 @@ func LockHeldGate(
 	return &list[0], e, nil
 }
 
-// Unscheduled lists automations that ought to have a next run and have none, other than those that are set aside.
+// Unscheduled lists automations that should have a next run and have none, without those that are set aside.
 func Unscheduled(ctx context.Context, q bun.IDB, now time.Time, limit int) ([]Automation, error) {
 	var list []Automation
 	err := q.NewSelect().Model(&list).Where(unscheduled).Where(notSetAside(TaskWatch, "a.id"), now).Limit(int64(limit)).
 		Scan(ctx)
-	return list, wrapped(err, "list unscheduled automations")
+	return list, wrap(err, "list unscheduled automations")
 }
 
-// unscheduled is the condition that an enabled automation ought to have a next run and has none: a Recurring, or a Loop
-// or One-Time of which nothing is in flight, open or over.
+// unscheduled is the SQL condition that an enabled automation should have a next run and has none: a Recurring, or a
+// Loop or One-Time without a run in flight and without an open session.
 const unscheduled = `a.enabled AND a.next_run_at IS NULL
 	AND (a.trigger = 'recurring' OR (a.trigger IN ('loop', 'one_time')
 	AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running'))
 	AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.automation_id = a.id
 		AND s.status IN ('queued', 'in_progress', 'waiting'))))`
 
-// LockUnscheduled locks one of them; nil where it has a next run by now, or another process deals with it.
+// LockUnscheduled locks one automation of Unscheduled. It returns nil if the automation has a next run by now or
+// another process has locked it.
 func LockUnscheduled(ctx context.Context, tx bun.Tx, automation uuid.UUID) (*Automation, error) {
 	var a Automation
 	err := tx.NewSelect().Model(&a).Where("a.id = ?", automation).Where(unscheduled).For("NO KEY UPDATE SKIP LOCKED").
@@ -193,7 +196,7 @@ func LockUnscheduled(ctx context.Context, tx bun.Tx, automation uuid.UUID) (*Aut
 	if IsNotFound(err) {
 		return nil, nil
 	}
-	return &a, wrapped(err, "lock unscheduled automation")
+	return &a, wrap(err, "lock unscheduled automation")
 }
 
 // Answered is a recurring automation with the newest due time that a row answers.
@@ -209,20 +212,19 @@ const answeredAt = `(SELECT max(greatest(e.last_skipped_for, e.scheduled_for)) F
 		ORDER BY x.id DESC LIMIT 5) e) AS answered_at`
 
 // SchedulesToCheck lists up to limit enabled recurring automations after a given one, in the order of their ids. It
-// locks none: what it says of each was true together at one instant, and AnsweredOf says what is true now.
+// locks none of them. Its rows are of one snapshot; AnsweredOf reads the present state of one automation.
 func SchedulesToCheck(ctx context.Context, q bun.IDB, now time.Time, after uuid.UUID, limit int) ([]Answered, error) {
 	var list []Answered
 	err := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").ColumnExpr(answeredAt).
 		Where("a.trigger = 'recurring' AND a.enabled AND a.next_run_at IS NOT NULL").Where("a.id > ?", after).
 		Where(notSetAside(TaskWatch, "a.id"), now).OrderExpr("a.id").Limit(int64(limit)).Scan(ctx)
-	return list, wrapped(err, "list schedules to check")
+	return list, wrap(err, "list schedules to check")
 }
 
-// AnsweredOf finds what SchedulesToCheck lists, of one automation that the transaction has locked before: what was
-// committed until then counts.
+// AnsweredOf reads the row of SchedulesToCheck for one automation that the transaction has locked before.
 func AnsweredOf(ctx context.Context, tx bun.Tx, automation uuid.UUID) (*Answered, error) {
 	var a Answered
 	err := tx.NewSelect().Model(&a).ColumnExpr("?TableColumns").ColumnExpr(answeredAt).Where("a.id = ?", automation).
 		Scan(ctx)
-	return &a, wrapped(err, "find the answered due times of automation "+automation.String())
+	return &a, wrap(err, "find the answered due times of automation "+automation.String())
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Startable is an automation with all that decides whether it can run.
+// Startable is an automation with everything that decides whether it can run.
 type Startable struct {
 	Automation `bun:",extend"`
 
@@ -32,21 +32,22 @@ type Startable struct {
 	BotLocks           bool        `bun:"bot_locks,scanonly"`
 	BotReadOnly        bool        `bun:"bot_read_only,scanonly"`
 	BotTools           []string    `bun:"bot_tools,array,scanonly"`
-	// who made and last changed its bot and its workflow
-	WordsBy PeopleIDs `bun:"words_by,scanonly"`
-	// executions that have yet to end; of those that are claimed as due, 1 stands for any number
+	// people who created and last changed its bot and its workflow
+	ContentAuthors PeopleIDs `bun:"words_by,scanonly"`
+	// executions in flight; for a claimed due automation, 1 means one or more
 	InFlight int       `bun:"in_flight,scanonly"`
-	Spending *Spending `bun:"-"` // what its budget counts; nil until asked for
-	// the texts of the session toggles, where it has any
+	Spending *Spending `bun:"-"` // counted against its budget; nil until it is read
+	// the texts of its session toggles
 	Instructions map[string]string `bun:"-"`
-	// how many the server allows at once; of those that are claimed as due, 0
+	// how many connections the database server allows; for a claimed due automation, 0
 	Connections int `bun:"connections,scanonly"`
-	// of those that are claimed as due
-	// of a One-Time: its run_at has a row; of a Recurring: its due time has one, from when the clock was ahead
+	// The following fields are set for a claimed due automation alone. Answered: the run_at of a One-Time has a row, or
+	// the due time of a Recurring has a row from a time when the clock was ahead.
 	Answered bool `bun:"answered,scanonly"`
-	// of a Recurring: the first later due time that has a row already; zero: none, as ever while the clock was right
-	AnsweredAhead time.Time `bun:"answered_ahead,nullzero,scanonly"`
-	Aside         string    `bun:"aside,scanonly"` // why it was set aside until now, in words
+	// of a Recurring: the first later due time that has a row already; zero: none. There is one only after the clock
+	// was ahead.
+	AnsweredAhead  time.Time `bun:"answered_ahead,nullzero,scanonly"`
+	SetAsideReason string    `bun:"aside,scanonly"` // why it was set aside until now, as a text
 }
 
 func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
@@ -67,8 +68,8 @@ func startables(q bun.IDB, list *[]Startable) *bun.SelectQuery {
 		Join("LEFT JOIN bots AS b ON b.id = a.bot_id")
 }
 
-// addCreators completes startable automations with what their creators may do. They are few, however many automations
-// there are, so asking for each once is much quicker than for each automation.
+// addCreators adds their creators' permissions to startable automations. It reads each creator once, because there are
+// far fewer creators than automations.
 func addCreators(ctx context.Context, q bun.IDB, list []Startable) error {
 	creators := map[uuid.UUID]bool{}
 	var ids []uuid.UUID
@@ -116,7 +117,7 @@ func addCreators(ctx context.Context, q bun.IDB, list []Startable) error {
 	return nil
 }
 
-// StartableByID finds an automation with all that decides whether it can run, in one round trip.
+// StartableByID finds an automation with everything that decides whether it can run, in one round trip.
 func StartableByID(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Startable, error) {
 	var list []Startable
 	q := startables(tx, &list).Where("a.id = $1").

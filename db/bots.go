@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Bot is instructions with an agent and limits, to whom sessions may be given.
+// Bot has instructions, an agent and limits for sessions.
 type Bot struct {
 	bun.BaseModel `bun:"table:bots,alias:b"`
 
@@ -30,13 +30,13 @@ type Bot struct {
 	Version      int64     `bun:"version"`
 
 	Workspace *Workspace `bun:"rel:belongs-to,join:workspace_id=id"`
-	Uses      int        `bun:"uses,scanonly"` // how many automations use it, where the query says so
+	Uses      int        `bun:"uses,scanonly"` // how many automations use it; set by some queries
 }
 
 // Bots lists the bots that are for all workspaces and those of the workspaces that a person is a member of, by name.
-func Bots(ctx context.Context, q bun.IDB, v Access, page ByName) ([]Bot, error) {
+func Bots(ctx context.Context, q bun.IDB, v Access, page NamePage) ([]Bot, error) {
 	var list []Bot
-	sel := page.of(q.NewSelect().Model(&list).ExcludeColumn("instructions").Relation("Workspace").
+	sel := page.apply(q.NewSelect().Model(&list).ExcludeColumn("instructions").Relation("Workspace").
 		ColumnExpr("left(b.instructions, 500) AS instructions").
 		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.bot_id = b.id) AS uses"), "b")
 	if !v.Everywhere {
@@ -49,8 +49,8 @@ func Bots(ctx context.Context, q bun.IDB, v Access, page ByName) ([]Bot, error) 
 	return list, nil
 }
 
-// EveryBot lists all that Bots begins to list, in full.
-func EveryBot(ctx context.Context, q bun.IDB, v Access) ([]Bot, error) {
+// AllBots lists the bots of Bots without a limit, with full instructions.
+func AllBots(ctx context.Context, q bun.IDB, v Access) ([]Bot, error) {
 	var list []Bot
 	sel := q.NewSelect().Model(&list).OrderExpr("lower(b.name), b.id")
 	if !v.Everywhere {
@@ -74,7 +74,7 @@ func BotByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Bot, error) {
 	return &b, nil
 }
 
-// LockBot finds a bot and keeps others from changing it until the transaction ends.
+// LockBot finds a bot and locks it until the transaction ends.
 func LockBot(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Bot, error) {
 	var b Bot
 	if err := tx.NewSelect().Model(&b).Where("b.id = ?", id).For("UPDATE").Scan(ctx); err != nil {
@@ -91,7 +91,7 @@ func InsertBot(ctx context.Context, q bun.IDB, b *Bot) error {
 	return nil
 }
 
-// SaveBot writes what people edit of a bot.
+// SaveBot writes the columns of a bot that people edit.
 func SaveBot(ctx context.Context, q bun.IDB, b *Bot) error {
 	_, err := q.NewUpdate().Model(b).Column("workspace_id", "name", "instructions", "provider", "model", "locks_agent",
 		"allowed_tools", "read_only", "enabled", "changed_by",

@@ -8,9 +8,9 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Breach is a row that breaks a promise about the whole database.
+// Breach is a row that violates an invariant of the database.
 type Breach struct {
-	Kind string    `bun:"kind"` // what the row is: execution, session, automation, turn, notice, index
+	Kind string    `bun:"kind"` // kind of the row: execution, session, automation, turn, notice, index
 	ID   uuid.UUID `bun:"id,nullzero,type:uuid"`
 	What string    `bun:"what"` // what is wrong, as a clause for a person
 }
@@ -22,7 +22,7 @@ func breaches(ctx context.Context, q bun.IDB, query string, args ...any) ([]Brea
 	return list, err
 }
 
-// RunsWithoutWork finds executions in flight that nobody works on nor will.
+// RunsWithoutWork finds executions in flight that no worker works on or will take.
 func RunsWithoutWork(ctx context.Context, q bun.IDB, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'execution' AS kind, e.id, CASE WHEN s.id IS NULL THEN 'is ' || e.status
 		|| ' and has no session'
@@ -30,20 +30,21 @@ func RunsWithoutWork(ctx context.Context, q bun.IDB, limit int) ([]Breach, error
 		FROM executions e LEFT JOIN sessions s ON s.id = e.session_id
 		WHERE e.status IN ('queued', 'running') AND (s.id IS NULL OR s.status NOT IN ('queued', 'in_progress'))
 			ORDER BY e.id LIMIT ?`, limit)
-	return list, wrapped(err, "find runs without work")
+	return list, wrap(err, "find runs without work")
 }
 
-// LeasesLongOver finds sessions whose worker is silent since before a time and that nobody took away from it.
-func LeasesLongOver(ctx context.Context, q bun.IDB, before time.Time, limit int) ([]Breach, error) {
+// ExpiredLeases finds sessions at work whose lease ended before a time and that were neither resumed nor ended.
+func ExpiredLeases(ctx context.Context, q bun.IDB, before time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'session' AS kind, s.id, 'is in progress and its worker''s lease ended at '
 		|| s.lease_until AS what
 		FROM sessions s WHERE s.status = 'in_progress' AND s.lease_until < ? ORDER BY s.lease_until
 			LIMIT ?`, before, limit)
-	return list, wrapped(err, "find leases that are long over")
+	return list, wrap(err, "find leases that are long over")
 }
 
-// RunsPastTheirGuard finds automations that have more runs in flight than they may: more than one, or more than their
-// cap where they allow parallel sessions. Runs that began before the automation was last changed tell nothing of a cap.
+// RunsPastTheirGuard finds automations that have more runs in flight than they may have: more than one, or more than
+// their cap if they allow parallel sessions. The cap is not checked for runs that began before the automation was last
+// changed.
 func RunsPastTheirGuard(ctx context.Context, q bun.IDB, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, f.automation_id AS id, CASE
 		WHEN f.alone > 1 THEN f.alone || ' runs are in flight that may not run beside others'
@@ -57,23 +58,23 @@ func RunsPastTheirGuard(ctx context.Context, q bun.IDB, limit int) ([]Breach, er
 		WHERE f.alone > 1 OR f.runs > CASE WHEN a.allow_parallel THEN a.max_parallel ELSE 1 END
 			AND f.newest > a.updated_at + interval '1 minute'
 		ORDER BY f.automation_id LIMIT ?`, limit)
-	return list, wrapped(err, "find runs past their guard")
+	return list, wrap(err, "find runs past their guard")
 }
 
-// DueTimesAnsweredTwice finds due times since a time for which there are two executions. It does not ask the index that
-// keeps them out.
+// DueTimesAnsweredTwice finds due times since a time for which there are two executions. It does not use the unique
+// index that should prevent them.
 func DueTimesAnsweredTwice(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, automation_id AS id, count(*) || ' executions are for '
 		|| scheduled_for AS what
 		FROM executions WHERE source = 'schedule' AND scheduled_for >= ? GROUP BY automation_id, scheduled_for
 			HAVING count(*) > 1
 		ORDER BY automation_id, scheduled_for LIMIT ?`, since, limit)
-	return list, wrapped(err, "find due times that are answered twice")
+	return list, wrap(err, "find due times that are answered twice")
 }
 
-// SchedulesAtRest finds enabled automations that have no next run though they should, or whose run is due since before
-// a time while nothing is in its way.
-func SchedulesAtRest(ctx context.Context, q bun.IDB, now, before time.Time, limit int) ([]Breach, error) {
+// StalledSchedules finds enabled automations that should have a next run and have none, and those that have been due
+// since before a time without a run in flight.
+func StalledSchedules(ctx context.Context, q bun.IDB, now, before time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'is enabled and has no next run' AS what
 			FROM automations a WHERE `+unscheduled+` AND a.updated_at < ?1
 				AND `+notSetAsideAt(TaskWatch, "a.id", "?0")+`
@@ -82,11 +83,11 @@ func SchedulesAtRest(ctx context.Context, q bun.IDB, now, before time.Time, limi
 			FROM automations a WHERE a.enabled AND a.next_run_at < ?1 AND NOT `+hasInFlight+`
 				AND `+notSetAsideAt(TaskStart, "a.id", "?0")+`
 		LIMIT ?2`, now, before, limit)
-	return list, wrapped(err, "find schedules at rest")
+	return list, wrap(err, "find schedules at rest")
 }
 
-// TurnsWithoutWork finds turns that wait or work though the run or the session they are of is over, or no worker will
-// take them since their session waits for a person.
+// TurnsWithoutWork finds queued and running turns whose run or session has ended, and those that no worker will take
+// because their session waits for a person.
 func TurnsWithoutWork(ctx context.Context, q bun.IDB, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'is ' || t.status || ' and its '
 			|| CASE WHEN s.status NOT IN ('queued', 'in_progress') THEN 'session is ' || s.status ELSE 'execution '
@@ -94,10 +95,10 @@ func TurnsWithoutWork(ctx context.Context, q bun.IDB, limit int) ([]Breach, erro
 		FROM turns t JOIN sessions s ON s.id = t.session_id LEFT JOIN executions e ON e.id = t.execution_id
 		WHERE t.status IN ('queued', 'running') AND (s.status NOT IN ('queued', 'in_progress')
 			OR e.finished_at IS NOT NULL) ORDER BY t.id LIMIT ?`, limit)
-	return list, wrapped(err, "find turns of what is over")
+	return list, wrap(err, "find turns of what is over")
 }
 
-// WrongSums finds executions that ended since a time and say that they used something else than their turns.
+// WrongSums finds executions that ended since a time and whose usage differs from the sum over their turns.
 func WrongSums(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'execution' AS kind, e.id, 'tells of '
 		|| e.tokens_in + e.tokens_cached + e.tokens_out || ' tokens and ' || e.cost_usd
@@ -110,14 +111,14 @@ func WrongSums(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Br
 			AND (e.tokens_in, e.tokens_cached, e.tokens_out, e.priced, e.counted) IS DISTINCT FROM (s.tokens_in,
 				s.tokens_cached, s.tokens_out, s.priced, s.counted)
 		ORDER BY e.id LIMIT ?`, since, limit)
-	return list, wrapped(err, "find wrong sums")
+	return list, wrap(err, "find wrong sums")
 }
 
-// lastEvents is how many of a turn's last events are looked at for what its agent told of its usage.
+// lastEvents is how many of a turn's last events are searched for the usage that its agent reported.
 const lastEvents = 8
 
-// UsageUnlikeReported finds turns that ended since a time and of which something else is noted than their agent told at
-// its end. A turn that was begun more than once has used more than its last end tells.
+// UsageUnlikeReported finds turns that ended since a time and whose recorded usage differs from the usage that their
+// agent reported at the end. A turn that was begun more than once may have used more than its last report.
 func UsageUnlikeReported(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'is noted with '
 		|| t.tokens_in + t.tokens_cached + t.tokens_out || ' tokens and ' || t.cost_usd
@@ -135,12 +136,13 @@ func UsageUnlikeReported(ctx context.Context, q bun.IDB, since time.Time, limit 
 				OR (t.tokens_in + t.tokens_cached + t.tokens_out > u.tokens OR t.cost_usd > u.cost + 1e-6)
 					AND s.fence = 1 AND NOT EXISTS (SELECT 1 FROM execution_attempts ea WHERE ea.turn_id = t.id))
 		ORDER BY t.id LIMIT ?`, lastEvents, since, limit)
-	return list, wrapped(err, "find usage unlike what was told")
+	return list, wrap(err, "find usage unlike what was told")
 }
 
-// LateEvents finds events since a time of a turn that was over for longer than a moment when they came: only who lost a
-// session writes so. Left out is what a clock that was ahead wrote: what was there when the turn ended, what comes
-// before the event that ends the turn or before a much earlier one, and what is of a time to come.
+// LateEvents finds events since a time that were written more than a minute after the end of their turn: only a worker
+// that lost the session writes such events. It leaves out events that were written while a clock was ahead: those that
+// were there when the turn ended, those before the event that ends the turn or before a much earlier event, and those
+// of the future.
 func LateEvents(ctx context.Context, q bun.IDB, since, now time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'turn' AS kind, t.id, 'ended at ' || t.finished_at
 		|| ', and something was written of it at ' || v.at AS what
@@ -151,11 +153,11 @@ func LateEvents(ctx context.Context, q bun.IDB, since, now time.Time, limit int)
 				WHERE e.turn_id = t.id AND e.kind = 'turn_end' AND e.seq > v.seq)
 			AND NOT EXISTS (SELECT 1 FROM session_events e WHERE e.session_id = v.session_id AND e.seq > v.seq
 				AND e.at < v.at - interval '1 minute') ORDER BY t.id LIMIT ?`, since, now, limit)
-	return list, wrapped(err, "find late words")
+	return list, wrap(err, "find late words")
 }
 
-// OneTimesUnanswered finds One-Times that Carillon switched off since a time as done, failed or missed, and that no
-// execution answers.
+// OneTimesUnanswered finds One-Times that Carillon disabled since a time as done, failed or missed, and that have no
+// execution.
 func OneTimesUnanswered(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'was switched off at ' || a.disabled_at || ' as '
 		|| a.disabled_kind || ', and no execution answers ' || a.run_at AS what
@@ -163,21 +165,21 @@ func OneTimesUnanswered(ctx context.Context, q bun.IDB, since time.Time, limit i
 			AND a.disabled_kind IN ('finished', 'failures', 'missed') AND a.disabled_at >= ?
 			AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id)
 		ORDER BY a.id LIMIT ?`, since, limit)
-	return list, wrapped(err, "find one-times without an answer")
+	return list, wrap(err, "find one-times without an answer")
 }
 
-// NoticesTwice finds people who were told the same thing twice since a time. It does not ask the index that keeps that
-// out.
+// NoticesTwice finds people who got the same notice twice since a time. It does not use the unique index that should
+// prevent this.
 func NoticesTwice(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'notice' AS kind, (array_agg(id ORDER BY id))[1] AS id, 'was given '
 		|| count(*) || ' times: ' || dedup_key AS what
 		FROM notifications WHERE created_at >= ? GROUP BY user_id, dedup_key HAVING count(*) > 1 ORDER BY 2 LIMIT ?`,
 		since, limit)
-	return list, wrapped(err, "find notices given twice")
+	return list, wrap(err, "find notices given twice")
 }
 
-// DisabledWithoutNotice finds automations that Carillon disabled since a time for their failures without telling
-// anybody: their creator, or who is told in the place of one that is gone. They may have changed hands since.
+// DisabledWithoutNotice finds automations that Carillon disabled since a time for their failures without a notice to
+// anybody.
 func DisabledWithoutNotice(ctx context.Context, q bun.IDB, since time.Time, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'automation' AS kind, a.id, 'was disabled at ' || a.disabled_at
 		|| ', and nobody was told' AS what
@@ -186,33 +188,33 @@ func DisabledWithoutNotice(ctx context.Context, q bun.IDB, since time.Time, limi
 				WHERE n.automation_id = a.id AND n.kind = 'disabled'
 				AND n.created_at >= a.disabled_at - interval '1 minute')
 		ORDER BY a.id LIMIT ?`, since, limit)
-	return list, wrapped(err, "find automations that were disabled untold")
+	return list, wrap(err, "find automations that were disabled untold")
 }
 
-// UnusableIndexes finds indexes that the database does not use or whose constraint it does not hold.
+// UnusableIndexes finds indexes that the database does not use or whose constraint it does not enforce.
 func UnusableIndexes(ctx context.Context, q bun.IDB, limit int) ([]Breach, error) {
 	list, err := breaches(ctx, q, `SELECT 'index' AS kind, NULL::uuid AS id, c.relname
 		|| ' is not valid: REINDEX INDEX ' || c.relname AS what
 		FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = current_schema() AND NOT (i.indisvalid AND i.indisready) ORDER BY c.relname LIMIT ?`, limit)
-	return list, wrapped(err, "find indexes that cannot be used")
+	return list, wrap(err, "find indexes that cannot be used")
 }
 
-// Answer is an execution that stands for due times of a schedule.
+// Answer is an execution that answers one or more due times of a schedule.
 type Answer struct {
 	AutomationID uuid.UUID `bun:"automation_id"`
 	Name         string    `bun:"name"`
 	ID           uuid.UUID `bun:"id"`
 	Status       string    `bun:"status"`
 	For          time.Time `bun:"scheduled_for"`
-	Last         time.Time `bun:"last"` // the last due time that it stands for
+	Last         time.Time `bun:"last"` // the last due time that it answers
 	Count        int       `bun:"skip_count"`
 	CreatedAt    time.Time `bun:"created_at"`
 	Cron         string    `bun:"cron"`
 	TimeZone     string    `bun:"time_zone"`
-	// the automation was changed or switched between the answer before and this one
+	// the automation was changed, enabled or disabled between the previous answer and this one
 	Edited bool `bun:"edited"`
-	Mixed  bool `bun:"mixed"` // the automation was changed or switched while this one counted due times
+	Mixed  bool `bun:"mixed"` // the automation was changed, enabled or disabled while this answer counted due times
 }
 
 // SchedulesAfter lists up to limit Recurring automations after one in the order of their ids.
@@ -220,11 +222,11 @@ func SchedulesAfter(ctx context.Context, q bun.IDB, after uuid.UUID, limit int) 
 	var list []uuid.UUID
 	err := q.NewRaw("SELECT id FROM automations WHERE trigger = 'recurring' AND id > ? ORDER BY id LIMIT ?", after,
 		limit).Scan(ctx, &list)
-	return list, wrapped(err, "list schedules")
+	return list, wrap(err, "list schedules")
 }
 
-// Answers lists the answers of automations to due times since a time, by automation and due time. Of one automation
-// they are the newest, up to limit.
+// Answers lists the answers to due times since a time, by automation and due time. It gives the newest limit answers of
+// each automation.
 func Answers(ctx context.Context, q bun.IDB, automations []uuid.UUID, since time.Time, limit int) ([]Answer, error) {
 	var list []Answer
 	err := q.NewRaw(`WITH answers AS (
@@ -245,5 +247,5 @@ func Answers(ctx context.Context, q bun.IDB, automations []uuid.UUID, since time
 				AND v.at BETWEEN answers.created_at AND last + interval '1 minute') AS mixed
 		FROM answers ORDER BY automation_id, scheduled_for`,
 		UUIDs(automations), since, limit).Scan(ctx, &list)
-	return list, wrapped(err, "list answers to due times")
+	return list, wrap(err, "list answers to due times")
 }

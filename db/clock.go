@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Now is the time of the database, the one clock that all processes share.
+// Now reads the time of the database, the clock that all processes share.
 func Now(ctx context.Context, q bun.IDB) (time.Time, error) {
 	var now time.Time
 	if err := q.NewRaw("SELECT clock_timestamp()").Scan(ctx, &now); err != nil {
@@ -18,16 +18,17 @@ func Now(ctx context.Context, q bun.IDB) (time.Time, error) {
 	return now, nil
 }
 
-// Clock is the time of the database, as a process tells it without asking each time: it goes on from the last answer by
-// the monotonic clock, so a machine whose own clock is wrong, or is set, has the same time as all others. Before the
-// first answer it is the machine's own time. Any number of goroutines may use it; Ask is for one at a time.
+// Clock gives the time of the database without a query for each call: it adds the monotonic time since the last
+// synchronization. So a machine whose own clock is wrong or is changed has the same time as all others. Before the
+// first synchronization it gives the machine's time. Any number of goroutines may call Now; one at a time may call
+// Sync.
 type Clock struct {
 	// Machine is the machine's time, with a monotonic reading; nil: time.Now.
 	Machine func() time.Time
 
-	mu    sync.Mutex
-	asked time.Time // by Machine
-	told  time.Time // by the database, at that instant
+	mu         sync.Mutex
+	syncedAt   time.Time // time of Machine at the last synchronization
+	serverTime time.Time // time of the database at the same instant
 }
 
 func (c *Clock) machine() time.Time {
@@ -42,32 +43,32 @@ func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.machine()
-	if c.asked.IsZero() {
+	if c.syncedAt.IsZero() {
 		return now.Round(0).UTC()
 	}
-	return c.told.Add(now.Sub(c.asked))
+	return c.serverTime.Add(now.Sub(c.syncedAt))
 }
 
-// Ask asks the database for its time. The answer counts as that of the middle of the time that it took; what it cannot
-// tell from the time known so far leaves that as it is, so the clock does not tremble.
-func (c *Clock) Ask(ctx context.Context, q bun.IDB) error {
+// Sync reads the time of the database. The answer counts for the middle of the query's duration. A difference within
+// half of this duration changes nothing, so that the clock does not jitter.
+func (c *Clock) Sync(ctx context.Context, q bun.IDB) error {
 	before := c.machine()
-	told, err := Now(ctx, q)
+	server, err := Now(ctx, q)
 	if err != nil {
 		return err
 	}
 	took := c.machine().Sub(before)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	asked := before.Add(took / 2)
-	if !c.asked.IsZero() {
-		if off := told.Sub(c.told.Add(asked.Sub(c.asked))); off.Abs() <= took/2 {
+	middle := before.Add(took / 2)
+	if !c.syncedAt.IsZero() {
+		if difference := server.Sub(c.serverTime.Add(middle.Sub(c.syncedAt))); difference.Abs() <= took/2 {
 			return nil
 		}
 	}
-	c.asked, c.told = asked, told.UTC()
+	c.syncedAt, c.serverTime = middle, server.UTC()
 	return nil
 }
 
-// AskEvery is how long an answer of the database holds: a machine that slept has no monotonic time of its sleep.
-const AskEvery = 5 * time.Second
+// SyncEvery is the interval of synchronization. It is short because the monotonic clock stops while a machine sleeps.
+const SyncEvery = 5 * time.Second

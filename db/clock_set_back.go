@@ -8,22 +8,22 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// PullBack brings the instants of loops, queues, leases and rests that a clock which was set back left too far ahead to
-// what they mean. Where the clock was right it changes nothing. Schedules are the rules' own.
-func PullBack(ctx context.Context, q bun.IDB, now time.Time) error {
-	for _, statement := range pulledBack {
+// CorrectFutureTimes corrects times of loops, queues, leases and rests that are too far in the future because the clock
+// was set back. It changes nothing if the clock was right. The rules correct schedules.
+func CorrectFutureTimes(ctx context.Context, q bun.IDB, now time.Time) error {
+	for _, statement := range futureTimeFixes {
 		if _, err := q.NewRaw(statement, now).Exec(ctx); err != nil {
-			return fmt.Errorf("pull back what is ahead of the clock: %w", err)
+			return fmt.Errorf("correct times ahead of the clock: %w", err)
 		}
 	}
 	return nil
 }
 
-// pulledBack are the instants to come that are further ahead than they were ever meant to be, as those are that were
-// written before the clock was set back. The argument is now.
-var pulledBack = []string{
-	// A loop rests at most two minutes, or until its budget is full again, which the newest row of its schedule says; a
-	// One-Time waits for its time, or some seconds for a run in its way.
+// futureTimeFixes are the statements that correct times in the future that are further ahead than any that is written
+// with a right clock. The argument is now.
+var futureTimeFixes = []string{
+	// A loop rests at most two minutes, or until its budget is renewed, as the newest row of its schedule says. A
+	// One-Time waits for its time, or some seconds for a run in flight.
 	`UPDATE automations a SET next_run_at = ?0 WHERE a.enabled AND a.trigger = 'loop'
 		AND a.next_run_at > ?0::timestamptz + interval '130 seconds'
 		AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.status = 'skipped' AND e.error_class = 'budget'
@@ -34,14 +34,14 @@ var pulledBack = []string{
 	`UPDATE automations SET next_run_at = greatest(run_at, ?0)
 		WHERE enabled AND trigger = 'one_time'
 		AND next_run_at > greatest(run_at, ?0::timestamptz + interval '1 minute')`,
-	// A session is queued for now, or for when its run is tried again, or a message that met an outage: that is at most
-	// ten minutes later.
+	// A session is queued for now, for the retry of its run, or for the retry of a message after an outage, which is at
+	// most ten minutes later.
 	`UPDATE sessions s SET queued_at = ?0 WHERE s.status = 'queued'
 		AND s.queued_at > ?0::timestamptz + CASE WHEN s.outages > 0 THEN interval '11 minutes'
 			ELSE interval '10 seconds' END
 		AND NOT EXISTS (SELECT 1 FROM execution_attempts ea JOIN executions e ON e.id = ea.execution_id
 			WHERE e.session_id = s.id AND ea.retry_at = s.queued_at AND ea.failed_at <= ?0)`,
-	// Who renews a lease that lives does so every few seconds.
+	// A living worker renews its lease every few seconds.
 	`UPDATE sessions SET lease_until = ?0::timestamptz + interval '1 minute'
 		WHERE status = 'in_progress' AND lease_until > ?0::timestamptz + interval '2 minutes'`,
 	`UPDATE provider_pauses SET until = until - (failed_at - ?0), failed_at = ?0, since = least(since, ?0)

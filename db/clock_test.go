@@ -21,7 +21,7 @@ func TestTheClockHasTheTimeOfTheDatabaseWhateverTheMachinesClockSays(t *testing.
 		"one a day behind": -24 * time.Hour} {
 		shift := ahead
 		c := &db.Clock{Machine: func() time.Time { return time.Now().Add(shift) }} // with its monotonic reading
-		if err := c.Ask(t.Context(), d); err != nil {
+		if err := c.Sync(t.Context(), d); err != nil {
 			t.Fatal(err)
 		}
 		want, err := db.Now(t.Context(), d)
@@ -30,12 +30,12 @@ func TestTheClockHasTheTimeOfTheDatabaseWhateverTheMachinesClockSays(t *testing.
 		}
 		near(name, c.Now(), want)
 		shift = -ahead // as after a sleep: more time has passed than the monotonic clock tells
-		if err := c.Ask(t.Context(), d); err != nil {
+		if err := c.Sync(t.Context(), d); err != nil {
 			t.Fatal(err)
 		}
 		near(name+", asked again", c.Now(), want)
 		before := c.Now()
-		if err := c.Ask(t.Context(), d); err != nil {
+		if err := c.Sync(t.Context(), d); err != nil {
 			t.Fatal(err)
 		}
 		near(name+", asked a third time", c.Now(), before)
@@ -45,7 +45,7 @@ func TestTheClockHasTheTimeOfTheDatabaseWhateverTheMachinesClockSays(t *testing.
 func TestPullBackChangesNothingWhereTheClockIsRight(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
-	if err := db.PullBack(t.Context(), d, time.Now()); err != nil {
+	if err := db.CorrectFutureTimes(t.Context(), d, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,14 +1,15 @@
-// Package db holds the rows: models, enumerations and statements, and the migrations that make the tables. It knows SQL
-// and nothing else; the rules are above it.
+// Package db has the models of the tables, their enumerations and statements, and the migrations. It has no rules; they
+// are in the packages above it.
 //
 // The model of a table and its statements stand in the file of the table's name. A table that has many has further
 // files, named by it and a concept, such as sessions_queue.go. A statement belongs to the table that it writes, or
 // whose rows it returns. What belongs to no table stands in a file of its concept, such as errors.go.
 //
-// Functions take what to ask, a connection or a transaction; those that take a bun.Tx lock something until it ends.
-// Where a function finds one row, its error is one of IsNotFound when there is none, unless its comment says that it
-// returns nothing then. Conflict tells a duplicate in the error of an insert, Dangling a row that is named and is not
-// there. Times are those of the database's clock; a zero time, id or number of a column that may be NULL is NULL.
+// Functions take a connection or a transaction. A function that takes a bun.Tx locks something until the transaction
+// ends. A function that finds one row returns an error of IsNotFound when there is none, unless its comment says that
+// it returns nothing then. Conflict recognizes a duplicate in the error of an insert, and MissingReference a reference
+// to a row that does not exist. Times are of the database's clock. A zero time, id or number of a column that may be
+// NULL is NULL.
 package db
 
 import (
@@ -28,19 +29,19 @@ type DB struct {
 	*bun.DB
 	Pool *pgxpool.Pool
 
-	later pending
+	notifications notifyQueue
 }
 
 // MinimumVersion is the oldest major version of PostgreSQL that the migrations run on.
 const MinimumVersion = 15
 
-// connectWithin bounds how long a connection may take to come about. A server that drops packets says nothing for ever.
-const connectWithin = 10 * time.Second
+// connectTimeout bounds the time to connect. A server that drops packets would never answer.
+const connectTimeout = 10 * time.Second
 
 // Open connects to the PostgreSQL server at url and checks that it answers and is new enough.
 func Open(ctx context.Context, url string) (*DB, error) { return OpenTraced(ctx, url, nil) }
 
-// OpenTraced is Open with a tracer, which is told of every statement, also of those that bun does not know of. None is
+// OpenTraced is Open with a tracer for every statement, also for those that do not go through bun. The tracer may be
 // nil.
 func OpenTraced(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
@@ -55,14 +56,14 @@ func OpenTraced(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, e
 		config.ConnConfig.RuntimeParams["application_name"] = "carillon"
 	}
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
-	if config.ConnConfig.ConnectTimeout == 0 || config.ConnConfig.ConnectTimeout > connectWithin {
-		config.ConnConfig.ConnectTimeout = connectWithin
+	if config.ConnConfig.ConnectTimeout == 0 || config.ConnConfig.ConnectTimeout > connectTimeout {
+		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	if config.MaxConns < 20 {
 		config.MaxConns = 20
 	}
 	config.MaxConnIdleTime = 5 * time.Minute
-	config.AfterConnect = limitIdleTransactions
+	config.AfterConnect = setIdleTimeout
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
@@ -81,11 +82,11 @@ func OpenTraced(ctx context.Context, url string, tracer pgx.QueryTracer) (*DB, e
 	return &DB{DB: bun.NewDB(stdlib.OpenDBFromPool(pool), sharedDialect), Pool: pool}, nil
 }
 
-// limitIdleTransactions lets the server end a transaction in which its client has said nothing for as long as a lease
-// lasts. A client that is cut off from the server does not end it, and the rows that it has locked would be kept from
-// all others until the system gives the connection up, which takes hours. It is no parameter of the start, since
-// poolers refuse those that they do not know.
-func limitIdleTransactions(ctx context.Context, c *pgx.Conn) error {
+// setIdleTimeout makes the server end a transaction whose client has sent nothing for as long as a lease lasts. A
+// client that loses its connection does not end its transaction, and its locks would block others until the system
+// closes the connection, which takes hours. The setting is not a parameter of the connection, because poolers refuse
+// parameters that they do not know.
+func setIdleTimeout(ctx context.Context, c *pgx.Conn) error {
 	_, err := c.Exec(ctx, fmt.Sprintf("SET idle_in_transaction_session_timeout = %d", LeaseFor.Milliseconds()),
 		pgx.QueryExecModeSimpleProtocol)
 	return err
@@ -93,7 +94,7 @@ func limitIdleTransactions(ctx context.Context, c *pgx.Conn) error {
 
 // Close ends every connection.
 func (d *DB) Close() error {
-	d.later.end()
+	d.notifications.end()
 	err := d.DB.Close()
 	d.Pool.Close()
 	return err

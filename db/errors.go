@@ -16,7 +16,7 @@ var errNoRows = sql.ErrNoRows
 // IsNotFound reports whether err says that a query for one row found none.
 func IsNotFound(err error) bool { return errors.Is(err, sql.ErrNoRows) }
 
-// Conflict returns the name of the constraint that err says was violated by a duplicate, or "".
+// Conflict returns the name of the unique constraint whose violation err reports, or "".
 func Conflict(err error) string {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) && pgErr.Code == "23505" {
@@ -25,8 +25,8 @@ func Conflict(err error) string {
 	return ""
 }
 
-// Dangling returns the name of the foreign key that err says names a row that is not there, or "".
-func Dangling(err error) string {
+// MissingReference returns the name of the foreign key whose violation err reports, or "".
+func MissingReference(err error) string {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) && pgErr.Code == "23503" {
 		return pgErr.ConstraintName
@@ -34,22 +34,22 @@ func Dangling(err error) string {
 	return ""
 }
 
-// InUse reports whether err says that a row cannot be deleted because others refer to it. Servers from 18 on tell that
-// by a code of its own.
+// InUse reports whether err says that a row cannot be deleted because others refer to it. Servers from version 18 on
+// have a code of its own for this.
 func InUse(err error) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && (pgErr.Code == "23001" || pgErr.Code == "23503")
 }
 
-// IsRetriable reports whether err says that the server gave a transaction up because of another one: a deadlock, or a
-// serialization failure. The same again succeeds.
+// IsRetriable reports whether err says that the server aborted a transaction because of another one: a deadlock or a
+// serialization failure. The same transaction may be tried again.
 func IsRetriable(err error) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && (pgErr.Code == "40P01" || pgErr.Code == "40001")
 }
 
-// IsRefused reports whether err says that the server does not take a statement for what it holds: data that it cannot
-// store, a constraint, or a bound of its own. The same again is refused again.
+// IsRefused reports whether err says that the server refuses the content of a statement: data that it cannot store, a
+// violated constraint, or an exceeded limit. The same statement would be refused again.
 func IsRefused(err error) bool {
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) || len(pgErr.Code) != 5 {
@@ -62,17 +62,17 @@ func IsRefused(err error) bool {
 	return false
 }
 
-// IsTimeout reports whether a statement was given up since it took longer than it may.
+// IsTimeout reports whether err says that a statement exceeded its timeout or the timeout for a lock.
 func IsTimeout(err error) bool {
 	var refused *pgconn.PgError
-	// canceled; a lock was waited for too long
+	// canceled; timeout for a lock
 	return errors.As(err, &refused) && (refused.Code == "57014" || refused.Code == "55P03")
 }
 
-// IsAway reports whether err says that the server cannot be reached now, is starting or stopping, or has no room:
-// something that passes. A wrong password or a missing database does not, and a statement that was canceled says
-// nothing.
-func IsAway(err error) bool {
+// IsUnavailable reports whether err says that the server cannot be reached now, starts or stops, or has no free
+// resources. These conditions pass by themselves. A wrong password or a missing database does not pass, and a canceled
+// statement says nothing about the server.
+func IsUnavailable(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		switch refused.Code[:2] {
@@ -82,7 +82,7 @@ func IsAway(err error) bool {
 		case "08", "53", "58":
 			return true
 		}
-		// it only reads: another is about to take its place; the client was silent for too long
+		// a read-only server, which another is about to replace; a client that was silent for too long
 		return refused.Code == "25006" || refused.Code == "25P03"
 	}
 	var dial *pgconn.ConnectError
@@ -95,7 +95,7 @@ func IsAway(err error) bool {
 	return errors.As(err, &dial) || errors.As(err, &broken) || pgconn.SafeToRetry(err)
 }
 
-func wrapped(err error, what string) error {
+func wrap(err error, what string) error {
 	if err == nil {
 		return nil
 	}

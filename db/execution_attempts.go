@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Attempt is a try of a run that failed, and after which it was tried again.
+// Attempt is a failed attempt of a run after which the run was tried again.
 type Attempt struct {
 	bun.BaseModel `bun:"table:execution_attempts,alias:ea"`
 

@@ -10,7 +10,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Execution is one firing of one automation, or one due time that came to nothing.
+// Execution is one firing of an automation, or one due time that was skipped or missed.
 type Execution struct {
 	bun.BaseModel `bun:"table:executions,alias:e"`
 
@@ -33,14 +33,14 @@ type Execution struct {
 	LastSkippedFor   time.Time         `bun:"last_skipped_for,nullzero"`
 	Iteration        int               `bun:"iteration"`
 	Answer           string            `bun:"answer"`
-	Result           string            `bun:"result"` // of a success: empty or NothingToDo
+	Result           string            `bun:"result"` // of a successful run: empty or NothingToDo
 	Parameters       map[string]string `bun:"parameters,type:jsonb"`
 	Unresolved       []string          `bun:"unresolved,array,type:text[]"` // nil: a workflow; empty: all resolved
 	Snapshot         Snapshot          `bun:"snapshot,type:jsonb"`
 	CreatedAt        time.Time         `bun:"created_at"`
 	StartedAt        time.Time         `bun:"started_at,nullzero"`
 	FinishedAt       time.Time         `bun:"finished_at,nullzero"`
-	// at work in earlier attempts and before resumes; without time of waiting
+	// working time of earlier attempts and of the time before resumes, without waiting
 	WorkedSeconds float64 `bun:"worked_seconds"`
 
 	Usage // the sums over its turns
@@ -50,7 +50,7 @@ type Execution struct {
 	Session    *Session    `bun:"rel:belongs-to,join:session_id=id"`
 }
 
-// Source is who or what fired an automation.
+// Source says what fired an automation.
 type Source string
 
 // The trigger sources of the specification. The empty source was written before attribution existed.
@@ -60,7 +60,7 @@ const (
 	ByWebhook  Source = "webhook"
 )
 
-// Mark tells runs of one source apart.
+// Mark distinguishes runs of one source.
 type Mark string
 
 // The marks.
@@ -70,10 +70,10 @@ const (
 	ReplayMark  Mark = "replay"
 )
 
-// ExecutionStatus is how far an execution is, or how it ended.
+// ExecutionStatus is the progress or the end of an execution.
 type ExecutionStatus string
 
-// InFlight reports whether the execution has yet to end.
+// InFlight reports whether the execution has not ended.
 func (s ExecutionStatus) InFlight() bool { return s == Queued || s == Running }
 
 // The statuses of an execution.
@@ -88,28 +88,28 @@ const (
 	Missed    ExecutionStatus = "missed"
 )
 
-// ExecutionStatuses lists them all, in the order in which a person would look for them.
+// ExecutionStatuses lists all statuses, in the order of a list for people.
 var ExecutionStatuses = []ExecutionStatus{Queued, Running, Succeeded, Failed, TimedOut, Canceled, Skipped, Missed}
 
 // NothingToDo is the result of a run that succeeded by finding nothing to do.
 const NothingToDo = "nothing_to_do"
 
-// The classes of what ends a run without a fault of the automation.
+// Classes of errors that end a run without a fault of the automation.
 const (
-	// what surrounds it could not be used for a moment: the network, the forge, a lock, the disk
+	// the network, the forge, a lock or the disk could not be used for a moment
 	ErrorOutage   = "outage"
 	ErrorWaiting  = "waiting"  // no worker took it in time
-	ErrorInternal = "internal" // something went wrong on our side
+	ErrorInternal = "internal" // an internal error of Carillon
 	ErrorLost     = "interrupted"
 )
 
-// ErrorBudget is the error class of what a budget kept from running or stopped.
+// ErrorBudget is the error class of runs that a budget prevented or stopped.
 const ErrorBudget = "budget"
 
-// ErrorGate is the error class of what a gate kept from running.
+// ErrorGate is the error class of runs that a gate prevented.
 const ErrorGate = "gate"
 
-// Snapshot is the automation as it was when it fired: later edits change later runs only.
+// Snapshot is the automation at the time of a firing. Later edits do not change it.
 type Snapshot struct {
 	Name           string        `json:"name"`
 	Trigger        Trigger       `json:"trigger"`
@@ -142,14 +142,14 @@ type Snapshot struct {
 	Success        SuccessCheck  `json:"success,omitzero"`
 	Version        int64         `json:"version"`
 
-	// Outside are the names of those values of the run that a webhook call brought; nil: none came, or it was not noted
-	// yet.
+	// Outside are the names of the run's values that came with a webhook call; nil: none, or the execution is older
+	// than this field.
 	Outside []string `json:"outside,omitzero"`
-	// Untrusted is the name of the marks between which those stand in what the agent is told; empty: they have none.
+	// Untrusted is the name of the marks that enclose these values in the prompt; empty: there are no marks.
 	Untrusted string `json:"untrusted,omitempty"`
 }
 
-// ExecutionByID finds an execution with its automation, who ran it, and its session.
+// ExecutionByID finds an execution with its automation, the person who started it, and its session.
 func ExecutionByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Execution, error) {
 	var e Execution
 	err := q.NewSelect().Model(&e).Relation("Automation").Relation("User").Relation("Session").Where("e.id = ?", id).
@@ -170,7 +170,7 @@ func ExecutionBySession(ctx context.Context, q bun.IDB, session uuid.UUID) (*Exe
 	return &e, nil
 }
 
-// RunsOf finds how the executions ended that launched some sessions, by session.
+// RunsOf finds the status and the result of the executions that launched some sessions, by session.
 func RunsOf(ctx context.Context, q bun.IDB, sessions []uuid.UUID) (map[uuid.UUID]Execution, error) {
 	if len(sessions) == 0 {
 		return nil, nil
@@ -188,7 +188,7 @@ func RunsOf(ctx context.Context, q bun.IDB, sessions []uuid.UUID) (map[uuid.UUID
 	return runs, nil
 }
 
-// LockExecutionInFlight finds the execution of a session that has yet to end, for ending it.
+// LockExecutionInFlight finds and locks the execution in flight of a session.
 func LockExecutionInFlight(ctx context.Context, tx bun.Tx, session uuid.UUID) (*Execution, error) {
 	var e Execution
 	err := tx.NewSelect().Model(&e).Where("e.session_id = ?", session).Where("e.status IN ('queued', 'running')").
@@ -199,7 +199,7 @@ func LockExecutionInFlight(ctx context.Context, tx bun.Tx, session uuid.UUID) (*
 	return &e, nil
 }
 
-// LastSuccess finds the commit on which an automation's last successful run began; empty when there was none.
+// LastSuccess finds the base commit of an automation's last successful run; empty: there was none.
 func LastSuccess(ctx context.Context, q bun.IDB, automation uuid.UUID) (string, error) {
 	var commit string
 	err := q.NewRaw(`SELECT s.base_commit FROM executions e JOIN sessions s ON s.id = e.session_id
@@ -207,11 +207,12 @@ func LastSuccess(ctx context.Context, q bun.IDB, automation uuid.UUID) (string, 
 	if IsNotFound(err) {
 		return "", nil
 	}
-	return commit, wrapped(err, "find the last success")
+	return commit, wrap(err, "find the last success")
 }
 
-// EndedLike reports whether the run of an automation that ended before an execution failed with the same class.
-func EndedLike(ctx context.Context, q bun.IDB, e *Execution) (bool, error) {
+// PreviousRunFailedAlike reports whether the run of the automation before an execution failed with the same error
+// class.
+func PreviousRunFailedAlike(ctx context.Context, q bun.IDB, e *Execution) (bool, error) {
 	var class string
 	err := q.NewRaw(`SELECT CASE WHEN status = 'failed' THEN error_class ELSE '' END FROM executions
 		WHERE automation_id = ? AND id < ? AND session_id IS NOT NULL ORDER BY id DESC LIMIT 1`, e.AutomationID, e.ID).
@@ -219,11 +220,11 @@ func EndedLike(ctx context.Context, q bun.IDB, e *Execution) (bool, error) {
 	if IsNotFound(err) {
 		return false, nil
 	}
-	return class == e.ErrorClass, wrapped(err, "find the run before "+e.ID.String())
+	return class == e.ErrorClass, wrap(err, "find the run before "+e.ID.String())
 }
 
-// InsertExecution writes an execution that has no session: failed to start, skipped, missed. It reports whether it did:
-// a due time that has a row already gets no second one, and then nothing may refer to this one.
+// InsertExecution writes an execution without a session: failed to start, skipped or missed. It reports whether it has
+// written the row. A due time gets no second row, and nothing may refer to a row that was not written.
 func InsertExecution(ctx context.Context, q bun.IDB, e *Execution) (bool, error) {
 	res, err := q.NewInsert().Model(e).On("CONFLICT DO NOTHING").Exec(ctx)
 	if err != nil {
@@ -233,7 +234,7 @@ func InsertExecution(ctx context.Context, q bun.IDB, e *Execution) (bool, error)
 	return n > 0, err
 }
 
-// EndExecution writes how an execution ended.
+// EndExecution writes the end of an execution.
 func EndExecution(ctx context.Context, q bun.IDB, e *Execution) error {
 	_, err := q.NewUpdate().Model(e).Column("status", "reason", "error_class", "exit_code", "neutral", "answer",
 		"result", "skip_count", "last_skipped_for", "started_at", "finished_at").WherePK().Exec(ctx)
@@ -243,19 +244,20 @@ func EndExecution(ctx context.Context, q bun.IDB, e *Execution) error {
 	return nil
 }
 
-// NoteWorked adds the time since a session's worker took it to what its run in flight has worked, if it has one.
-func NoteWorked(ctx context.Context, q bun.IDB, session uuid.UUID, until time.Time) error {
+// AddWorkedTime adds the time since a worker took a session to the working time of the session's run in flight, if
+// there is one.
+func AddWorkedTime(ctx context.Context, q bun.IDB, session uuid.UUID, until time.Time) error {
 	_, err := q.NewRaw(`UPDATE executions e SET worked_seconds = worked_seconds + greatest(0, extract(epoch
 		FROM ? - s.at_work_since))
 		FROM sessions s WHERE s.id = ? AND e.session_id = s.id AND e.status IN ('queued', 'running')
 			AND s.at_work_since IS NOT NULL`, until, session).Exec(ctx)
-	return wrapped(err, "note how long session "+session.String()+" has worked")
+	return wrap(err, "add the working time of session "+session.String()+" has worked")
 }
 
-// DeleteExecution removes an execution that another row stands for.
+// DeleteExecution removes an execution whose due time another row answers.
 func DeleteExecution(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	_, err := tx.NewDelete().Model((*Execution)(nil)).Where("e.id = ?", id).Exec(ctx)
-	return wrapped(err, "delete execution "+id.String())
+	return wrap(err, "delete execution "+id.String())
 }
 
 // ExecutionFilter narrows history. Zero fields do not narrow.
@@ -273,8 +275,8 @@ type ExecutionFilter struct {
 	Limit      int
 }
 
-// Executions lists history, newest first, without what a run was given: its values, and the prompt, steps, parameters
-// and instructions of its snapshot, which may be megabytes each.
+// Executions lists history, newest first. It leaves out the values of runs, and the prompt, steps, parameters and
+// instructions of their snapshots, which may be megabytes each.
 func Executions(ctx context.Context, q bun.IDB, f ExecutionFilter) ([]Execution, error) {
 	var list []Execution
 	sel := q.NewSelect().Model(&list).Relation("Automation").Relation("User").
@@ -323,7 +325,8 @@ func Executions(ctx context.Context, q bun.IDB, f ExecutionFilter) ([]Execution,
 	return list, nil
 }
 
-// CountExecutions counts the runs of an automation, up to a cap, since an exact count of a long history is slow.
+// CountExecutions counts the executions of an automation, up to a cap, because an exact count of a long history is
+// slow.
 func CountExecutions(ctx context.Context, q bun.IDB, automation uuid.UUID, most int) (int, error) {
 	var n int
 	err := q.NewRaw("SELECT count(*) FROM (SELECT 1 FROM executions WHERE automation_id = ? LIMIT ?) t", automation,
@@ -334,7 +337,7 @@ func CountExecutions(ctx context.Context, q bun.IDB, automation uuid.UUID, most 
 	return n, nil
 }
 
-// Bar is one run in a row of small bars.
+// Bar is one run in a bar chart of runs.
 type Bar struct {
 	AutomationID uuid.UUID     `bun:"automation_id"`
 	Status       string        `bun:"status"`
@@ -362,8 +365,8 @@ func LastRuns(ctx context.Context, q bun.IDB, automations []uuid.UUID, n int) (m
 	return byID, nil
 }
 
-// PruneExecutions deletes history that is over: of each automation what is older than before and not among its
-// newest keep, never one in flight. It returns how many went.
+// PruneExecutions deletes executions that are older than before and not among the newest keep of their automation. It
+// never deletes one in flight. It returns how many it deleted.
 func PruneExecutions(ctx context.Context, q bun.IDB, before time.Time, keep int) (int64, error) {
 	res, err := q.NewRaw(`DELETE FROM executions e USING (
 			SELECT id FROM (
@@ -380,14 +383,14 @@ func PruneExecutions(ctx context.Context, q bun.IDB, before time.Time, keep int)
 	return res.RowsAffected()
 }
 
-// AutomationsToPrune lists the automations that have executions older than a time, with their names, other than those
+// AutomationsToPrune lists the automations that have executions older than a time, with their names, without those
 // whose history is set aside.
 func AutomationsToPrune(ctx context.Context, q bun.IDB, now, before time.Time) ([]Automation, error) {
 	var list []Automation
 	err := q.NewSelect().Model(&list).Column("id", "name", "workspace_id").
 		Where("a.id IN (SELECT automation_id FROM executions WHERE created_at < ?)", before).
 		Where(notSetAside(TaskSweep, "a.id"), now).Scan(ctx)
-	return list, wrapped(err, "list automations with old executions")
+	return list, wrap(err, "list automations with old executions")
 }
 
 // PruneExecutionsOf is PruneExecutions for one automation.

@@ -8,7 +8,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// SessionsInFlight lists the sessions of the executions of an automation that have yet to end, the oldest first.
+// SessionsInFlight lists the sessions of an automation's executions in flight, the oldest first.
 func SessionsInFlight(ctx context.Context, q bun.IDB, automation uuid.UUID) ([]uuid.UUID, error) {
 	var list []uuid.UUID
 	err := q.NewSelect().Model((*Execution)(nil)).Column("session_id").Where("e.automation_id = ?", automation).
@@ -19,7 +19,7 @@ func SessionsInFlight(ctx context.Context, q bun.IDB, automation uuid.UUID) ([]u
 	return list, nil
 }
 
-// CountInFlight counts the executions of an automation that have yet to end.
+// CountInFlight counts the executions in flight of an automation.
 func CountInFlight(ctx context.Context, tx bun.Tx, automation uuid.UUID) (int, error) {
 	var n int
 	err := prepare(tx).row(ctx, `SELECT count(*) FROM executions
@@ -38,7 +38,7 @@ type OldestRun struct {
 	Count        int // how many are in flight, this one included
 }
 
-// OldestInFlight finds, for each automation that has one, its oldest execution in flight.
+// OldestInFlight finds the oldest execution in flight of each automation that has one.
 func OldestInFlight(ctx context.Context, q bun.IDB, automations ...uuid.UUID) (map[uuid.UUID]OldestRun, error) {
 	var list []OldestRun
 	err := q.NewRaw(`SELECT DISTINCT ON (automation_id) automation_id, id, session_id,

@@ -11,16 +11,16 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Run is what a start writes: an execution with its session and the turns that the session begins with. Of each, only
-// what a start decides is written; the rest is as the tables have it by default.
+// Run is what a start writes: an execution, its session and the first turns of the session. Other columns get the
+// defaults of the tables.
 type Run struct {
 	Execution Execution
 	Session   Session
 	Turns     []Turn
 }
 
-// insertRuns writes everything in one round trip, and sends each value once. The executions come first, since the
-// unique indexes on them decide; their foreign key waits for the end of the transaction.
+// insertRuns writes everything in one round trip, and sends each value once. It inserts the executions first, because
+// their unique indexes decide which runs begin; their foreign key is deferred.
 const insertRuns = `
 WITH given AS (
 	SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[],
@@ -53,9 +53,9 @@ WITH given AS (
 )
 SELECT id FROM begun`
 
-// InsertRuns writes runs as queued and returns the ids of the executions that the guards let through: a run
-// whose automation has one in flight, or whose due time has been answered, is left out, with its session and
-// turns.
+// InsertRuns writes runs as queued and returns the ids of the executions that it has written. It leaves out a run, with
+// its session and turns, if the unique indexes refuse it: the automation has a run in flight, or the due time has a
+// row.
 func InsertRuns(ctx context.Context, tx bun.Tx, runs []Run) (map[uuid.UUID]bool, error) {
 	if len(runs) == 0 {
 		return nil, nil
@@ -70,7 +70,7 @@ func InsertRuns(ctx context.Context, tx bun.Tx, runs []Run) (map[uuid.UUID]bool,
 			turns.add(&runs[i].Turns[j])
 		}
 	}
-	// A plan made for one run would serve a batch badly, so it is kept for single runs alone.
+	// A cached plan for one run is bad for a batch, so only the plan for single runs is cached.
 	mode := pgx.QueryExecModeCacheStatement
 	if len(runs) > 1 {
 		mode = pgx.QueryExecModeCacheDescribe
@@ -80,7 +80,7 @@ func InsertRuns(ctx context.Context, tx bun.Tx, runs []Run) (map[uuid.UUID]bool,
 	if err != nil {
 		return nil, fmt.Errorf("insert runs: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells
+	defer rows.Close() //nolint:errcheck // Err reports it
 	inserted := make(map[uuid.UUID]bool, len(runs))
 	for rows.Next() {
 		var id uuid.UUID
@@ -95,7 +95,7 @@ func InsertRuns(ctx context.Context, tx bun.Tx, runs []Run) (map[uuid.UUID]bool,
 	return inserted, nil
 }
 
-// runColumns are executions with their sessions, column by column.
+// runColumns has executions with their sessions, column by column.
 type runColumns struct {
 	id, automation, session, user   ids
 	source, mark, fingerprint       []string

@@ -9,8 +9,8 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// ExecutionAt finds the row that answers a due time: the one for it, the streak that covers it, or a run that was asked
-// for within a margin of it.
+// ExecutionAt finds the row that answers a due time: the row for it, the streak that includes it, or a run that was
+// started by hand within a margin of it.
 func ExecutionAt(
 	ctx context.Context, q bun.IDB, automation uuid.UUID, at time.Time, within time.Duration,
 ) (*Execution, error) {
@@ -39,8 +39,8 @@ func LatestScheduled(ctx context.Context, q bun.IDB, automation uuid.UUID) (*Exe
 	return &e, nil
 }
 
-// GateStreak finds the row in which a loop's closed gate was counted last, if its schedule did nothing else and no run
-// began since: the newest execution before a given one. Zero: there is none.
+// GateStreak finds the row that last counted a loop's closed gate, if it is the newest execution before a given one:
+// the schedule did nothing else and no run began since. It returns zero when there is none.
 func GateStreak(ctx context.Context, q bun.IDB, automation, before uuid.UUID) (uuid.UUID, error) {
 	var id uuid.UUID
 	err := q.NewRaw(`SELECT CASE WHEN e.status = 'skipped' AND e.error_class = 'gate' AND e.source = 'schedule'
@@ -52,11 +52,11 @@ func GateStreak(ctx context.Context, q bun.IDB, automation, before uuid.UUID) (u
 	if IsNotFound(err) {
 		return uuid.Nil, nil
 	}
-	return id, wrapped(err, "find the streak of a gate")
+	return id, wrap(err, "find the streak of a gate")
 }
 
-// AddSkip counts n more skipped due times, the last of them at a time, in the row of a streak. It reports whether there
-// is such a row, and whether it stands for earlier times alone.
+// AddSkip adds n skipped due times, the last of them at a time, to the row of a streak. It reports whether it has done
+// so: the row must exist and answer earlier due times alone.
 func AddSkip(ctx context.Context, q bun.IDB, id uuid.UUID, n int, at time.Time) (bool, error) {
 	res, err := q.NewUpdate().Model((*Execution)(nil)).Set("skip_count = skip_count + ?", n).
 		Set("last_skipped_for = ?", at).
@@ -74,30 +74,31 @@ func HasAnswer(ctx context.Context, q bun.IDB, automation uuid.UUID, due time.Ti
 	err := q.NewRaw(`SELECT EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = ? AND e.source = 'schedule'
 		AND e.scheduled_for <= ? AND greatest(e.last_skipped_for, e.scheduled_for) >= ?)`, automation, due, due).
 		Scan(ctx, &has)
-	return has, wrapped(err, "look for the answer of a due time")
+	return has, wrap(err, "look for the answer of a due time")
 }
 
-// AnsweredTooSoon lists the rows of an automation that stand for due times after now because a clock was ahead: what
-// was missed by it, and the runs that caught up for that. What it started or skipped otherwise is answered.
-func AnsweredTooSoon(ctx context.Context, tx bun.Tx, automation uuid.UUID, now time.Time) ([]Execution, error) {
+// AnswersAhead lists the rows of an automation that answer due times after now because a clock was ahead: due times
+// that it counted as missed, and the runs that caught up for them. Runs that it started or skipped otherwise remain
+// answers.
+func AnswersAhead(ctx context.Context, tx bun.Tx, automation uuid.UUID, now time.Time) ([]Execution, error) {
 	var list []Execution
 	err := tx.NewSelect().Model(&list).Where("e.automation_id = ?", automation).
 		Where("e.source = 'schedule' AND e.created_at > ?", now).
 		Where("greatest(e.last_skipped_for, e.scheduled_for) > ?", now).
 		Where("e.status = 'missed' OR e.mark = ?", CatchUpMark).OrderExpr("e.scheduled_for").Scan(ctx)
-	return list, wrapped(err, "list what was answered too soon")
+	return list, wrap(err, "list what was answered too soon")
 }
 
-// ShortenAnswer lets a row stand for n due times alone, the last of them at a time.
+// ShortenAnswer makes a row answer n due times alone, the last of them at a time.
 func ShortenAnswer(ctx context.Context, tx bun.Tx, execution uuid.UUID, n int, last time.Time) error {
 	_, err := tx.NewUpdate().Model((*Execution)(nil)).Set("last_skipped_for = ?", last).
 		Set("skip_count = CASE WHEN e.skip_count = 0 THEN 0 ELSE ? END", n).Where("e.id = ?", execution).Exec(ctx)
-	return wrapped(err, "shorten execution "+execution.String())
+	return wrap(err, "shorten execution "+execution.String())
 }
 
-// DropMissed removes a row that says that due times were missed which are yet to come.
+// DropMissed removes a row that counts future due times as missed.
 func DropMissed(ctx context.Context, tx bun.Tx, execution uuid.UUID) error {
 	_, err := tx.NewDelete().Model((*Execution)(nil)).Where("e.id = ?", execution).Where("e.status = 'missed'").
 		Exec(ctx)
-	return wrapped(err, "remove execution "+execution.String())
+	return wrap(err, "remove execution "+execution.String())
 }

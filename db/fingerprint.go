@@ -6,12 +6,11 @@ import (
 	"encoding/json"
 )
 
-// Fingerprint is a short text that differs where what it is made of does. It stands for a version of what has no column
-// for one.
+// Fingerprint is a short hash of values. It serves as the version of a record that has no column for a version.
 func Fingerprint(of ...any) string {
 	raw, err := json.Marshal(of)
 	if err != nil {
-		panic(err) // something that is no JSON was given
+		panic(err) // a value cannot be encoded as JSON
 	}
 	sum := sha256.Sum256(raw)
 	return base64.RawURLEncoding.EncodeToString(sum[:12])

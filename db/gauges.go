@@ -8,7 +8,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Gauges are counts for monitoring.
+// Gauges are values for monitoring.
 type Gauges struct {
 	Sessions map[string]int64 // not closed, by status
 	Ended    map[string]int64 // executions of the last hour, by status
@@ -16,7 +16,7 @@ type Gauges struct {
 	Overdue  time.Duration    // of the longest due automation
 }
 
-// ReadGauges counts for monitoring, in one round trip.
+// ReadGauges reads the gauges, in one round trip.
 func ReadGauges(ctx context.Context, q bun.IDB, now time.Time) (*Gauges, error) {
 	var rows []struct {
 		Kind  string  `bun:"kind"`

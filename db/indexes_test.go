@@ -70,7 +70,7 @@ func TestSessionsAtWorkAreCountedWithoutReadingThoseThatAreClosed(t *testing.T) 
 		"an administrator": {User: user, All: true, Everywhere: true}, "a member": {User: user, All: true},
 	} {
 		err := d.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-			if n, err := db.CountLive(ctx, tx, access); err != nil || n != 10 {
+			if n, err := db.CountActiveSessions(ctx, tx, access); err != nil || n != 10 {
 				t.Errorf("%s sees %d sessions at work, %v; want 10", name, n, err)
 			}
 			var read int

@@ -8,8 +8,8 @@ import (
 )
 
 // LoggedValues lists the settings, such as "log_min_error_statement = error", by which the server writes values of
-// statements into its own log. Statements carry prompts, names and addresses in their text; secrets are in them hashed
-// or sealed alone.
+// statements into its own log. The texts of statements contain prompts, names and addresses. They contain secrets only
+// hashed or sealed.
 func LoggedValues(ctx context.Context, q bun.IDB) ([]string, error) {
 	var list []string
 	err := q.NewRaw(`SELECT name || ' = ' || setting FROM pg_settings

@@ -30,7 +30,7 @@ func InsertLogin(ctx context.Context, q bun.IDB, l *Login) error {
 	return nil
 }
 
-// Logins lists a person's sign-ins that are still good, the last used first.
+// Logins lists a person's valid sign-ins, the last used first.
 func Logins(ctx context.Context, q bun.IDB, user uuid.UUID, now time.Time) ([]Login, error) {
 	var list []Login
 	err := q.NewSelect().Model(&list).Where("l.user_id = ?", user).Where("l.expires_at > ?", now).
@@ -41,7 +41,7 @@ func Logins(ctx context.Context, q bun.IDB, user uuid.UUID, now time.Time) ([]Lo
 	return list, nil
 }
 
-// LoginAddresses lists from where the person of an e-mail address is signed in.
+// LoginAddresses lists the client addresses of the valid sign-ins of the person with an e-mail address.
 func LoginAddresses(ctx context.Context, q bun.IDB, email string, now time.Time) ([]string, error) {
 	var list []string
 	err := q.NewSelect().TableExpr("logins AS l").ColumnExpr("DISTINCT l.address").
@@ -53,7 +53,7 @@ func LoginAddresses(ctx context.Context, q bun.IDB, email string, now time.Time)
 	return list, nil
 }
 
-// TouchLogin notes that a login was used. It writes at most once a minute for each.
+// TouchLogin records that a login was used. It writes at most once a minute for each.
 func TouchLogin(ctx context.Context, q bun.IDB, login uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Table("logins").Set("seen_at = ?", now).
 		Where("id = ?", login).Where("seen_at < ?", now.Add(-time.Minute)).Exec(ctx)
@@ -81,7 +81,7 @@ func DeleteLoginOf(ctx context.Context, q bun.IDB, user, login uuid.UUID) (bool,
 	return n > 0, err
 }
 
-// DeleteLogins ends every sign-in of a person, except one where it is not zero.
+// DeleteLogins ends every sign-in of a person, except one that may be zero.
 func DeleteLogins(ctx context.Context, q bun.IDB, user, except uuid.UUID) error {
 	if _, err := q.NewDelete().Table("logins").Where("user_id = ?", user).Where("id <> ?", except).
 		Exec(ctx); err != nil {
@@ -93,5 +93,5 @@ func DeleteLogins(ctx context.Context, q bun.IDB, user, except uuid.UUID) error 
 // pruneLogins deletes the logins that expired before a time.
 func pruneLogins(ctx context.Context, q bun.IDB, before time.Time) error {
 	_, err := q.NewDelete().Table("logins").Where("expires_at < ?", before).Exec(ctx)
-	return wrapped(err, "prune logins")
+	return wrap(err, "prune logins")
 }

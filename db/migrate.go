@@ -14,19 +14,19 @@ import (
 	"carillon/app/crash"
 )
 
-// migrationFiles are the migrations: SQL that goes forward only, and that nobody changes once it is released. The first
-// ones, 0001 to 0012, define the tables, each those of one topic. Each later one is named by its date and a number, as
+// migrationFiles are the migrations: SQL that goes forward only and is not changed after its release. The first ones,
+// 0001 to 0012, define the tables, each those of one topic. The later ones are named by a date and a number, as
 // 20261231000001_topic.tx.up.sql.
 //
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migrationLock is the key of the advisory lock that keeps two servers from migrating at once. A lock of
-// the connection, unlike a row, cannot be left behind by a crash.
+// migrationLock is the key of the advisory lock that prevents two servers from migrating at once. Unlike a row, the
+// lock ends with its connection after a crash.
 const migrationLock = 0x0ca7111
 
 // Migrate brings the tables to the newest version. Several servers may call it at once. It refuses a database that
-// another version of Carillon has to deal with, in one sentence that says which.
+// another version of Carillon has to migrate; the error names this version.
 func Migrate(ctx context.Context, d *DB) error {
 	migrations := migrate.NewMigrations()
 	if err := migrations.Discover(migrationFiles); err != nil {
@@ -41,18 +41,18 @@ func Migrate(ctx context.Context, d *DB) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	defer func() {
-		// The connection goes back to the pool, so the lock must go even when ctx is over.
+		// The connection returns to the pool, so the lock must be released even when ctx has ended.
 		_, _ = conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", migrationLock)
 	}()
-	// That a migration is applied is noted in its own transaction: noted before, a failed one would be skipped next
-	// time, and noted after, one of a process that died in between would be applied twice. The migrator notes it again,
-	// for which it wants WithUpsert.
+	// A migration is recorded in its own transaction. If it were recorded before, a failed one would be skipped next
+	// time; if after, a migration would be applied twice when the process dies in between. The migrator records it
+	// again, which needs WithUpsert.
 	migrator := migrate.NewMigrator(d.DB, migrations,
-		migrate.WithMarkAppliedOnSuccess(true), migrate.WithUpsert(true), migrate.AfterMigration(noteMigration))
+		migrate.WithMarkAppliedOnSuccess(true), migrate.WithUpsert(true), migrate.AfterMigration(recordMigration))
 	if err := migrator.Init(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	if err := adoptFormer(ctx, d, migrations.Sorted()); err != nil {
+	if err := adoptSquashed(ctx, d, migrations.Sorted()); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	if _, err := migrator.Migrate(ctx); err != nil {
@@ -61,17 +61,17 @@ func Migrate(ctx context.Context, d *DB) error {
 	return nil
 }
 
-// noteMigration notes that a migration is applied, in its transaction.
-func noteMigration(ctx context.Context, tx bun.IConn, m *migrate.Migration) error {
+// recordMigration records a migration as applied, in the migration's transaction.
+func recordMigration(ctx context.Context, tx bun.IConn, m *migrate.Migration) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO bun_migrations (name, group_id, migrated_at) VALUES (?, ?, now()) "+
 		"ON CONFLICT (name) DO NOTHING", m.Name, m.GroupID)
 	crash.Here(crash.MigrationWritten)
 	return err
 }
 
-// former are the names of the migrations that stood in the folder up to lastFormer. Those whose names sort before them
-// were put together from them: they make the same tables at once, each those of one topic.
-var former = []string{
+// squashed are the names of the migrations that were in the folder up to lastSquashedCommit. The migrations whose names
+// sort before them replace them: they define the same tables by topic.
+var squashed = []string{
 	"20261123000001", "20261123000002", "20261123000003", "20261123000004", "20261123000005", "20261123000006",
 	"20261123000012", "20261123000013", "20261123000014", "20261123000015", "20261123000017", "20261128000001",
 	"20261128000002", "20261128000021", "20261128000031", "20261128000041", "20261128000042", "20261128000061",
@@ -82,23 +82,22 @@ var former = []string{
 	"20261130100040", "20261130100077",
 }
 
-// lastFormer is the newest commit of which the migrations are those of former.
-const lastFormer = "97fca01"
+// lastSquashedCommit is the newest commit that has the migrations of squashed.
+const lastSquashedCommit = "97fca01"
 
-// adoptFormer marks a database that has all former migrations as one that has those that were put together from them.
-// The former names stay, so that a process of the former version, which still runs beside this one, finds its database
-// as it was.
+// adoptSquashed marks the replacing migrations as applied in a database that has all squashed migrations. The names of
+// the squashed ones stay, so that a process of the earlier version, which still runs beside this one, finds its
+// database unchanged.
 //
-// A database that has only some of the former migrations is refused: no released version left one, and lastFormer
-// brings it up. So the former migrations need not be kept, and nothing is lost. A database with a migration that is not
-// known here is refused too: it is of a newer version, whose tables this one may not understand.
-func adoptFormer(ctx context.Context, d *DB, known migrate.MigrationSlice) error {
+// It refuses a database that has only some of the squashed migrations: no released version left one, and
+// lastSquashedCommit can migrate it. It also refuses a database with an unknown migration, which is of a newer version.
+func adoptSquashed(ctx context.Context, d *DB, known migrate.MigrationSlice) error {
 	return d.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		var applied []string
 		if err := tx.NewRaw("SELECT name FROM bun_migrations ORDER BY name").Scan(ctx, &applied); err != nil {
 			return err
 		}
-		missing := slices.Clone(former)
+		missing := slices.Clone(squashed)
 		for _, name := range applied {
 			if i := slices.Index(missing, name); i >= 0 {
 				missing = slices.Delete(missing, i, i+1)
@@ -107,16 +106,16 @@ func adoptFormer(ctx context.Context, d *DB, known migrate.MigrationSlice) error
 					name)
 			}
 		}
-		if len(missing) == len(former) { // it is new, or was made by the migrations that are here
+		if len(missing) == len(squashed) { // a new database, or one made by the present migrations
 			return nil
 		}
 		if len(missing) > 0 {
 			return fmt.Errorf("the database is too old for this version of Carillon, it lacks migration %s: "+
-				"run carillon migrate of commit %s first", missing[0], lastFormer)
+				"run carillon migrate of commit %s first", missing[0], lastSquashedCommit)
 		}
 		var adopted []string
 		for _, m := range known {
-			if m.Name < former[0] && !slices.Contains(applied, m.Name) {
+			if m.Name < squashed[0] && !slices.Contains(applied, m.Name) {
 				adopted = append(adopted, m.Name)
 			}
 		}
@@ -135,7 +134,7 @@ func Migrated(ctx context.Context, d *DB) (bool, error) {
 	}
 	list, err := migrate.NewMigrator(d.DB, migrations).MigrationsWithStatus(ctx)
 	var missing *pgconn.PgError
-	if errors.As(err, &missing) && missing.Code == "42P01" { // there is no table of migrations, so none was applied
+	if errors.As(err, &missing) && missing.Code == "42P01" { // without a table of migrations, none was applied
 		return false, nil
 	}
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Copy is a notice on its way out of the inbox by one channel.
+// Copy is a copy of a notice that is sent by one channel.
 type Copy struct {
 	bun.BaseModel `bun:"table:notice_deliveries,alias:nd"`
 
@@ -17,14 +17,14 @@ type Copy struct {
 	NotificationID uuid.UUID   `bun:"notification_id,type:uuid"`
 	Channel        CopyChannel `bun:"channel"`
 	Status         CopyStatus  `bun:"status"`
-	Attempts       int         `bun:"attempts"` // begun
+	Attempts       int         `bun:"attempts"` // attempts that were begun
 	NextAttemptAt  time.Time   `bun:"next_attempt_at"`
 	LastError      string      `bun:"last_error"`
 	CreatedAt      time.Time   `bun:"created_at"`
 	SentAt         time.Time   `bun:"sent_at,nullzero"`
 }
 
-// CopyChannel is a way for a copy of a notice to leave.
+// CopyChannel is the channel by which a copy of a notice is sent.
 type CopyChannel string
 
 // The channels.
@@ -33,7 +33,7 @@ const (
 	WebhookChannel CopyChannel = "webhook"
 )
 
-// CopyStatus is what became of a copy.
+// CopyStatus is the state of a copy.
 type CopyStatus string
 
 // The statuses of a copy.
@@ -43,7 +43,7 @@ const (
 	CopyFailed CopyStatus = "failed"
 )
 
-// ClaimedCopy is a copy with all that it takes to send it.
+// ClaimedCopy is a copy with everything that is needed to send it.
 type ClaimedCopy struct {
 	Copy `bun:",extend"`
 
@@ -53,19 +53,19 @@ type ClaimedCopy struct {
 	Title        string    `bun:"title"`
 	Body         string    `bun:"body"`
 	Link         string    `bun:"link"` // outside link, such as a pull request
-	ToldAt       time.Time `bun:"told_at"`
-	AutomationID uuid.UUID `bun:"automation_id"` // zero: about none, or it is gone
+	NoticeAt     time.Time `bun:"told_at"`
+	AutomationID uuid.UUID `bun:"automation_id"` // zero: none, or it was deleted
 	Automation   string    `bun:"automation"`
 	ExecutionID  uuid.UUID `bun:"execution_id"`
 	SessionID    uuid.UUID `bun:"session_id"`
-	// still: the person is active, at home in the automation's workspace, and has not switched the channel off
+	// the person is still active and a member of the automation's workspace, and has not switched the channel off
 	Wanted bool   `bun:"wanted"`
 	URL    string `bun:"url"`    // of the person's webhook
 	Secret []byte `bun:"secret"` // of the person's webhook, sealed
 }
 
-// queueCopies makes the copies of notices whose people want copies, and wakes those who send them. To an address that
-// nobody confirmed yet no copy goes.
+// queueCopies writes the copies of notices for people who want copies, and notifies the processes that send them. An
+// unconfirmed address gets no copies.
 func queueCopies(ctx context.Context, q bun.IDB, written []Notification) error {
 	if len(written) == 0 {
 		return nil
@@ -93,12 +93,12 @@ func queueCopies(ctx context.Context, q bun.IDB, written []Notification) error {
 	return Notify(ctx, q, "delivery", uuid.Nil)
 }
 
-// dueCopies bounds how many due copies one claim looks at, the longest due first.
+// dueCopies bounds how many due copies one claim considers, the longest due first.
 const dueCopies = 1000
 
-// ClaimCopies takes up to limit copies of a channel whose time has come, the longest due first, at most one of each
-// person and none of those in except. Each is one process's until the given time; then, if nothing was recorded, it is
-// anyone's again. Several processes may claim at once.
+// ClaimCopies takes up to limit due copies of a channel, the longest due first, at most one for each person and none
+// for people in except. A claim ends at the given time: then, if no result was recorded, another process may claim the
+// copy. Several processes may claim at once.
 func ClaimCopies(
 	ctx context.Context, q bun.IDB, channel CopyChannel, now, until time.Time, except []uuid.UUID, limit int,
 ) ([]ClaimedCopy, error) {
@@ -146,8 +146,8 @@ func ClaimCopies(
 	return list, nil
 }
 
-// EndCopy records what became of a claimed copy: its Status, LastError, SentAt and, of one that stays queued,
-// NextAttemptAt. When another process has claimed it since, that one's outcome counts and this one is left out.
+// EndCopy records the result of a claimed copy: Status, LastError, SentAt and, for a copy that stays queued,
+// NextAttemptAt. It writes nothing if another process has claimed the copy since.
 func EndCopy(ctx context.Context, q bun.IDB, c *Copy) error {
 	_, err := q.NewUpdate().Model(c).Column("status", "last_error", "sent_at", "next_attempt_at").
 		Where("nd.id = ?", c.ID).Where("nd.attempts = ?", c.Attempts).Where("nd.status = 'queued'").Exec(ctx)
@@ -157,7 +157,7 @@ func EndCopy(ctx context.Context, q bun.IDB, c *Copy) error {
 	return nil
 }
 
-// ExpireCopies gives up the copies that were made before a time and that nobody is sending right now.
+// ExpireCopies ends copies as failed that were written before a time and that no process is sending.
 func ExpireCopies(ctx context.Context, q bun.IDB, before, now time.Time) error {
 	_, err := q.NewUpdate().Model((*Copy)(nil)).Set("status = ?", CopyFailed).
 		Set("last_error = CASE last_error WHEN '' THEN 'it could not be sent in time' ELSE last_error END").
@@ -168,7 +168,7 @@ func ExpireCopies(ctx context.Context, q bun.IDB, before, now time.Time) error {
 	return nil
 }
 
-// DeleteQueuedCopies takes back the copies for a person that have not left by a channel.
+// DeleteQueuedCopies deletes a person's copies that have not been sent by a channel.
 func DeleteQueuedCopies(ctx context.Context, q bun.IDB, user uuid.UUID, channel CopyChannel) error {
 	_, err := q.NewDelete().Model((*Copy)(nil)).Where("nd.status = 'queued'").Where("nd.channel = ?", channel).
 		Where("nd.notification_id IN (SELECT id FROM notifications WHERE user_id = ?)", user).Exec(ctx)
@@ -178,7 +178,7 @@ func DeleteQueuedCopies(ctx context.Context, q bun.IDB, user uuid.UUID, channel 
 	return nil
 }
 
-// LastCopy finds the newest copy for a person by a channel that was tried; nil when there is none.
+// LastCopy finds a person's newest copy by a channel that was tried. It returns nil when there is none.
 func LastCopy(ctx context.Context, q bun.IDB, user uuid.UUID, channel CopyChannel) (*Copy, error) {
 	var c Copy
 	err := q.NewSelect().Model(&c).Join("JOIN notifications AS n ON n.id = nd.notification_id").

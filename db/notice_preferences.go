@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// NoticePreferences is which copies of their notices a person wants outside the inbox.
+// NoticePreferences says which copies of notices a person wants outside the inbox.
 type NoticePreferences struct {
 	bun.BaseModel `bun:"table:notice_preferences,alias:np"`
 
@@ -21,7 +21,7 @@ type NoticePreferences struct {
 	UpdatedAt     time.Time `bun:"updated_at"`
 }
 
-// NoticePreferencesOf finds what a person chose; somebody who never did has the zero choice.
+// NoticePreferencesOf finds a person's preferences. Without a row they are zero.
 func NoticePreferencesOf(ctx context.Context, q bun.IDB, user uuid.UUID) (*NoticePreferences, error) {
 	p := NoticePreferences{UserID: user, Muted: []string{}}
 	err := q.NewSelect().Model(&p).Where("np.user_id = ?", user).Scan(ctx)
@@ -31,7 +31,7 @@ func NoticePreferencesOf(ctx context.Context, q bun.IDB, user uuid.UUID) (*Notic
 	return &p, nil
 }
 
-// SaveNoticePreferences writes what a person chose.
+// SaveNoticePreferences writes a person's preferences.
 func SaveNoticePreferences(ctx context.Context, q bun.IDB, p *NoticePreferences) error {
 	_, err := q.NewInsert().Model(p).On("CONFLICT (user_id) DO UPDATE").Set("email = EXCLUDED.email").
 		Set("webhook_url = EXCLUDED.webhook_url").

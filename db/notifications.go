@@ -18,7 +18,7 @@ type Notification struct {
 	Kind         string    `bun:"kind"`
 	Title        string    `bun:"title"`
 	Body         string    `bun:"body"`
-	WorkspaceID  uuid.UUID `bun:"workspace_id,nullzero,type:uuid"` // of which it tells; zero: of none
+	WorkspaceID  uuid.UUID `bun:"workspace_id,nullzero,type:uuid"` // that it is about; zero: none
 	AutomationID uuid.UUID `bun:"automation_id,nullzero,type:uuid"`
 	ExecutionID  uuid.UUID `bun:"execution_id,nullzero,type:uuid"`
 	SessionID    uuid.UUID `bun:"session_id,nullzero,type:uuid"`
@@ -32,8 +32,8 @@ type Notification struct {
 	Automation *Automation `bun:"rel:belongs-to,join:automation_id=id"`
 }
 
-// InsertNotifications writes notices; one whose key its person has had already is left out. It returns those written,
-// queues the copies that their people want, and tells the people's open pages.
+// InsertNotifications writes notices, without those whose key the person has had already. It returns the notices that
+// it has written, queues copies for people who want them, and notifies their open pages.
 func InsertNotifications(ctx context.Context, q bun.IDB, list []Notification) ([]Notification, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -44,10 +44,10 @@ func InsertNotifications(ctx context.Context, q bun.IDB, list []Notification) ([
 		return nil, fmt.Errorf("insert notifications: %w", err)
 	}
 	var people []uuid.UUID
-	told := map[uuid.UUID]bool{}
+	notified := map[uuid.UUID]bool{}
 	for _, n := range written {
-		if !told[n.UserID] {
-			told[n.UserID] = true
+		if !notified[n.UserID] {
+			notified[n.UserID] = true
 			people = append(people, n.UserID)
 		}
 	}
@@ -57,19 +57,19 @@ func InsertNotifications(ctx context.Context, q bun.IDB, list []Notification) ([
 	return written, queueCopies(ctx, q, written)
 }
 
-// NoticeSubject is what a notice is about. Zero fields do not count.
+// NoticeSubject is the subject of a notice. Zero fields do not count.
 type NoticeSubject struct{ Automation, Execution, Session uuid.UUID }
 
-// HasNotice reports whether a person has had a notice about one of these, dismissed or not.
+// HasNotice reports whether a person has had a notice about one of the subjects, dismissed or not.
 func HasNotice(ctx context.Context, q bun.IDB, person uuid.UUID, of NoticeSubject) (bool, error) {
-	told, err := q.NewSelect().Model((*Notification)(nil)).Where("n.user_id = ?", person).
+	found, err := q.NewSelect().Model((*Notification)(nil)).Where("n.user_id = ?", person).
 		Where("(n.automation_id = ? OR n.execution_id = ? OR n.session_id = ?)", orNull(of.Automation),
 			orNull(of.Execution), orNull(of.Session)).
 		Exists(ctx)
 	if err != nil {
 		return false, fmt.Errorf("look for a notice: %w", err)
 	}
-	return told, nil
+	return found, nil
 }
 
 // NotificationFilter narrows an inbox. Zero fields do not narrow.
@@ -126,7 +126,7 @@ func CountUnread(ctx context.Context, q bun.IDB, user uuid.UUID) (int64, error) 
 	return n, nil
 }
 
-// CountNotices counts the notices of a kind that a session led to.
+// CountNotices counts the notices of a kind about a session.
 func CountNotices(ctx context.Context, q bun.IDB, session uuid.UUID, kind string) (int, error) {
 	n, err := q.NewSelect().Model((*Notification)(nil)).Where("n.session_id = ?", session).Where("n.kind = ?", kind).
 		Count(ctx)

@@ -13,24 +13,24 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Channel is the one channel on which processes tell each other, through the database, what has changed.
+// Channel is the PostgreSQL channel on which processes notify each other of changes.
 const Channel = "carillon"
 
-// Notify tells all processes, once the transaction commits, that something of a topic changed: "session" with
-// its id, "automation" with its id, "inbox" with its person's id, "queue", "schedule",
-// "delivery", "providers" and "workers" with none; and to the worker of a session with its id: "cancel", "interrupt".
+// Notify notifies all processes, when the transaction commits, of a change in a topic: "session" with its id,
+// "automation" with its id, "inbox" with its person's id, and "queue", "schedule", "delivery", "providers" and
+// "workers" without an id. "cancel" and "interrupt" with the id of a session are for the session's worker.
 func Notify(ctx context.Context, q bun.IDB, topic string, id uuid.UUID) error {
 	payload := topic
 	if id != uuid.Nil {
 		payload += " " + id.String()
 	}
 	if _, err := q.NewRaw("SELECT pg_notify(?, ?)", Channel, payload).Exec(ctx); err != nil {
-		return fmt.Errorf("announce %s: %w", payload, err)
+		return fmt.Errorf("notify %s: %w", payload, err)
 	}
 	return nil
 }
 
-// NotifyEach announces a topic with each of some ids, as Notify does with one, in one statement.
+// NotifyEach is Notify for several ids, in one statement.
 func NotifyEach(ctx context.Context, q bun.IDB, topic string, ids []uuid.UUID) error {
 	if len(ids) == 0 {
 		return nil
@@ -38,18 +38,17 @@ func NotifyEach(ctx context.Context, q bun.IDB, topic string, ids []uuid.UUID) e
 	_, err := q.NewRaw("SELECT pg_notify(?, ? || ' ' || id) FROM unnest(?::uuid[]) AS id", Channel, topic, UUIDs(ids)).
 		Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("announce %s of %d: %w", topic, len(ids), err)
+		return fmt.Errorf("notify %s of %d: %w", topic, len(ids), err)
 	}
 	return nil
 }
 
-// NotifyLater announces what has been committed, beside Notify, which is part of a transaction. PostgreSQL commits the
-// transactions that announce something one after the other, each with a write to the disk of its own; so where many run
-// at once, they leave it to this. It returns at once, and what comes in quick succession goes out together, each
-// message once.
+// NotifyLater notifies of a change that has been committed already. It returns at once. Notifications in quick
+// succession are sent together, each once. PostgreSQL commits transactions with Notify one after the other, each with
+// its own write to the disk, so code that runs often at once uses NotifyLater.
 //
-// What is announced in the moment before a process dies, or while the database is away, is lost: whoever hears
-// announcements looks by themselves now and then, too.
+// A notification is lost when the process dies just after, or while the database cannot be reached. So each listener
+// also polls.
 func (d *DB) NotifyLater(topic string, ids ...uuid.UUID) {
 	messages := []string{topic}
 	if len(ids) > 0 {
@@ -58,24 +57,24 @@ func (d *DB) NotifyLater(topic string, ids ...uuid.UUID) {
 			messages = append(messages, topic+" "+id.String())
 		}
 	}
-	if d.later.add(messages) {
+	if d.notifications.add(messages) {
 		go d.notifyAll()
 	}
 }
 
-// notifyInterval is how long announcements wait for others when some went out just before.
+// notifyInterval is how long notifications wait for others after some were sent.
 const notifyInterval = 10 * time.Millisecond
 
-// notifyAll sends announcements until none is waiting.
+// notifyAll sends notifications until none is waiting.
 func (d *DB) notifyAll() {
-	defer d.later.senders.Done()
+	defer d.notifications.senders.Done()
 	for {
-		messages := d.later.take()
+		messages := d.notifications.take()
 		if len(messages) == 0 {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		// Nothing is lost with an announcement that is lost, so nobody waits for the disk.
+		// A notification may be lost, so the commit does not wait for the disk.
 		_, _ = d.Pool.Exec(ctx, `WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 			SELECT pg_notify($1, message) FROM quick, unnest($2::text[]) AS message`, pgx.QueryExecModeCacheStatement,
 			Channel, messages)
@@ -84,17 +83,17 @@ func (d *DB) notifyAll() {
 	}
 }
 
-// pending are those that wait to be sent.
-type pending struct {
+// notifyQueue is the queue of notifications to be sent.
+type notifyQueue struct {
 	mu      sync.Mutex
 	waiting map[string]struct{}
-	sending bool // somebody takes what is waiting
+	sending bool // a goroutine sends the waiting ones
 	ended   bool
 	senders sync.WaitGroup
 }
 
-// add reports whether the caller must see to it that somebody sends.
-func (a *pending) add(messages []string) bool {
+// add queues messages. It reports whether the caller must start a goroutine that sends.
+func (a *notifyQueue) add(messages []string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ended {
@@ -114,8 +113,8 @@ func (a *pending) add(messages []string) bool {
 	return true
 }
 
-// take empties what is waiting. With nothing, the caller is no longer the one who sends.
-func (a *pending) take() []string {
+// take empties the queue. After an empty list the caller must stop sending.
+func (a *notifyQueue) take() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	list := make([]string, 0, len(a.waiting))
@@ -127,16 +126,16 @@ func (a *pending) take() []string {
 	return list
 }
 
-// end waits until all is sent, and lets nothing more in.
-func (a *pending) end() {
+// end refuses further messages and waits until all are sent.
+func (a *notifyQueue) end() {
 	a.mu.Lock()
 	a.ended = true
 	a.mu.Unlock()
 	a.senders.Wait()
 }
 
-// Listen calls heard for every announcement until ctx is over. After each connection, the first too, it calls
-// connected: what was announced in between has been missed. A lost connection is made again.
+// Listen calls heard for every notification until ctx ends. It reconnects after a lost connection. It calls connected
+// after each connection, also the first: notifications before it were missed.
 func (d *DB) Listen(
 	ctx context.Context, log *slog.Logger, connected func(), heard func(topic string, id uuid.UUID),
 ) error {
@@ -165,7 +164,7 @@ func (d *DB) listen(ctx context.Context, connected func(), heard func(string, uu
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	// The connection is closed rather than given back: in the pool it would go on listening.
+	// The connection is closed and not returned to the pool, where it would continue to listen.
 	raw := conn.Hijack()
 	defer func() {
 		done, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -182,7 +181,7 @@ func (d *DB) listen(ctx context.Context, connected func(), heard func(string, uu
 			return fmt.Errorf("wait: %w", err)
 		}
 		topic, id, _ := strings.Cut(n.Payload, " ")
-		parsed, _ := uuid.Parse(id) // absent: the topic has none
+		parsed, _ := uuid.Parse(id) // missing: the topic has no id
 		heard(topic, parsed)
 	}
 }

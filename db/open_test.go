@@ -37,7 +37,7 @@ func TestATransactionWhoseClientIsSilentIsEndedByTheServer(t *testing.T) {
 			t.Fatal("the server does not end it")
 		}
 	}
-	if _, err := tx.ExecContext(t.Context(), "SELECT 1"); !db.IsAway(err) {
+	if _, err := tx.ExecContext(t.Context(), "SELECT 1"); !db.IsUnavailable(err) {
 		t.Errorf("who goes on in it gets %v; want something that passes", err)
 	}
 	_ = tx.Rollback()

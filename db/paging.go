@@ -5,15 +5,15 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// ByName is a page of a list that goes by name: at most Limit rows after the one with the name and id given, or from
-// the beginning. The zero ByName is the first 500.
-type ByName struct {
+// NamePage is a page of a list in the order of names: at most Limit rows after a given name and id, or from the
+// beginning. The zero NamePage is the first 500 rows.
+type NamePage struct {
 	AfterName string
 	AfterID   uuid.UUID
 	Limit     int
 }
 
-func (p ByName) of(sel *bun.SelectQuery, table string) *bun.SelectQuery {
+func (p NamePage) apply(sel *bun.SelectQuery, table string) *bun.SelectQuery {
 	limit := p.Limit
 	if limit == 0 {
 		limit = 500
@@ -24,9 +24,9 @@ func (p ByName) of(sel *bun.SelectQuery, table string) *bun.SelectQuery {
 	return sel.OrderExpr("lower(?0.name), ?0.id", bun.Ident(table)).Limit(int64(limit))
 }
 
-// byName narrows a list that goes by name and id, of a table and the alias that the query has for it, to what comes
-// after one row, or to what is nearest before another: that comes in the opposite order.
-func byName(sel *bun.SelectQuery, alias, table string, after, before uuid.UUID) *bun.SelectQuery {
+// applyNamePage narrows a list in the order of names and ids to the rows after one row, or to the rows nearest before
+// another, which come in the opposite order. alias is the query's alias of the table.
+func applyNamePage(sel *bun.SelectQuery, alias, table string, after, before uuid.UUID) *bun.SelectQuery {
 	if after != uuid.Nil {
 		sel = sel.Where("(lower(?0.name), ?0.id) > (SELECT lower(name), id FROM ?1 WHERE id = ?2)",
 			bun.Ident(alias), bun.Ident(table), after)

@@ -9,15 +9,15 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// PasswordLink lets a person choose a password, or confirm their address.
+// PasswordLink is a link by which a person chooses a password or confirms the address.
 type PasswordLink struct {
 	bun.BaseModel `bun:"table:password_links,alias:pl"`
 
 	UserID    uuid.UUID `bun:"user_id,pk,type:uuid"`
 	Hash      []byte    `bun:"hash"`
 	Invites   bool      `bun:"invites"`
-	Confirms  bool      `bun:"confirms"` // it confirms the address, and lets nobody choose a password
-	Mailed    bool      `bun:"mailed"`   // it went to the person's address alone: its maker never saw it
+	Confirms  bool      `bun:"confirms"` // it only confirms the address
+	Mailed    bool      `bun:"mailed"`   // it was sent to the person's address alone, so its creator has not seen it
 	CreatedBy uuid.UUID `bun:"created_by,nullzero,type:uuid"`
 	CreatedAt time.Time `bun:"created_at"`
 	ExpiresAt time.Time `bun:"expires_at"`
@@ -25,7 +25,7 @@ type PasswordLink struct {
 
 const invitedUntil = "(SELECT pl.expires_at FROM password_links pl WHERE pl.user_id = u.id AND pl.invites)"
 
-// SavePasswordLink writes a link; one that the person had is no more.
+// SavePasswordLink writes a link, and replaces the person's former one.
 func SavePasswordLink(ctx context.Context, q bun.IDB, l *PasswordLink) error {
 	_, err := q.NewInsert().Model(l).On("CONFLICT (user_id) DO UPDATE").Set("hash = EXCLUDED.hash").
 		Set("invites = EXCLUDED.invites").
@@ -38,7 +38,7 @@ func SavePasswordLink(ctx context.Context, q bun.IDB, l *PasswordLink) error {
 	return nil
 }
 
-// PasswordLinkByHash finds a link that still holds.
+// PasswordLinkByHash finds a valid link.
 func PasswordLinkByHash(ctx context.Context, q bun.IDB, hash []byte, now time.Time) (*PasswordLink, error) {
 	var l PasswordLink
 	if err := q.NewSelect().Model(&l).Where("pl.hash = ?", hash).Where("pl.expires_at > ?", now).Scan(ctx); err != nil {
@@ -47,7 +47,8 @@ func PasswordLinkByHash(ctx context.Context, q bun.IDB, hash []byte, now time.Ti
 	return &l, nil
 }
 
-// TakePasswordLink deletes a person's link and reports whether it was there with that hash. An empty hash deletes any.
+// TakePasswordLink deletes a person's link if it has the hash, or any if the hash is empty. It reports whether there
+// was one.
 func TakePasswordLink(ctx context.Context, q bun.IDB, user uuid.UUID, hash []byte) (bool, error) {
 	del := q.NewDelete().Model((*PasswordLink)(nil)).Where("pl.user_id = ?", user)
 	if hash != nil {
@@ -61,7 +62,7 @@ func TakePasswordLink(ctx context.Context, q bun.IDB, user uuid.UUID, hash []byt
 	return n > 0, err
 }
 
-// ExpirePasswordLink ends what a person's link can do. An invitation stays open, and needs another link.
+// ExpirePasswordLink makes a person's link invalid. An invitation stays open, and needs another link.
 func ExpirePasswordLink(ctx context.Context, q bun.IDB, user uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Model((*PasswordLink)(nil)).Set("expires_at = ?", now).
 		Where("pl.user_id = ?", user).Where("pl.expires_at > ?", now).Exec(ctx)
@@ -71,7 +72,7 @@ func ExpirePasswordLink(ctx context.Context, q bun.IDB, user uuid.UUID, now time
 	return nil
 }
 
-// EndInvitation deletes a person's invitation, if there is one: they have come in by another way.
+// EndInvitation deletes a person's invitation, if there is one, after the person has signed in another way.
 func EndInvitation(ctx context.Context, q bun.IDB, user uuid.UUID) error {
 	if _, err := q.NewDelete().Model((*PasswordLink)(nil)).Where("pl.user_id = ?", user).Where("pl.invites").
 		Exec(ctx); err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// prepared is what runs statements as they are, with $1, $2 for their arguments. The server plans each once for a
-// connection; what bun writes it must plan each time, which for a statement of one row takes longer than to run it. So
-// the statements of an accepted webhook call go this way.
+// prepared runs statements with the placeholders $1, $2. The server plans each of them once for a connection. It plans
+// a statement of bun each time, which takes longer than to run a statement of one row. So the statements of an accepted
+// webhook call use prepared.
 type prepared struct{ q queryer }
 
 func (p prepared) exec(ctx context.Context, query string, args ...any) error {
@@ -34,7 +34,7 @@ type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// prepare finds the connections, or the transaction, below bun.
+// prepare gives the database/sql connection or transaction below bun.
 func prepare(q bun.IDB) prepared {
 	switch q := q.(type) {
 	case bun.Tx:

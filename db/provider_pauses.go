@@ -9,14 +9,15 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// ProviderPause keeps the sessions of a provider's account from starting until a time, and after it lets one at a time
-// try, until one succeeds. The account is the server's, or a workspace's own: of one whose variables match Keys.
+// ProviderPause prevents the sessions of a provider's account from starting until a time. Afterwards one session at a
+// time tries the provider, until one succeeds. The account is the server's, or the one of a workspace whose variables
+// match Keys.
 type ProviderPause struct {
 	bun.BaseModel `bun:"table:provider_pauses,alias:pp"`
 
 	Provider    string    `bun:"provider"`
 	WorkspaceID uuid.UUID `bun:"workspace_id,nullzero,type:uuid"` // zero: the server's account
-	// patterns of LIKE: variables that sign the provider in
+	// patterns for LIKE of the names of variables with credentials of the provider
 	Keys      []string `bun:"keys,array"`
 	Workspace string   `bun:"workspace,scanonly"` // its name; empty for the server's account
 
@@ -28,7 +29,7 @@ type ProviderPause struct {
 	Reason     string    `bun:"reason"`
 }
 
-// ProviderPauses lists the providers in trouble.
+// ProviderPauses lists the pauses of all providers.
 func ProviderPauses(ctx context.Context, q bun.IDB) ([]ProviderPause, error) {
 	var list []ProviderPause
 	err := q.NewSelect().Model(&list).ColumnExpr("pp.*").ColumnExpr("coalesce(w.name, '') AS workspace").
@@ -40,15 +41,15 @@ func ProviderPauses(ctx context.Context, q bun.IDB) ([]ProviderPause, error) {
 	return list, nil
 }
 
-// account selects the workspace whose own account the session s uses with the provider of the pause p; null for the
-// server's.
+// account is SQL for the workspace whose own account the session s uses with the provider of the pause p; NULL: the
+// server's account.
 const account = `(SELECT v.workspace_id FROM workspace_variables v
 	WHERE v.workspace_id = s.workspace_id AND v.name LIKE ANY(p.keys) LIMIT 1)`
 
-// paused is true where the pause p keeps the session s from starting.
+// paused is the SQL condition that the pause p prevents the session s from starting.
 const paused = `p.provider = s.provider AND p.workspace_id IS NOT DISTINCT FROM ` + account
 
-// PausesOf finds what keeps queued sessions from starting, by session.
+// PausesOf finds the pauses that prevent queued sessions from starting, by session.
 func PausesOf(ctx context.Context, q bun.IDB, sessions []uuid.UUID) (map[uuid.UUID]ProviderPause, error) {
 	if len(sessions) == 0 {
 		return nil, nil
@@ -88,8 +89,8 @@ func WaitingForProviders(ctx context.Context, q bun.IDB) (map[string]int, error)
 	return waiting, nil
 }
 
-// LockPause finds the pause of a provider's account, for changing it; nil where there is none. The account is a
-// workspace's own, or the server's where the id is zero.
+// LockPause finds and locks the pause of a provider's account. It returns nil when there is none. The account is a
+// workspace's own, or the server's if the id is zero.
 func LockPause(ctx context.Context, tx bun.Tx, provider string, workspace uuid.UUID) (*ProviderPause, error) {
 	var p ProviderPause
 	err := tx.NewSelect().Model(&p).Where("pp.provider = ?", provider).
@@ -106,7 +107,7 @@ func LockPause(ctx context.Context, tx bun.Tx, provider string, workspace uuid.U
 // InsertPause begins a pause. It reports whether there was none yet.
 func InsertPause(ctx context.Context, q bun.IDB, p *ProviderPause) (bool, error) {
 	if p.Keys == nil {
-		p.Keys = []string{} // a row holds no null
+		p.Keys = []string{} // the column is NOT NULL
 	}
 	res, err := q.NewInsert().Model(p).On("CONFLICT DO NOTHING").Exec(ctx)
 	if err != nil {
@@ -116,7 +117,7 @@ func InsertPause(ctx context.Context, q bun.IDB, p *ProviderPause) (bool, error)
 	return n > 0, err
 }
 
-// SavePause writes what changes of a pause.
+// SavePause writes the columns of a pause that change.
 func SavePause(ctx context.Context, q bun.IDB, p *ProviderPause) error {
 	_, err := q.NewUpdate().Model(p).Column("until", "failed_at", "failures", "error_class", "reason").
 		Where("pp.provider = ?", p.Provider).Where("pp.workspace_id IS NOT DISTINCT FROM ?", orNull(p.WorkspaceID)).
@@ -127,7 +128,7 @@ func SavePause(ctx context.Context, q bun.IDB, p *ProviderPause) error {
 	return nil
 }
 
-// EndPause lets the sessions of a provider's account start again. It reports whether they were kept.
+// EndPause deletes the pause of a provider's account. It reports whether there was one.
 func EndPause(ctx context.Context, q bun.IDB, provider string, workspace uuid.UUID) (bool, error) {
 	return endPauses(ctx, q.NewDelete().Where("pp.workspace_id IS NOT DISTINCT FROM ?", orNull(workspace)), provider)
 }

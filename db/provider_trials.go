@@ -10,7 +10,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// ProviderTrial is one real turn with which a person tries a provider.
+// ProviderTrial is one turn with which a person tests a provider.
 type ProviderTrial struct {
 	bun.BaseModel `bun:"table:provider_trials,alias:pt"`
 
@@ -35,8 +35,8 @@ func ProviderTrials(ctx context.Context, q bun.IDB) ([]ProviderTrial, error) {
 	return list, nil
 }
 
-// RequestTrial asks a worker to try a provider. One that was asked for or begun after stale stays. It reports whether
-// it wrote the request.
+// RequestTrial writes a request for a worker to try a provider. It leaves a request that was made or begun after stale.
+// It reports whether it has written the request.
 func RequestTrial(ctx context.Context, q bun.IDB, provider string, by uuid.UUID, now, stale time.Time) (bool, error) {
 	res, err := q.NewRaw(`INSERT INTO provider_trials (provider, requested_by, requested_at) VALUES (?0, ?1, ?2)
 		ON CONFLICT (provider) DO UPDATE SET requested_by = excluded.requested_by, requested_at = excluded.requested_at,
@@ -51,12 +51,13 @@ func RequestTrial(ctx context.Context, q bun.IDB, provider string, by uuid.UUID,
 	return n > 0, err
 }
 
-// ClaimTrial takes a requested trial for a worker; nil where there is none. As of sessions, it leaves to others what
-// they have and it has not.
+// ClaimTrial takes a requested trial for a worker. It returns nil when there is none. It leaves out providers that
+// other workers have and this worker has not.
 func ClaimTrial(ctx context.Context, q bun.IDB, worker string, now time.Time) (*ProviderTrial, error) {
 	var t ProviderTrial
 	err := q.NewRaw(`UPDATE provider_trials SET worker = ?0, started_at = ?1 WHERE provider = (
-			SELECT provider FROM provider_trials WHERE started_at IS NULL AND provider <> ALL(ARRAY(`+elsewhere("?0",
+			SELECT provider FROM provider_trials WHERE started_at IS NULL AND provider <> ALL(ARRAY(`+providersOfOthers(
+		"?0",
 		"?2")+`))
 			ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED
 		) RETURNING *`, worker, now, now.Add(-WorkerSilence)).Scan(ctx, &t)
@@ -69,7 +70,7 @@ func ClaimTrial(ctx context.Context, q bun.IDB, worker string, now time.Time) (*
 	return &t, nil
 }
 
-// FinishTrial writes how a trial ended, unless another was asked for since.
+// FinishTrial writes the end of a trial, unless another one was requested since.
 func FinishTrial(ctx context.Context, q bun.IDB, t *ProviderTrial) error {
 	_, err := q.NewUpdate().Model(t).Column("finished_at", "error_class", "reason", "answer", "usage").WherePK().
 		Where("pt.worker = ?", t.Worker).Where("pt.started_at = ?", t.StartedAt).Exec(ctx)
@@ -79,7 +80,7 @@ func FinishTrial(ctx context.Context, q bun.IDB, t *ProviderTrial) error {
 	return nil
 }
 
-// AbandonTrials ends what a former life of a worker was trying.
+// AbandonTrials ends the trials that a former process of a worker began.
 func AbandonTrials(ctx context.Context, q bun.IDB, worker, reason string, now time.Time) error {
 	_, err := q.NewUpdate().Model((*ProviderTrial)(nil)).Set("finished_at = ?", now).Set("error_class = 'interrupted'").
 		Set("reason = ?", reason).
@@ -90,8 +91,8 @@ func AbandonTrials(ctx context.Context, q bun.IDB, worker, reason string, now ti
 	return nil
 }
 
-// ForgetTrial removes what is known of a provider's trials.
-func ForgetTrial(ctx context.Context, q bun.IDB, provider string) error {
+// DeleteTrial removes the trial of a provider.
+func DeleteTrial(ctx context.Context, q bun.IDB, provider string) error {
 	if _, err := q.NewDelete().Model((*ProviderTrial)(nil)).Where("pt.provider = ?", provider).Exec(ctx); err != nil {
 		return fmt.Errorf("forget trial of %s: %w", provider, err)
 	}

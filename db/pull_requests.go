@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// PullRequest is what a session led to.
+// PullRequest is a pull request of a session.
 type PullRequest struct {
 	bun.BaseModel `bun:"table:pull_requests,alias:pr"`
 
@@ -21,7 +21,7 @@ type PullRequest struct {
 	URL        string    `bun:"url"`
 	Key        string    `bun:"key"`
 	Title      string    `bun:"title"`
-	// its own; of one that is not confirmed, the branch that the worktree was on
+	// its branch; of an unconfirmed one, the branch that the worktree was on
 	Branch    string           `bun:"branch"`
 	State     PullRequestState `bun:"state"`
 	FoundBy   FoundBy          `bun:"found_by"`
@@ -32,14 +32,14 @@ type PullRequest struct {
 	SettledAt time.Time        `bun:"settled_at,nullzero"`
 	Problem   string           `bun:"problem"`
 
-	WorkspaceID uuid.UUID `bun:"workspace_id,scanonly,type:uuid"` // of its session, where the query says so
+	WorkspaceID uuid.UUID `bun:"workspace_id,scanonly,type:uuid"` // of its session; set by some queries
 }
 
-// Confirmed reports whether a pull request is known to be its session's: by the forge, by a person, or since Carillon
-// opened it. One that is not is shown, and moves nothing.
+// Confirmed reports whether it is certain that a pull request belongs to its session: by the forge, by a person, or
+// because Carillon opened it. An unconfirmed one is shown and has no other effect.
 func (p *PullRequest) Confirmed() bool { return p.FoundBy != FoundInOutput }
 
-// PullRequestState is where a pull request stands.
+// PullRequestState is the state of a pull request at the forge.
 type PullRequestState string
 
 // The states of a pull request.
@@ -49,16 +49,16 @@ const (
 	PullRequestClosed PullRequestState = "closed" // without having been merged
 )
 
-// FoundBy is how a pull request was found to be a session's.
+// FoundBy says how a pull request was linked with a session.
 type FoundBy string
 
-// How pull requests are found.
+// The ways in which pull requests are linked.
 const (
-	FoundInOutput  FoundBy = "output" // the agent wrote its address; whether it is the session's is not known yet
+	FoundInOutput  FoundBy = "output" // the agent wrote its address; unconfirmed
 	FoundByBranch  FoundBy = "branch" // the forge has it for the session's branch
 	FoundByHand    FoundBy = "hand"
 	FoundCreated   FoundBy = "created" // Carillon opened it
-	FoundByWebhook FoundBy = "webhook" // the forge told of it
+	FoundByWebhook FoundBy = "webhook" // the forge sent a webhook
 )
 
 // InsertPullRequest writes a pull request of a session, unless the session has it. It reports whether it was new.
@@ -71,8 +71,8 @@ func InsertPullRequest(ctx context.Context, tx bun.Tx, p *PullRequest) (bool, er
 	return n > 0, err
 }
 
-// SessionPullRequest finds a pull request of a session, for a change under the session's lock. It goes by the
-// repository's name, since forges do not always know under which host they are reached.
+// SessionPullRequest finds a pull request of a session, for a change under the session's lock. It compares the
+// repository's name, because forges do not always know the host under which they are reached.
 func SessionPullRequest(
 	ctx context.Context, tx bun.Tx, session uuid.UUID, forge, repository string, number int64,
 ) (*PullRequest, error) {
@@ -101,7 +101,7 @@ func PullRequestsOf(ctx context.Context, q bun.IDB, sessions []uuid.UUID) ([]Pul
 	return list, nil
 }
 
-// HasPullRequest reports whether a session is known to have led to a pull request.
+// HasPullRequest reports whether a session has a confirmed pull request.
 func HasPullRequest(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
 	return q.NewSelect().Model((*PullRequest)(nil)).Where("pr.session_id = ? AND pr.found_by <> 'output'", session).
 		Exists(ctx)
@@ -116,11 +116,11 @@ func OpenPullRequest(ctx context.Context, q bun.IDB, automation uuid.UUID) (stri
 	if IsNotFound(err) {
 		return "", nil
 	}
-	return url, wrapped(err, "find an open pull request")
+	return url, wrap(err, "find an open pull request")
 }
 
-// SessionsOfPullRequest lists the sessions of a workspace that a pull request belongs to: those that it is known of,
-// and, unless branch is empty, those that have the branch.
+// SessionsOfPullRequest lists the sessions of a workspace to which a pull request belongs: those that are linked with
+// it and, unless branch is empty, those that have the branch.
 func SessionsOfPullRequest(
 	ctx context.Context, q bun.IDB, workspace uuid.UUID, forge, repository string, number int64, branch string,
 ) ([]uuid.UUID, error) {
@@ -136,7 +136,7 @@ func SessionsOfPullRequest(
 	return ids, nil
 }
 
-// SavePullRequest writes what a forge told of a pull request.
+// SavePullRequest writes the state of a pull request.
 func SavePullRequest(ctx context.Context, tx bun.Tx, p *PullRequest) error {
 	_, err := tx.NewUpdate().Model(p).Column("url", "title", "branch", "state", "found_by", "updated_at", "remote_at",
 		"checked_at", "settled_at", "problem").
@@ -147,7 +147,8 @@ func SavePullRequest(ctx context.Context, tx bun.Tx, p *PullRequest) error {
 	return nil
 }
 
-// SettlePullRequests notes that the ends of a session's pull requests have been applied to it.
+// SettlePullRequests records that the effects of a session's merged and closed pull requests have been applied to the
+// session.
 func SettlePullRequests(ctx context.Context, tx bun.Tx, session uuid.UUID, now time.Time) error {
 	_, err := tx.NewUpdate().Model((*PullRequest)(nil)).Set("settled_at = ?", now).
 		Where("pr.session_id = ?", session).Where("pr.state <> 'open' AND pr.settled_at IS NULL").Exec(ctx)
@@ -157,8 +158,8 @@ func SettlePullRequests(ctx context.Context, tx bun.Tx, session uuid.UUID, now t
 	return nil
 }
 
-// NotePullRequestProblem notes why the forge could not be asked for a pull request.
-func NotePullRequestProblem(ctx context.Context, q bun.IDB, id uuid.UUID, problem string) error {
+// SetPullRequestProblem writes why the forge could not be asked about a pull request.
+func SetPullRequestProblem(ctx context.Context, q bun.IDB, id uuid.UUID, problem string) error {
 	if _, err := q.NewUpdate().Model((*PullRequest)(nil)).Set("problem = ?", problem).Where("pr.id = ?", id).
 		Exec(ctx); err != nil {
 		return fmt.Errorf("note problem of pull request %s: %w", id, err)
@@ -166,7 +167,7 @@ func NotePullRequestProblem(ctx context.Context, q bun.IDB, id uuid.UUID, proble
 	return nil
 }
 
-// DeletePullRequest forgets a pull request that turned out not to be the session's.
+// DeletePullRequest removes a pull request that does not belong to the session.
 func DeletePullRequest(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	if _, err := tx.NewDelete().Model((*PullRequest)(nil)).Where("pr.id = ?", id).Exec(ctx); err != nil {
 		return fmt.Errorf("delete pull request %s: %w", id, err)
@@ -174,8 +175,8 @@ func DeletePullRequest(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	return nil
 }
 
-// ClaimPullRequestChecks takes up to limit open pull requests that were last asked about before a time, the longest ago
-// first. Several processes may claim at once; each pull request goes to one.
+// ClaimPullRequestChecks takes up to limit open pull requests that were last checked before a time, the longest ago
+// first. Several processes may claim at once; each pull request goes to one of them.
 func ClaimPullRequestChecks(ctx context.Context, q bun.IDB, now, before time.Time, limit int) ([]PullRequest, error) {
 	var list []PullRequest
 	err := q.NewRaw(`WITH next AS (

@@ -8,7 +8,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// RefusedModel is a model that a provider refused to the server's account.
+// RefusedModel is a model that a provider refused for the server's account.
 type RefusedModel struct {
 	bun.BaseModel `bun:"table:refused_models,alias:rm"`
 
@@ -18,7 +18,7 @@ type RefusedModel struct {
 	Reason    string    `bun:"reason"`
 }
 
-// MaxRefusedModels is how many refused models are listed: the newest.
+// MaxRefusedModels bounds the list of refused models.
 const MaxRefusedModels = 200
 
 // RefusedModels lists the models that were refused, the newest first.
@@ -32,7 +32,7 @@ func RefusedModels(ctx context.Context, q bun.IDB) ([]RefusedModel, error) {
 	return list, nil
 }
 
-// RefusedModelsOf lists those of some models of a provider that were refused.
+// RefusedModelsOf lists the refused ones of some models of a provider.
 func RefusedModelsOf(ctx context.Context, q bun.IDB, provider string, models []string) ([]RefusedModel, error) {
 	var list []RefusedModel
 	err := q.NewSelect().Model(&list).Where("rm.provider = ?", provider).Where("rm.model = ANY(?)", textArray(models)).
@@ -43,8 +43,8 @@ func RefusedModelsOf(ctx context.Context, q bun.IDB, provider string, models []s
 	return list, nil
 }
 
-// RefuseModel writes that a model was refused, and forgets what was refused before a time.
-func RefuseModel(ctx context.Context, q bun.IDB, m *RefusedModel, before time.Time) error {
+// RecordModelRefusal records that a model was refused, and deletes refusals before a time.
+func RecordModelRefusal(ctx context.Context, q bun.IDB, m *RefusedModel, before time.Time) error {
 	_, err := q.NewInsert().Model(m).On("CONFLICT (provider, model) DO UPDATE").
 		Set("refused_at = excluded.refused_at").Set("reason = excluded.reason").Exec(ctx)
 	if err == nil {
@@ -56,8 +56,8 @@ func RefuseModel(ctx context.Context, q bun.IDB, m *RefusedModel, before time.Ti
 	return nil
 }
 
-// AcceptModel forgets the refusal of a model before a time.
-func AcceptModel(ctx context.Context, q bun.IDB, provider, model string, before time.Time) error {
+// ClearModelRefusal deletes the refusal of a model if it was before a time.
+func ClearModelRefusal(ctx context.Context, q bun.IDB, provider, model string, before time.Time) error {
 	_, err := q.NewDelete().Model((*RefusedModel)(nil)).Where("rm.provider = ?", provider).Where("rm.model = ?", model).
 		Where("rm.refused_at < ?", before).Exec(ctx)
 	if err != nil {

@@ -16,7 +16,7 @@ type Role struct {
 
 	ID          uuid.UUID `bun:"id,pk,type:uuid"`
 	Name        string    `bun:"name"`
-	Key         string    `bun:"key,nullzero"` // of a role built in, else empty
+	Key         string    `bun:"key,nullzero"` // of a built-in role; otherwise empty
 	Permissions []string  `bun:"permissions,array"`
 	CreatedAt   time.Time `bun:"created_at"`
 	UpdatedAt   time.Time `bun:"updated_at,nullzero"`
@@ -30,7 +30,7 @@ type RoleRow struct {
 	People int64 `bun:"people,scanonly"`
 }
 
-// Roles lists the roles: those built in first, from the one that may do most, then the others by name.
+// Roles lists the roles: the built-in ones first, the one with most permissions first, and then the others by name.
 func Roles(ctx context.Context, q bun.IDB) ([]RoleRow, error) {
 	var list []RoleRow
 	err := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").
@@ -53,7 +53,7 @@ func RoleByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Role, error) {
 	return &r, nil
 }
 
-// RoleByKey finds a role built in.
+// RoleByKey finds a built-in role.
 func RoleByKey(ctx context.Context, q bun.IDB, key string) (*Role, error) {
 	var r Role
 	if err := q.NewSelect().Model(&r).Where("key = ?", key).Scan(ctx); err != nil {
@@ -85,7 +85,7 @@ func RolesNamed(ctx context.Context, q bun.IDB, names []string) ([]Role, error) 
 	return list, nil
 }
 
-// RolesByIDs finds roles, and keeps others from changing them until the transaction ends.
+// RolesByIDs finds roles and locks them against changes until the transaction ends.
 func RolesByIDs(ctx context.Context, tx bun.Tx, ids []uuid.UUID) ([]Role, error) {
 	var list []Role
 	err := tx.NewSelect().Model(&list).Where("r.id = ANY(?)", pgdialect.Array(ids)).OrderExpr("lower(r.name)").
@@ -104,8 +104,8 @@ func InsertRole(ctx context.Context, q bun.IDB, r *Role) error {
 	return nil
 }
 
-// EnsureRole makes a role built in, or brings the one there is to the permissions given. It names no constraint to the
-// insert: of servers that start at once, one may lose by the key and another by the name.
+// EnsureRole creates a built-in role, or sets the permissions of the existing one. The insert names no constraint: when
+// several servers start at once, one may conflict by the key and another by the name.
 func EnsureRole(ctx context.Context, q bun.IDB, r *Role) error {
 	if _, err := q.NewInsert().Model(r).On("CONFLICT DO NOTHING").Exec(ctx); err != nil {
 		return fmt.Errorf("ensure role %s: %w", r.Key, err)
@@ -116,7 +116,7 @@ func EnsureRole(ctx context.Context, q bun.IDB, r *Role) error {
 	return nil
 }
 
-// SaveRole writes what people edit of a role, unless its version is another than theirs.
+// SaveRole writes the columns of a role that people edit if the role has the given version. It reports whether it has.
 func SaveRole(ctx context.Context, q bun.IDB, r *Role, version int64) (bool, error) {
 	res, err := q.NewUpdate().Model(r).Column("name", "permissions", "updated_at", "version").WherePK().
 		Where("r.version = ?", version).Exec(ctx)
@@ -127,7 +127,7 @@ func SaveRole(ctx context.Context, q bun.IDB, r *Role, version int64) (bool, err
 	return n > 0, err
 }
 
-// DeleteRole deletes a role. It fails as InUse tells while anybody has it.
+// DeleteRole deletes a role. The error is one of InUse while anybody has the role.
 func DeleteRole(ctx context.Context, q bun.IDB, id uuid.UUID) error {
 	if _, err := q.NewDelete().Model((*Role)(nil)).Where("r.id = ?", id).Exec(ctx); err != nil {
 		return fmt.Errorf("delete role %s: %w", id, err)

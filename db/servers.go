@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Server is a process that runs no agents, with what holds on its machine.
+// Server is a process that runs no agents, with the state of its machine.
 type Server struct {
 	ID      string
 	Name    string // of its machine
@@ -17,7 +17,7 @@ type Server struct {
 	Machine Machine
 }
 
-// SaveServer writes what a process that runs no agents found, and that it lives.
+// SaveServer writes the state of a process that runs no agents, and that it is alive.
 func SaveServer(ctx context.Context, q bun.IDB, s *Server) error {
 	machine, err := json.Marshal(s.Machine)
 	if err == nil {
@@ -55,8 +55,8 @@ func Servers(ctx context.Context, q bun.IDB, since time.Time) ([]Server, error) 
 	return list, nil
 }
 
-// ForgetServers removes the processes that run no agents and were last seen before a time.
-func ForgetServers(ctx context.Context, q bun.IDB, before time.Time) error {
+// DeleteServers removes the processes that run no agents and were last seen before a time.
+func DeleteServers(ctx context.Context, q bun.IDB, before time.Time) error {
 	if _, err := q.NewRaw("DELETE FROM servers WHERE seen_at < ?", before).Exec(ctx); err != nil {
 		return fmt.Errorf("forget servers: %w", err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
-// SessionEvent is one thing that an agent did or said.
+// SessionEvent is one event of a session's transcript.
 type SessionEvent struct {
 	bun.BaseModel `bun:"table:session_events,alias:ev"`
 
@@ -56,14 +56,14 @@ func EventsBySeq(ctx context.Context, q bun.IDB, session uuid.UUID, seqs []int64
 	return list, nil
 }
 
-// AppendEvents writes events of a session at work and moves its last_seq. It returns ErrLeaseLost, and writes
-// nothing, when the lease is no longer good.
+// AppendEvents writes events of a session at work and updates its last_seq. It returns ErrLeaseLost and writes nothing
+// when the lease is not valid any more.
 func AppendEvents(ctx context.Context, tx bun.Tx, lease Lease, events []SessionEvent) error {
 	if len(events) == 0 {
 		return nil
 	}
-	// The table first: else the session's row would be held while another transaction keeps the table, and neither
-	// would its lease be renewed nor could anybody stop it.
+	// The table is locked first. Otherwise the session's row would stay locked while another transaction has the table,
+	// and its lease could not be renewed and nobody could stop the session.
 	if _, err := tx.NewRaw("LOCK TABLE session_events IN ROW EXCLUSIVE MODE").Exec(ctx); err != nil {
 		return fmt.Errorf("append events: %w", err)
 	}
@@ -72,14 +72,14 @@ func AppendEvents(ctx context.Context, tx bun.Tx, lease Lease, events []SessionE
 	}); err != nil {
 		return err
 	}
-	// An event is written twice where the answer to the first try was lost.
+	// An event is written twice when the answer to the first attempt was lost.
 	if _, err := tx.NewInsert().Model(&events).On("CONFLICT (session_id, seq) DO NOTHING").Exec(ctx); err != nil {
 		return fmt.Errorf("append events: %w", err)
 	}
 	return nil
 }
 
-// DropEvents deletes events of a session, to keep a long transcript bounded.
+// DropEvents deletes events of a session, to bound a long transcript.
 func DropEvents(ctx context.Context, q bun.IDB, session uuid.UUID, seqs []int64) error {
 	_, err := q.NewDelete().Model((*SessionEvent)(nil)).Where("session_id = ?", session).
 		Where("seq = ANY(?)", pgdialect.Array(seqs)).Exec(ctx)
@@ -89,14 +89,14 @@ func DropEvents(ctx context.Context, q bun.IDB, session uuid.UUID, seqs []int64)
 	return nil
 }
 
-// EventSize is how much an event of a transcript takes.
+// EventSize is the size of an event of a transcript.
 type EventSize struct {
 	Seq   int64  `bun:"seq"`
 	Kind  string `bun:"kind"`
 	Bytes int    `bun:"bytes"` // of its body as text
 }
 
-// EventSizes lists how much each event of a session takes, in their order.
+// EventSizes lists the sizes of a session's events, in their order.
 func EventSizes(ctx context.Context, q bun.IDB, session uuid.UUID) ([]EventSize, error) {
 	var list []EventSize
 	err := q.NewSelect().Model((*SessionEvent)(nil)).Column("seq", "kind").
@@ -108,7 +108,7 @@ func EventSizes(ctx context.Context, q bun.IDB, session uuid.UUID) ([]EventSize,
 	return list, nil
 }
 
-// ReplaceEvents writes the bodies of events anew.
+// ReplaceEvents replaces the bodies of events.
 func ReplaceEvents(ctx context.Context, q bun.IDB, events []SessionEvent) error {
 	if len(events) == 0 {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// SessionMove says that a session was taken away from a worker that was silent.
+// SessionMove records that a session was taken away from a silent worker.
 type SessionMove struct {
 	bun.BaseModel `bun:"table:session_moves,alias:sm"`
 
@@ -24,7 +24,7 @@ type SessionMove struct {
 // WorkerGone is how long a worker may be silent before others take over the sessions whose files it has.
 const WorkerGone = 24 * time.Hour
 
-// MoveSession takes a queued session away from the worker that has its files, so that another may go on with it.
+// MoveSession takes a queued session away from the worker that has its files, so that another worker may continue it.
 func MoveSession(ctx context.Context, tx bun.Tx, session uuid.UUID, now time.Time) error {
 	_, err := tx.NewRaw(insertMove+" WHERE s.id = ? AND s.worker <> '' "+onMoved, now, session).Exec(ctx)
 	if err == nil {
@@ -44,7 +44,7 @@ const (
 		fence = excluded.fence, at = excluded.at`
 )
 
-// LatestMove is the last move of a session, nil where it never moved.
+// LatestMove finds the last move of a session; nil: it has not moved.
 func LatestMove(ctx context.Context, q bun.IDB, session uuid.UUID) (*SessionMove, error) {
 	var m SessionMove
 	err := q.NewSelect().Model(&m).Where("sm.session_id = ?", session).Order("sm.at DESC").Limit(1).Scan(ctx)
@@ -57,17 +57,17 @@ func LatestMove(ctx context.Context, q bun.IDB, session uuid.UUID) (*SessionMove
 	return &m, nil
 }
 
-// MoveFrom is the move of a session away from a worker, nil where there was none.
+// MoveFrom finds the move of a session away from a worker; nil: there is none.
 func MoveFrom(ctx context.Context, q bun.IDB, session uuid.UUID, worker string) (*SessionMove, error) {
 	var m SessionMove
 	err := q.NewSelect().Model(&m).Where("sm.session_id = ? AND sm.worker = ?", session, worker).Scan(ctx)
 	if IsNotFound(err) {
 		return nil, nil
 	}
-	return &m, wrapped(err, "find a move of session "+session.String())
+	return &m, wrap(err, "find a move of session "+session.String())
 }
 
-// MovesFrom lists the sessions that were taken away from a worker and are elsewhere now.
+// MovesFrom lists the sessions that were taken away from a worker and are on another one now.
 func MovesFrom(ctx context.Context, q bun.IDB, worker string, now time.Time, limit int) ([]Session, error) {
 	var list []Session
 	err := q.NewSelect().Model(&list).Column("s.id", "s.workspace_id", "s.title", "s.base_commit").
@@ -80,8 +80,9 @@ func MovesFrom(ctx context.Context, q bun.IDB, worker string, now time.Time, lim
 	return list, nil
 }
 
-// ForgetMove forgets that a session was taken away from a worker: what was left there is gone, or is its own again.
-func ForgetMove(ctx context.Context, q bun.IDB, session uuid.UUID, worker string) error {
+// DeleteMove deletes the record of a session's move from a worker, after its files there were removed or the worker has
+// the session again.
+func DeleteMove(ctx context.Context, q bun.IDB, session uuid.UUID, worker string) error {
 	_, err := q.NewDelete().Model((*SessionMove)(nil)).Where("session_id = ? AND worker = ?", session, worker).Exec(ctx)
-	return wrapped(err, "forget a move of session "+session.String())
+	return wrap(err, "delete a move of session "+session.String())
 }

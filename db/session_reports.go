@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// SessionReport is what the agent of a session reported by itself, beside its final answer.
+// SessionReport is a report that the agent of a session sent, beside its final answer.
 type SessionReport struct {
 	bun.BaseModel `bun:"table:session_reports,alias:sr"`
 
@@ -21,7 +21,7 @@ type SessionReport struct {
 	CreatedAt time.Time     `bun:"created_at"`
 }
 
-// ReportOutcome is what a session says came of its work.
+// ReportOutcome is the outcome that a session reports.
 type ReportOutcome string
 
 // The outcomes that a session may report.

@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// SessionToken is the stored form of the secret by which the agent of a session asks for something while its turn runs.
+// SessionToken is the stored form of the token of a session's agent, which is valid while the session's turn runs.
 type SessionToken struct {
 	bun.BaseModel `bun:"table:session_tokens,alias:st"`
 
@@ -20,8 +20,8 @@ type SessionToken struct {
 	CreatedAt time.Time `bun:"created_at"`
 }
 
-// PutSessionToken makes a token good for a turn. The tokens that the session had before end.
-func PutSessionToken(ctx context.Context, tx bun.Tx, t *SessionToken) error {
+// ReplaceSessionToken makes a token valid for a turn, and deletes the session's former tokens.
+func ReplaceSessionToken(ctx context.Context, tx bun.Tx, t *SessionToken) error {
 	if err := DeleteSessionTokens(ctx, tx, t.SessionID, t.Fence); err != nil {
 		return err
 	}
@@ -31,8 +31,8 @@ func PutSessionToken(ctx context.Context, tx bun.Tx, t *SessionToken) error {
 	return nil
 }
 
-// DeleteSessionTokens ends the tokens of a session that a worker has made that held it by a fence, and those before.
-// The ones of a worker that has taken the session over since stay.
+// DeleteSessionTokens deletes the tokens of a session up to a fence. Tokens of a worker that has taken the session over
+// since stay.
 func DeleteSessionTokens(ctx context.Context, q bun.IDB, session uuid.UUID, fence int64) error {
 	_, err := q.NewDelete().Model((*SessionToken)(nil)).Where("st.session_id = ?", session).
 		Where("st.fence <= ?", fence).Exec(ctx)
@@ -42,8 +42,8 @@ func DeleteSessionTokens(ctx context.Context, q bun.IDB, session uuid.UUID, fenc
 	return nil
 }
 
-// SessionByToken finds the session that a token is good for: its turn runs, and the worker that made the token still
-// holds it. The row alone would not say so: a worker that was killed leaves it behind.
+// SessionByToken finds the session of a valid token: the token's turn runs, and the worker that wrote the token still
+// has the session. The row of the token alone is not enough, because a killed worker leaves it.
 func SessionByToken(ctx context.Context, q bun.IDB, hash []byte) (*Session, error) {
 	var s Session
 	err := q.NewSelect().Model(&s).ExcludeColumn("diff").ColumnExpr(mayAutomate).Relation("Automation").

@@ -17,7 +17,7 @@ type Session struct {
 	WorkspaceID  uuid.UUID `bun:"workspace_id,type:uuid"`
 	AutomationID uuid.UUID `bun:"automation_id,nullzero,type:uuid"`
 	OwnerID      uuid.UUID `bun:"owner_id,type:uuid"`
-	// who had a word in what it was started with, the owner of its automation first
+	// people whose input it was started with, the owner of its automation first
 	People            PeopleIDs     `bun:"people,type:uuid[]"`
 	BotID             uuid.UUID     `bun:"bot_id,nullzero,type:uuid"`
 	Type              SessionType   `bun:"type"`
@@ -48,36 +48,38 @@ type Session struct {
 	LeaseUntil        time.Time     `bun:"lease_until,nullzero"`
 	CancelRequestedAt time.Time     `bun:"cancel_requested_at,nullzero"`
 	CancelRequestedBy uuid.UUID     `bun:"cancel_requested_by,nullzero,type:uuid"`
-	ChangesAt         time.Time     `bun:"changes_at,nullzero"` // zero: what changed is not known
+	ChangesAt         time.Time     `bun:"changes_at,nullzero"` // zero: the changes are unknown
 	PRRequestedAt     time.Time     `bun:"pr_requested_at,nullzero"`
 	PRRequestedBy     uuid.UUID     `bun:"pr_requested_by,nullzero,type:uuid"`
 	PRError           string        `bun:"pr_error"`
 	PRCheckedAt       time.Time     `bun:"pr_checked_at,nullzero"`
 	PRChangedAt       time.Time     `bun:"pr_changed_at,nullzero"`
 
-	AtWorkSince time.Time `bun:"at_work_since,nullzero"` // when its worker took it
-	AtGate      bool      `bun:"at_gate"`                // its run has yet to pass its gate
-	Resumes     int       `bun:"resumes"`                // how often a worker was lost during the work that goes on
-	// how often a person's message could not be given for an outage
+	AtWorkSince time.Time `bun:"at_work_since,nullzero"` // when its worker claimed it
+	AtGate      bool      `bun:"at_gate"`                // its run has not passed its gate yet
+	Resumes     int       `bun:"resumes"`                // how often a worker was lost during the present work
+	// how often an outage kept a person's message from the agent
 	Outages int `bun:"outages"`
 
-	// the turn at work is to end, and the session to stay open
+	// a request to end the running turn and to keep the session open
 	InterruptAt time.Time `bun:"interrupt_requested_at,nullzero"`
 	InterruptBy uuid.UUID `bun:"interrupt_requested_by,nullzero,type:uuid"`
-	// InterruptTurn is the turn that was at work when that was asked; zero: none was.
+	// InterruptTurn is the turn that ran at the time of this request; zero: none.
 	InterruptTurn uuid.UUID `bun:"interrupt_turn,nullzero,type:uuid"`
-	// CancelTurn is the message that was at work when a cancel was asked for; zero: a run was, or none.
-	CancelTurn uuid.UUID `bun:"cancel_turn,nullzero,type:uuid"`
-	Forget     bool      `bun:"forget"` // the next turn begins a new conversation
+	// CancelTurn is the turn of a reply that ran when a cancel was requested; zero: a run was in flight, or no turn
+	// ran.
+	CancelTurn   uuid.UUID `bun:"cancel_turn,nullzero,type:uuid"`
+	ResetContext bool      `bun:"forget"` // the next turn begins a new conversation
 
-	Commits      int    `bun:"commits"`       // that its base does not have, on any of its branches
-	Stashes      int    `bun:"stashes"`       // what is on its stash
-	IgnoredFiles int    `bun:"ignored_files"` // ignored files and folders: no change, and removed with the worktree
-	MadeBranches string `bun:"made_branches"` // those that the agent made beside Branch, one a line
-	NotSaved     string `bun:"not_saved"`     // what was lost when it moved to another worker, as sentences
+	Commits int `bun:"commits"` // on its branches that its base does not have
+	Stashes int `bun:"stashes"` // entries of its stash
+	// ignored files and folders: they are not changes and are removed with the worktree
+	IgnoredFiles int    `bun:"ignored_files"`
+	MadeBranches string `bun:"made_branches"` // branches that the agent made beside Branch, one a line
+	NotSaved     string `bun:"not_saved"`     // what was lost in a move to another worker, as sentences
 
-	// MayAutomate is of SessionByToken and SpeakingSession: its run was started with an automation whose sessions
-	// manage automations.
+	// MayAutomate is set by SessionByToken and CallingSession: the run was started with an automation whose sessions
+	// may manage automations.
 	MayAutomate bool `bun:"may_automate,scanonly"`
 
 	Workspace  *Workspace  `bun:"rel:belongs-to,join:workspace_id=id"`
@@ -85,17 +87,17 @@ type Session struct {
 	Owner      *User       `bun:"rel:belongs-to,join:owner_id=id"`
 }
 
-// SessionStatus is how far a session is. There is no failed session: failure belongs to the execution.
+// SessionStatus is the state of a session. A session never fails: failure belongs to the execution.
 type SessionStatus string
 
-// Closed reports whether the session is over, until someone reopens it.
+// Closed reports whether the session is closed. A person may reopen it.
 func (s SessionStatus) Closed() bool { return s == SessionDone || s == SessionCanceled }
 
 // The statuses of a session.
 const (
 	SessionQueued     SessionStatus = "queued"
 	SessionInProgress SessionStatus = "in_progress"
-	SessionWaiting    SessionStatus = "waiting" // open, idle, wants a person
+	SessionWaiting    SessionStatus = "waiting" // open and idle, waits for a person
 	SessionDone       SessionStatus = "done"
 	SessionCanceled   SessionStatus = "canceled"
 )
@@ -103,7 +105,7 @@ const (
 // Changed reports whether the session has changed anything, as of its last turn.
 func (s *Session) Changed() bool { return s.FilesChanged > 0 || s.Commits > 0 || s.Stashes > 0 }
 
-// ChangesKnown reports whether what the session has changed could be listed; else its counts say nothing.
+// ChangesKnown reports whether the session's changes could be listed. Otherwise its counts are meaningless.
 func (s *Session) ChangesKnown() bool { return !s.ChangesAt.IsZero() || s.FilesChanged > 0 }
 
 // SessionByID finds a session with its workspace, automation and owner, and its diff.
@@ -117,8 +119,8 @@ func SessionByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Session, error)
 	return &s, nil
 }
 
-// SpeakingSession finds a session as SessionByToken does, by its id and whatever it does at the moment.
-func SpeakingSession(ctx context.Context, q bun.IDB, id uuid.UUID) (*Session, error) {
+// CallingSession finds the session of a tool call with the columns of SessionByToken, by its id and in any state.
+func CallingSession(ctx context.Context, q bun.IDB, id uuid.UUID) (*Session, error) {
 	var s Session
 	err := q.NewSelect().Model(&s).ExcludeColumn("diff").ColumnExpr(mayAutomate).Relation("Automation").
 		Relation("Owner").
@@ -129,11 +131,11 @@ func SpeakingSession(ctx context.Context, q bun.IDB, id uuid.UUID) (*Session, er
 	return &s, nil
 }
 
-// mayAutomate is Session.MayAutomate as an expression. Of a session whose run is gone it is false.
+// mayAutomate is the SQL expression of Session.MayAutomate. It is false for a session whose run was deleted.
 const mayAutomate = `coalesce((SELECT (e.snapshot->>'may_automate')::boolean FROM executions e WHERE e.session_id = s.id
 	LIMIT 1), false) AS may_automate`
 
-// LockSession finds a session, without its diff, and keeps others from changing it until the transaction ends.
+// LockSession finds a session, without its diff, and locks it until the transaction ends.
 func LockSession(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Session, error) {
 	var s Session
 	err := tx.NewSelect().Model(&s).ExcludeColumn("diff").Where("s.id = ?", id).For("NO KEY UPDATE").Scan(ctx)
@@ -143,7 +145,7 @@ func LockSession(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Session, error)
 	return &s, nil
 }
 
-// LockSessionsOf keeps others from changing the sessions of an automation until the transaction ends.
+// LockSessionsOf locks the sessions of an automation until the transaction ends.
 func LockSessionsOf(ctx context.Context, tx bun.Tx, automation uuid.UUID) error {
 	_, err := tx.NewRaw("SELECT 1 FROM sessions WHERE automation_id = ? ORDER BY id FOR NO KEY UPDATE", automation).
 		Exec(ctx)
@@ -153,7 +155,7 @@ func LockSessionsOf(ctx context.Context, tx bun.Tx, automation uuid.UUID) error 
 	return nil
 }
 
-// KnownSessions tells which of the ids are sessions, with their workspaces.
+// KnownSessions finds which of the ids are sessions, and gives their workspaces.
 func KnownSessions(ctx context.Context, q bun.IDB, ids []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
 	var list []Session
 	if err := q.NewSelect().Model(&list).Column("id", "workspace_id").Where("s.id = ANY(?::uuid[])", UUIDs(ids)).
@@ -228,7 +230,7 @@ func SessionsOfTicket(ctx context.Context, q bun.IDB, ticket uuid.UUID) ([]Sessi
 	return list, nil
 }
 
-// sessionAccess lets through the sessions that a person owns and those of automations that the person sees.
+// sessionAccess narrows a query to the sessions that a person owns and those of automations that the person may see.
 func sessionAccess(sel *bun.SelectQuery, v Access) *bun.SelectQuery {
 	sel = v.within(sel, "s")
 	switch {
@@ -242,8 +244,8 @@ func sessionAccess(sel *bun.SelectQuery, v Access) *bun.SelectQuery {
 	return sel
 }
 
-// CountLive counts the sessions at work that a person may see.
-func CountLive(ctx context.Context, q bun.IDB, v Access) (int64, error) {
+// CountActiveSessions counts the queued and running sessions that a person may see.
+func CountActiveSessions(ctx context.Context, q bun.IDB, v Access) (int64, error) {
 	n, err := sessionAccess(q.NewSelect().TableExpr("sessions AS s"), v).Where("s.status IN ('queued', 'in_progress')").
 		Count(ctx)
 	if err != nil {
@@ -252,8 +254,8 @@ func CountLive(ctx context.Context, q bun.IDB, v Access) (int64, error) {
 	return n, nil
 }
 
-// IdleSessions lists open sessions that have done nothing for as many days as their workspace lets them, the longest
-// first, other than those that are set aside.
+// IdleSessions lists open sessions that have been idle for more days than their workspace allows, the longest first,
+// without those that are set aside.
 func IdleSessions(ctx context.Context, q bun.IDB, now time.Time, limit int) ([]Session, error) {
 	var list []Session
 	err := q.NewSelect().Model(&list).Column("id", "title", "workspace_id").
@@ -262,7 +264,7 @@ func IdleSessions(ctx context.Context, q bun.IDB, now time.Time, limit int) ([]S
 			s.created_at) < ?::timestamptz - w.idle_days * interval '24 hours'`, now).
 		Where(notSetAside(TaskIdle, "s.id"), now).OrderExpr("greatest(s.ended_at, s.reopened_at, s.created_at), s.id").
 		Limit(int64(limit)).Scan(ctx)
-	return list, wrapped(err, "list idle sessions")
+	return list, wrap(err, "list idle sessions")
 }
 
 // IsIdle reports whether a session is still one of IdleSessions.
@@ -272,7 +274,7 @@ func IsIdle(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) (b
 		Where("s.id = ? AND s.status = 'waiting'", session).
 		Where("greatest(s.ended_at, s.reopened_at, s.created_at) < ?::timestamptz - w.idle_days * interval '24 hours'",
 			now).Exists(ctx)
-	return idle, wrapped(err, "look whether a session is idle")
+	return idle, wrap(err, "look whether a session is idle")
 }
 
 // ReopenSession opens a closed session.
@@ -286,8 +288,8 @@ func ReopenSession(ctx context.Context, q bun.IDB, session uuid.UUID, now time.T
 	return nil
 }
 
-// RequestCancel asks the worker of a session to end its run, or where no run is in flight the message at work. Who
-// asked first stays the one who did.
+// RequestCancel asks the worker of a session to end its run, or the running turn if no run is in flight. A second
+// request does not replace the first one.
 func RequestCancel(ctx context.Context, q bun.IDB, session, by uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Model((*Session)(nil)).Set("cancel_requested_at = coalesce(cancel_requested_at, ?)", now).
 		Set("cancel_requested_by = CASE WHEN cancel_requested_at IS NULL THEN ?::uuid ELSE cancel_requested_by END",
@@ -301,7 +303,7 @@ func RequestCancel(ctx context.Context, q bun.IDB, session, by uuid.UUID, now ti
 	return nil
 }
 
-// RequestInterrupt asks the worker of a session to end its turn alone.
+// RequestInterrupt asks the worker of a session to end the running turn alone.
 func RequestInterrupt(ctx context.Context, q bun.IDB, session, by uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Model((*Session)(nil)).Set("interrupt_requested_at = coalesce(interrupt_requested_at, ?)",
 		now).
@@ -314,8 +316,8 @@ func RequestInterrupt(ctx context.Context, q bun.IDB, session, by uuid.UUID, now
 	return nil
 }
 
-// SetForget lets the next turn of a session begin a new conversation.
-func SetForget(ctx context.Context, q bun.IDB, session uuid.UUID) error {
+// RequestContextReset makes the next turn of a session begin a new conversation.
+func RequestContextReset(ctx context.Context, q bun.IDB, session uuid.UUID) error {
 	if _, err := q.NewUpdate().Model((*Session)(nil)).Set("forget = true").Where("s.id = ?", session).
 		Exec(ctx); err != nil {
 		return fmt.Errorf("forget conversation of session %s: %w", session, err)
@@ -323,9 +325,10 @@ func SetForget(ctx context.Context, q bun.IDB, session uuid.UUID) error {
 	return nil
 }
 
-// TakeForget ends a session's conversation where that was asked for, and returns the one that goes on; empty: none
-// does. Done twice it returns the same. It returns ErrLeaseLost, and changes nothing, when the lease is no longer good.
-func TakeForget(ctx context.Context, q bun.IDB, lease Lease) (conversation string, err error) {
+// TakeContextReset ends a session's conversation if a reset was requested. It returns the conversation that continues;
+// empty: none. A repetition returns the same. It returns ErrLeaseLost and changes nothing when the lease is not valid
+// any more.
+func TakeContextReset(ctx context.Context, q bun.IDB, lease Lease) (conversation string, err error) {
 	err = q.NewUpdate().Model((*Session)(nil)).Set("conversation = CASE WHEN forget THEN '' ELSE conversation END").
 		Set("forget = false").
 		Where("s.id = ?", lease.Session).Where("s.worker = ?", lease.Worker).Where("s.fence = ?", lease.Fence).
@@ -333,17 +336,17 @@ func TakeForget(ctx context.Context, q bun.IDB, lease Lease) (conversation strin
 	if IsNotFound(err) {
 		return "", ErrLeaseLost
 	}
-	return conversation, wrapped(err, "begin a new conversation of session "+lease.Session.String())
+	return conversation, wrap(err, "begin a new conversation of session "+lease.Session.String())
 }
 
-// SetConversation notes the agent's own id of the conversation, with which the next turn resumes it.
+// SetConversation writes the agent's id of the conversation, with which the next turn resumes it.
 func SetConversation(ctx context.Context, q bun.IDB, lease Lease, conversation string) error {
 	return updateLeased(ctx, q, lease,
 		func(u *bun.UpdateQuery) *bun.UpdateQuery { return u.Set("conversation = ?", conversation) })
 }
 
-// ForgetSession removes a session in which nothing was done, with its messages and what they left.
-func ForgetSession(ctx context.Context, tx bun.Tx, session uuid.UUID) error {
+// DeleteSession removes a session in which nothing was done, with its turns and events.
+func DeleteSession(ctx context.Context, tx bun.Tx, session uuid.UUID) error {
 	_, err := tx.NewDelete().Model((*Session)(nil)).Where("s.id = ?", session).Exec(ctx)
-	return wrapped(err, "forget session "+session.String())
+	return wrap(err, "forget session "+session.String())
 }

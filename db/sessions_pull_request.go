@@ -20,7 +20,7 @@ func RequestPullRequest(ctx context.Context, q bun.IDB, session, by uuid.UUID, n
 	return nil
 }
 
-// EndPullRequestRequest ends the request made at a time, with what went wrong or nothing.
+// EndPullRequestRequest ends the request that was made at a time, with a problem or an empty text.
 func EndPullRequestRequest(
 	ctx context.Context, q bun.IDB, session uuid.UUID, requested time.Time, problem string, now time.Time,
 ) error {
@@ -33,7 +33,7 @@ func EndPullRequestRequest(
 	return nil
 }
 
-// RequestedPullRequests lists the idle sessions of a worker for which a pull request is to be opened, oldest request
+// RequestedPullRequests lists the idle sessions of a worker with a request for a pull request, the oldest request
 // first.
 func RequestedPullRequests(ctx context.Context, q bun.IDB, worker string, limit int) ([]Session, error) {
 	var list []Session
@@ -60,9 +60,9 @@ func ExpirePullRequestRequests(
 	return ids, nil
 }
 
-// ClaimBranchChecks takes up to limit idle sessions with changes and no pull request, for asking the forge by their
-// branches. Each is asked about every few minutes at first, and more rarely the longer its last turn is over: a tenth
-// of that time apart. Sessions whose last turn ended before since are left alone.
+// ClaimBranchChecks takes up to limit idle sessions with changes and without a pull request, for a query of the forge
+// by their branches. The interval for a session is a tenth of the time since its last turn, but at least every.
+// Sessions whose last turn ended before since are left out.
 func ClaimBranchChecks(
 	ctx context.Context, q bun.IDB, now, since time.Time, every time.Duration, limit int,
 ) ([]Session, error) {
@@ -87,7 +87,7 @@ func ClaimBranchChecks(
 	return list, nil
 }
 
-// TouchPullRequests notes that something about a session's pull requests changed, for pages that show it.
+// TouchPullRequests records that a session's pull requests changed, for pages that show them.
 func TouchPullRequests(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) error {
 	if _, err := q.NewUpdate().Model((*Session)(nil)).Set("pr_changed_at = ?", now).Where("s.id = ?", session).
 		Exec(ctx); err != nil {

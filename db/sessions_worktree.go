@@ -10,26 +10,26 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Worktree is where a session's work stands.
+// Worktree is the branch and the base commit of a session's worktree.
 type Worktree struct{ Branch, BaseCommit string }
 
-// SetWorktree notes the worktree that a worker made for a session.
+// SetWorktree records the worktree of a session.
 func SetWorktree(ctx context.Context, q bun.IDB, lease Lease, w Worktree) error {
 	return updateLeased(ctx, q, lease, func(u *bun.UpdateQuery) *bun.UpdateQuery {
 		return u.Set("branch = ?", w.Branch).Set("base_commit = ?", w.BaseCommit).Set("worktree_removed_at = NULL")
 	})
 }
 
-// ChangeSummary is what a session has changed so far.
+// ChangeSummary sums up what a session has changed so far.
 type ChangeSummary struct {
 	Files, Added, Removed     int
 	Commits, Stashes, Ignored int
-	Branches                  []string // that the agent made
+	Branches                  []string // made by the agent
 	Diff                      string
 	Cut                       bool
 }
 
-// SetChanges notes what a session has changed.
+// SetChanges records what a session has changed.
 func SetChanges(ctx context.Context, q bun.IDB, lease Lease, c ChangeSummary, now time.Time) error {
 	return updateLeased(ctx, q, lease, func(u *bun.UpdateQuery) *bun.UpdateQuery {
 		return u.Set("files_changed = ?", c.Files).Set("lines_added = ?", c.Added).Set("lines_removed = ?", c.Removed).
@@ -39,27 +39,26 @@ func SetChanges(ctx context.Context, q bun.IDB, lease Lease, c ChangeSummary, no
 	})
 }
 
-// SetNotSaved notes what was lost when a session moved.
+// SetNotSaved records what was lost when a session moved.
 func SetNotSaved(ctx context.Context, q bun.IDB, lease Lease, text string) error {
 	return updateLeased(ctx, q, lease,
 		func(u *bun.UpdateQuery) *bun.UpdateQuery { return u.Set("not_saved = ?", text) })
 }
 
-// HasWork reports whether there is something of the session in its worker's data folder that others do not have: a
-// worktree, or a branch with work.
+// HasWork reports whether the data folder of the session's worker has files of the session that other workers do not
+// have: a worktree, or a branch with changes.
 func (s *Session) HasWork() bool {
 	return s.Branch != "" && (s.WorktreeRemovedAt.IsZero() || s.Changed())
 }
 
-// hasWork is HasWork in SQL, of the table alias s.
+// hasWork is the SQL condition of HasWork for the table alias s.
 const hasWork = "s.branch <> '' AND (s.worktree_removed_at IS NULL OR " + changed + ")"
 
-// changed is Changed in SQL, of the table alias s.
+// changed is the SQL condition of Changed for the table alias s.
 const changed = "(s.files_changed > 0 OR s.commits > 0 OR s.stashes > 0)"
 
-// SessionsToSweep lists closed sessions whose worktree can go: those that are known to be without changes and without
-// ignored files, and those closed before a time. They are those that a worker has in its data folder, other than those
-// that are set aside.
+// SessionsToSweep lists a worker's closed sessions whose worktree can be removed: those without changes and without
+// ignored files, and those that were closed before a time. It leaves out those that are set aside.
 func SessionsToSweep(
 	ctx context.Context, q bun.IDB, worker string, now, before time.Time, limit int,
 ) ([]Session, error) {
@@ -75,40 +74,40 @@ func SessionsToSweep(
 	return list, nil
 }
 
-// SetWorktreeRemoved notes that the worktree of a closed session goes, and reports whether the session is still closed:
-// one that was opened again keeps its worktree.
+// SetWorktreeRemoved records that the worktree of a closed session is being removed. It reports whether the session is
+// still closed: the worktree of a session that was opened again must stay.
 func SetWorktreeRemoved(ctx context.Context, q bun.IDB, session uuid.UUID, now time.Time) (bool, error) {
 	res, err := q.NewUpdate().Model((*Session)(nil)).Set("worktree_removed_at = ?", now).
 		Where("s.id = ? AND s.closed_at IS NOT NULL", session).Exec(ctx)
 	if err != nil {
-		return false, fmt.Errorf("note that worktree of session %s goes: %w", session, err)
+		return false, fmt.Errorf("record the removal of the worktree of session %s: %w", session, err)
 	}
 	n, err := res.RowsAffected()
 	return n > 0, err
 }
 
-// KeepWorktree takes SetWorktreeRemoved back, where removing failed.
-func KeepWorktree(ctx context.Context, q bun.IDB, session uuid.UUID) error {
+// UndoWorktreeRemoved undoes SetWorktreeRemoved after the removal failed.
+func UndoWorktreeRemoved(ctx context.Context, q bun.IDB, session uuid.UUID) error {
 	_, err := q.NewUpdate().Model((*Session)(nil)).Set("worktree_removed_at = NULL").Where("s.id = ?", session).
 		Exec(ctx)
 	if err != nil {
-		return fmt.Errorf("note that worktree of session %s stays: %w", session, err)
+		return fmt.Errorf("record that the worktree of session %s stays: %w", session, err)
 	}
 	return nil
 }
 
-// Unneeded is a session of which a worker needs nothing any more that it may have in its data folder.
+// Unneeded is a session whose files a worker does not need any more.
 type Unneeded struct {
 	ID          uuid.UUID `bun:"id"`
-	WorkspaceID uuid.UUID `bun:"workspace_id"` // zero: nobody knows the session
+	WorkspaceID uuid.UUID `bun:"workspace_id"` // zero: there is no such session
 	BaseCommit  string    `bun:"base_commit"`
-	Elsewhere   bool      `bun:"elsewhere"` // it goes on at another worker
-	Keeps       bool      `bun:"keeps"`     // its branch stays: it has changed something, or that is not known
+	Elsewhere   bool      `bun:"elsewhere"` // it continues on another worker
+	Keeps       bool      `bun:"keeps"`     // its branch stays: it has changes, or they are unknown
 }
 
-// UnneededOf lists which of some sessions are over for a worker: those that nobody knows, those whose worktree is noted
-// as removed since before a time, and those that another worker has. It leaves out those whose move to another worker
-// is noted: MovesFrom has them.
+// UnneededOf lists which of some sessions a worker does not need any more: sessions that do not exist, those whose
+// worktree was recorded as removed before a time, and those that another worker has. It leaves out sessions whose move
+// to another worker is recorded: MovesFrom lists them.
 func UnneededOf(
 	ctx context.Context, q bun.IDB, worker string, sessions []uuid.UUID, before time.Time,
 ) ([]Unneeded, error) {
@@ -125,5 +124,5 @@ func UnneededOf(
 			OR s.worker NOT IN ('', ?0) AND NOT EXISTS (SELECT 1 FROM session_moves sm
 				WHERE sm.session_id = s.id AND sm.worker = ?0)
 		ORDER BY x.id`, worker, UUIDs(sessions), before).Scan(ctx, &list)
-	return list, wrapped(err, "list sessions that are over for a worker")
+	return list, wrap(err, "list sessions that are over for a worker")
 }

@@ -8,31 +8,31 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// SetAside is a row that a loop could not deal with. It rests, and the loop goes on with the others.
+// SetAside is a row that a task could not process. It rests for a time, and the task continues with the other rows.
 type SetAside struct {
 	bun.BaseModel `bun:"table:set_aside,alias:sa"`
 
 	Task  Task      `bun:"task,pk"`
 	Key   string    `bun:"key,pk"`
-	About string    `bun:"about"` // what it is, in words
-	Since time.Time `bun:"since"` // of the first time in a row
-	Times int       `bun:"times"` // in a row
-	Until time.Time `bun:"until"` // how long it rests
-	Error string    `bun:"error"` // of the last time, in words
+	About string    `bun:"about"` // what the row is, as a text
+	Since time.Time `bun:"since"` // first failure in a row
+	Times int       `bun:"times"` // failures in a row
+	Until time.Time `bun:"until"` // end of its rest
+	Error string    `bun:"error"` // the last failure, as a text
 
-	// Oldest is since when something of the same task is set aside without a break. What nobody has tried again long
-	// after its rest is gone, and does not count.
+	// Oldest is since when rows of the same task have been set aside without a break. A row that was not tried again
+	// long after its rest does not count, because it does not exist any more.
 	Oldest time.Time `bun:"oldest,scanonly"`
 }
 
-// Task is a loop over many people's rows.
+// Task is a job that processes many people's rows.
 type Task string
 
-// The loops that set aside what they cannot deal with.
+// The tasks that set rows aside.
 const (
 	TaskStart Task = "start" // due automations; keys are their ids
 	TaskGates Task = "gates" // loops that a review holds; keys are ids of automations
-	// the look for lost schedules and for gaps; keys are ids of automations, and steps
+	// the search for lost schedules and for gaps; keys are ids of automations, and steps
 	TaskWatch        Task = "watch"
 	TaskReap         Task = "reap"          // sessions whose worker is gone; keys are their ids
 	TaskPullRequests Task = "pull_requests" // keys are ids of pull requests, of sessions without one, and steps
@@ -45,14 +45,14 @@ const (
 	TaskWebhooks     Task = "webhooks"      // keys are ids of copies
 )
 
-// The rests of what is set aside: the first, which doubles each time, and the longest.
+// The first rest of a row, which doubles with each failure, and the longest one.
 const (
 	FirstRest   = 15 * time.Second
 	LongestRest = time.Hour
 )
 
-// AddSetAside sets a row aside, or lets it rest anew for twice as long as the last time. It fills in Since, Times,
-// Until and Oldest.
+// AddSetAside sets a row aside, or doubles the rest of a row that is set aside already. It fills in Since, Times, Until
+// and Oldest.
 func AddSetAside(ctx context.Context, q bun.IDB, a *SetAside, now time.Time) error {
 	err := q.NewRaw(`INSERT INTO set_aside AS sa (task, key, about, since, times, until, error)
 		VALUES (?0, ?1, ?2, ?3, 1, ?3::timestamptz + make_interval(secs => ?4), ?5)
@@ -68,7 +68,7 @@ func AddSetAside(ctx context.Context, q bun.IDB, a *SetAside, now time.Time) err
 	return nil
 }
 
-// EndSetAside forgets that rows of a task were set aside: they were dealt with.
+// EndSetAside deletes the records of rows of a task that were processed.
 func EndSetAside(ctx context.Context, q bun.IDB, task Task, keys ...string) error {
 	if _, err := q.NewDelete().Model((*SetAside)(nil)).Where("task = ?", task).Where("key = ANY(?)", textArray(keys)).
 		Exec(ctx); err != nil {
@@ -77,14 +77,14 @@ func EndSetAside(ctx context.Context, q bun.IDB, task Task, keys ...string) erro
 	return nil
 }
 
-// EndRest lets a row that is set aside be tried again now.
+// EndRest ends the rest of a row: it is tried again now.
 func EndRest(ctx context.Context, q bun.IDB, task Task, key string, now time.Time) error {
 	_, err := q.NewUpdate().Model((*SetAside)(nil)).Set("until = ?", now).
 		Where("task = ? AND key = ? AND until > ?", task, key, now).Exec(ctx)
-	return wrapped(err, "end a rest")
+	return wrap(err, "end a rest")
 }
 
-// SetAsideOf finds what a task has set aside: until when it rests, by its key. Its rest may be over.
+// SetAsideOf finds the rows that a task has set aside, with the ends of their rests by key. A rest may have ended.
 func SetAsideOf(ctx context.Context, q bun.IDB, task Task) (map[string]time.Time, error) {
 	var list []SetAside
 	if err := q.NewSelect().Model(&list).Column("key", "until").Where("task = ?", task).Scan(ctx); err != nil {
@@ -97,7 +97,7 @@ func SetAsideOf(ctx context.Context, q bun.IDB, task Task) (map[string]time.Time
 	return until, nil
 }
 
-// AllSetAside lists what is set aside, the longest first.
+// AllSetAside lists the rows that are set aside, the longest first.
 func AllSetAside(ctx context.Context, q bun.IDB, limit int) ([]SetAside, error) {
 	var list []SetAside
 	if err := q.NewSelect().Model(&list).Order("since", "task", "key").Limit(int64(limit)).Scan(ctx); err != nil {
@@ -106,7 +106,8 @@ func AllSetAside(ctx context.Context, q bun.IDB, limit int) ([]SetAside, error) 
 	return list, nil
 }
 
-// PruneSetAside forgets what nobody has tried again since a time: it is gone.
+// PruneSetAside deletes records of rows that were not tried again since a time, because these rows do not exist any
+// more.
 func PruneSetAside(ctx context.Context, q bun.IDB, before time.Time) error {
 	if _, err := q.NewDelete().Model((*SetAside)(nil)).Where("until < ?", before).Exec(ctx); err != nil {
 		return fmt.Errorf("prune what is set aside: %w", err)
@@ -114,11 +115,11 @@ func PruneSetAside(ctx context.Context, q bun.IDB, before time.Time) error {
 	return nil
 }
 
-// notSetAside is the condition that leaves out of a task's query what rests at a time: key is the SQL expression of a
-// row's key, and the one argument is the time.
+// notSetAside is the SQL condition that a row of a task does not rest at a time. key is the SQL expression of the row's
+// key; the one argument is the time.
 func notSetAside(task Task, key string) string { return notSetAsideAt(task, key, "?") }
 
-// notSetAsideAt is notSetAside with a placeholder of one's own for the time.
+// notSetAsideAt is notSetAside with a given placeholder for the time.
 func notSetAsideAt(task Task, key, now string) string {
 	return "NOT EXISTS (SELECT 1 FROM set_aside sa WHERE sa.task = '" + string(task) + "' AND sa.key = (" + key +
 		")::text AND sa.until > " + now + ")"

@@ -27,7 +27,7 @@ func SettingTexts(ctx context.Context, q bun.IDB, prefix string) (map[string]str
 	return texts, nil
 }
 
-// LockSettings lets nobody else change settings until the transaction ends.
+// LockSettings locks the settings against changes until the transaction ends.
 func LockSettings(ctx context.Context, tx bun.Tx) error {
 	if _, err := tx.NewRaw("LOCK TABLE settings IN SHARE ROW EXCLUSIVE MODE").Exec(ctx); err != nil {
 		return fmt.Errorf("lock settings: %w", err)
@@ -43,19 +43,19 @@ func SaveSettingText(ctx context.Context, q bun.IDB, key, text string, now time.
 			ON CONFLICT (key) DO UPDATE SET value = excluded.value,
 				updated_at = excluded.updated_at`, key, string(value), now).Exec(ctx)
 	}
-	return wrapped(err, "save setting "+key)
+	return wrap(err, "save setting "+key)
 }
 
-// DeleteSetting forgets a setting; its default holds again.
+// DeleteSetting deletes a setting, so that its default applies.
 func DeleteSetting(ctx context.Context, q bun.IDB, key string) error {
 	_, err := q.NewRaw("DELETE FROM settings WHERE key = ?", key).Exec(ctx)
-	return wrapped(err, "delete setting "+key)
+	return wrap(err, "delete setting "+key)
 }
 
-// ProviderSettings is what an administrator has changed of the providers that Carillon knows.
+// ProviderSettings are the changes of an administrator to the providers.
 type ProviderSettings struct {
-	Disabled []string            `json:"disabled,omitempty"` // ids of those that nothing may use
-	Models   map[string][]string `json:"models,omitempty"`   // suggested, of those that cannot list their own
+	Disabled []string            `json:"disabled,omitempty"` // ids of providers that must not be used
+	Models   map[string][]string `json:"models,omitempty"`   // suggested models of providers that cannot list theirs
 	Own      []OwnProvider       `json:"own,omitempty"`      // agents added by configuration
 }
 
@@ -64,9 +64,9 @@ type OwnProvider struct {
 	ID      string   `json:"id"`
 	Name    string   `json:"name"`
 	Command []string `json:"command"`
-	Keys    []string `json:"keys,omitempty"`  // variables of the server that it gets
+	Keys    []string `json:"keys,omitempty"`  // variables of the server that are passed to it
 	State   []string `json:"state,omitempty"` // its own files below the home folder, which a sandbox lets it write
-	// files and folders of a repository that steer it, which a sandbox hides
+	// files and folders of a repository that configure it, which a sandbox hides
 	Obeys    []string `json:"obeys,omitempty"`
 	AutoMode string   `json:"auto_mode,omitempty"` // the session mode that asks no questions
 	ReadMode string   `json:"read_mode,omitempty"` // the session mode that changes nothing
@@ -80,7 +80,7 @@ func Providers(ctx context.Context, q bun.IDB) (ProviderSettings, error) {
 	return readProviders(ctx, q, "")
 }
 
-// LockProviders is Providers for changing them: no one else may until the transaction ends.
+// LockProviders is Providers with a lock until the transaction ends.
 func LockProviders(ctx context.Context, tx bun.Tx) (ProviderSettings, error) {
 	// The row has to exist to be locked.
 	if _, err := tx.NewRaw(`INSERT INTO settings (key, value, updated_at) VALUES (?, '{}', now())

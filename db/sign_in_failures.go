@@ -39,8 +39,8 @@ func AddSignInFailure(ctx context.Context, q bun.IDB, now time.Time, keys ...[]b
 	return nil
 }
 
-// TakeBackFailure forgets one failure of each key that was recorded at a time.
-func TakeBackFailure(ctx context.Context, q bun.IDB, at time.Time, keys ...[]byte) error {
+// DeleteSignInFailure deletes one failure of each key that was recorded at a time.
+func DeleteSignInFailure(ctx context.Context, q bun.IDB, at time.Time, keys ...[]byte) error {
 	for _, key := range keys {
 		_, err := q.NewRaw("DELETE FROM sign_in_failures WHERE ctid IN "+
 			"(SELECT ctid FROM sign_in_failures WHERE key = ? AND at = ? LIMIT 1 FOR UPDATE SKIP LOCKED)", key, at).
@@ -52,7 +52,7 @@ func TakeBackFailure(ctx context.Context, q bun.IDB, at time.Time, keys ...[]byt
 	return nil
 }
 
-// ClearSignInFailures forgets the failures of a key.
+// ClearSignInFailures deletes the failures of a key.
 func ClearSignInFailures(ctx context.Context, q bun.IDB, key []byte) error {
 	if _, err := q.NewDelete().Table("sign_in_failures").Where("key = ?", key).Exec(ctx); err != nil {
 		return fmt.Errorf("clear sign-in failures: %w", err)
@@ -60,7 +60,7 @@ func ClearSignInFailures(ctx context.Context, q bun.IDB, key []byte) error {
 	return nil
 }
 
-// PruneSignIns deletes logins that expired, API tokens that did so a month ago, and failures that no longer count.
+// PruneSignIns deletes expired logins, API tokens that expired a month ago, and failures that do not count any more.
 func PruneSignIns(ctx context.Context, q bun.IDB, now time.Time) error {
 	if err := pruneLogins(ctx, q, now); err != nil {
 		return err
@@ -69,5 +69,5 @@ func PruneSignIns(ctx context.Context, q bun.IDB, now time.Time) error {
 		return err
 	}
 	_, err := q.NewDelete().Table("sign_in_failures").Where("at < ?", now.Add(-24*time.Hour)).Exec(ctx)
-	return wrapped(err, "prune sign-in failures")
+	return wrap(err, "prune sign-in failures")
 }

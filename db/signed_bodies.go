@@ -10,8 +10,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// SignedBody is a signed request that was taken, with what it was answered. It belongs to an automation or to a
-// workspace.
+// SignedBody is a signed request that was accepted, with its answer. It belongs to an automation or to a workspace.
 type SignedBody struct {
 	bun.BaseModel `bun:"table:signed_bodies,alias:sb"`
 
@@ -22,7 +21,7 @@ type SignedBody struct {
 	Answer       json.RawMessage `bun:"answer,type:jsonb"`
 }
 
-// owner is the column that says whose b is, and its value.
+// owner gives the column of the owner of b, and its value.
 func (b *SignedBody) owner() (column string, id uuid.UUID) {
 	if b.WorkspaceID != uuid.Nil {
 		return "workspace_id", b.WorkspaceID
@@ -30,7 +29,7 @@ func (b *SignedBody) owner() (column string, id uuid.UUID) {
 	return "automation_id", b.AutomationID
 }
 
-// AnswerToSigned is what b was answered first since a time, or nil where it was not taken since.
+// AnswerToSigned finds the first answer to b since a time, or nil if b was not accepted since.
 func AnswerToSigned(ctx context.Context, q bun.IDB, b *SignedBody, since time.Time) (json.RawMessage, error) {
 	var list []SignedBody
 	column, id := b.owner()
@@ -45,7 +44,7 @@ func AnswerToSigned(ctx context.Context, q bun.IDB, b *SignedBody, since time.Ti
 	return list[0].Answer, nil
 }
 
-// SaveSigned keeps the answer to a signed body; one that is too old is replaced.
+// SaveSigned stores the answer to a signed body, and replaces an older one.
 func SaveSigned(ctx context.Context, q bun.IDB, b *SignedBody) error {
 	column, _ := b.owner()
 	_, err := q.NewInsert().Model(b).On("CONFLICT (?, signature) WHERE ? IS NOT NULL DO UPDATE", bun.Ident(column),
@@ -60,5 +59,5 @@ func SaveSigned(ctx context.Context, q bun.IDB, b *SignedBody) error {
 // pruneSigned deletes the signed bodies that came before a time.
 func pruneSigned(ctx context.Context, q bun.IDB, before time.Time) error {
 	_, err := q.NewDelete().Model((*SignedBody)(nil)).Where("sb.at < ?", before).Exec(ctx)
-	return wrapped(err, "prune signed bodies")
+	return wrap(err, "prune signed bodies")
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// NextTicketNumber counts a workspace's tickets on. Whoever comes at the same time waits for the end of the
+// NextTicketNumber gives the next number of a workspace's tickets. Concurrent callers wait for the end of the
 // transaction.
 func NextTicketNumber(ctx context.Context, tx bun.Tx, workspace uuid.UUID) (int64, error) {
 	var n int64

@@ -18,7 +18,7 @@ type TicketSession struct {
 	CreatedAt time.Time `bun:"created_at"`
 }
 
-// LinkTicket notes that a session worked on a ticket.
+// LinkTicket records that a session worked on a ticket.
 func LinkTicket(ctx context.Context, q bun.IDB, ticket, session uuid.UUID, now time.Time) error {
 	_, err := q.NewInsert().Model(&TicketSession{TicketID: ticket, SessionID: session, CreatedAt: now}).
 		On("CONFLICT DO NOTHING").Exec(ctx)
@@ -28,7 +28,7 @@ func LinkTicket(ctx context.Context, q bun.IDB, ticket, session uuid.UUID, now t
 	return nil
 }
 
-// UnlinkTicket takes the link between a session and a ticket away. It reports whether there was one.
+// UnlinkTicket removes the link between a session and a ticket. It reports whether there was one.
 func UnlinkTicket(ctx context.Context, q bun.IDB, ticket, session uuid.UUID) (bool, error) {
 	res, err := q.NewDelete().Model(&TicketSession{TicketID: ticket, SessionID: session}).WherePK().Exec(ctx)
 	if err != nil {

@@ -35,10 +35,10 @@ type Ticket struct {
 	Author    *User      `bun:"rel:belongs-to,join:created_by=id"`
 }
 
-// TicketStatus is how far a ticket is.
+// TicketStatus is the state of a ticket.
 type TicketStatus string
 
-// Closed reports whether nobody has to do anything about the ticket any more.
+// Closed reports whether the ticket is done or canceled.
 func (s TicketStatus) Closed() bool { return s == TicketDone || s == TicketCanceled }
 
 // The statuses of a ticket. An open one is in the queue.
@@ -49,7 +49,7 @@ const (
 	TicketCanceled   TicketStatus = "canceled"
 )
 
-// Priority says which of two tickets comes first in the queue: the smaller.
+// Priority is the order of tickets in the queue, the smallest first.
 type Priority int
 
 // The priorities, the first in the queue first.
@@ -60,12 +60,12 @@ const (
 	Low    Priority = 4
 )
 
-// tickets selects tickets with what a list shows of them.
+// selectTickets selects tickets with the columns of a list.
 func selectTickets(q bun.IDB, model any) *bun.SelectQuery {
 	return q.NewSelect().Model(model).Relation("Workspace").Relation("Assignee").Relation("Author")
 }
 
-// TicketByID finds a ticket with its workspace, its assignee and who created it.
+// TicketByID finds a ticket with its workspace, its assignee and its author.
 func TicketByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Ticket, error) {
 	var t Ticket
 	if err := selectTickets(q, &t).Where("tk.id = ?", id).Scan(ctx); err != nil {
@@ -84,7 +84,7 @@ func TicketByNumber(ctx context.Context, q bun.IDB, workspace uuid.UUID, number 
 	return &t, nil
 }
 
-// LockTicket finds a ticket and keeps others from changing it until the transaction ends.
+// LockTicket finds a ticket and locks it until the transaction ends.
 func LockTicket(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Ticket, error) {
 	var t Ticket
 	if err := tx.NewSelect().Model(&t).Where("tk.id = ?", id).For("NO KEY UPDATE").Scan(ctx); err != nil {
@@ -95,7 +95,7 @@ func LockTicket(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Ticket, error) {
 
 // TicketFilter narrows a list of tickets. Zero fields do not narrow.
 type TicketFilter struct {
-	Access    Access // members of a workspace see its tickets, whatever they may see of its automations
+	Access    Access // members of a workspace see all its tickets
 	Statuses  []TicketStatus
 	Priority  Priority
 	Workspace uuid.UUID
@@ -188,9 +188,9 @@ func CountTicketsCreatedIn(ctx context.Context, q bun.IDB, session uuid.UUID) (i
 	return int(n), nil
 }
 
-// ClaimTicket takes the front of a workspace's queue for a session: of the open tickets the most urgent, and of those
-// the oldest, with a label, unless that is empty. Several sessions may claim at once; each ticket goes to one. It
-// returns nil when there is none.
+// ClaimTicket takes the first ticket of a workspace's queue for a session: the oldest of the most urgent open tickets,
+// with a label unless that is empty. Several sessions may claim at once; each ticket goes to one of them. It returns
+// nil when there is none.
 func ClaimTicket(
 	ctx context.Context, tx bun.Tx, workspace, session uuid.UUID, label string, now time.Time,
 ) (*Ticket, error) {
@@ -223,7 +223,7 @@ func ClaimedTicket(ctx context.Context, q bun.IDB, session uuid.UUID) (*Ticket, 
 	return &t, nil
 }
 
-// AssigneesOfSession lists who is assigned to the tickets that a session worked on, each once.
+// AssigneesOfSession lists the assignees of the tickets that a session worked on, each once.
 func AssigneesOfSession(ctx context.Context, q bun.IDB, session uuid.UUID) ([]uuid.UUID, error) {
 	var ids []uuid.UUID
 	err := q.NewRaw(`SELECT DISTINCT tk.assignee_id FROM tickets tk JOIN ticket_sessions ts ON ts.ticket_id = tk.id
@@ -234,7 +234,8 @@ func AssigneesOfSession(ctx context.Context, q bun.IDB, session uuid.UUID) ([]uu
 	return ids, nil
 }
 
-// TicketLabels lists the labels that the newest tickets of a workspace have, or of all that a person may see, by name.
+// TicketLabels lists, by name, the labels of the newest tickets of a workspace, or of all workspaces that a person may
+// see.
 func TicketLabels(ctx context.Context, q bun.IDB, v Access, workspace uuid.UUID, limit int) ([]string, error) {
 	var list []string
 	newest := v.within(q.NewSelect().TableExpr("tickets AS tk"), "tk").ColumnExpr("tk.labels").OrderExpr("tk.id DESC").
@@ -258,7 +259,7 @@ func InsertTicket(ctx context.Context, q bun.IDB, t *Ticket) error {
 	return nil
 }
 
-// SaveTicket writes what changes of a ticket.
+// SaveTicket writes the columns of a ticket that change.
 func SaveTicket(ctx context.Context, q bun.IDB, t *Ticket) error {
 	_, err := q.NewUpdate().Model(t).Column("title", "body", "priority", "status", "assignee_id", "labels",
 		"claimed_by", "version", "updated_at", "closed_at").

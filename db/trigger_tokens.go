@@ -39,7 +39,7 @@ func DeleteTokens(ctx context.Context, q bun.IDB, automation uuid.UUID) error {
 	return nil
 }
 
-// RetireTokens lets the current token of an automation live on until a time.
+// RetireTokens makes the current token of an automation expire at a time.
 func RetireTokens(ctx context.Context, q bun.IDB, automation uuid.UUID, until time.Time) error {
 	_, err := q.NewUpdate().Model((*TriggerToken)(nil)).Set("expires_at = ?", until).
 		Where("tt.automation_id = ?", automation).Where("tt.expires_at IS NULL").Exec(ctx)
@@ -59,7 +59,7 @@ func CurrentToken(ctx context.Context, q bun.IDB, automation uuid.UUID) (*Trigge
 	return &t, nil
 }
 
-// TokenOwner is the automation that a token fires, with what its calls must satisfy.
+// TokenOwner is the automation that a token fires, with the conditions for its calls.
 type TokenOwner struct {
 	ID              uuid.UUID     `bun:"id"`
 	Name            string        `bun:"name"`
@@ -72,19 +72,19 @@ type TokenOwner struct {
 	WorkflowGone    bool          `bun:"workflow_gone"`
 }
 
-// TakesSecrets reports whether calls may bring secrets.
+// TakesSecrets reports whether calls may contain secrets.
 func (o *TokenOwner) TakesSecrets() bool {
 	return o.WorkflowGone || slices.ContainsFunc(o.Parameters,
 		func(p Parameter) bool { return p.Type == SecretParameter })
 }
 
-// Secret reports whether a value of this name is a secret. Once the workflow is gone, any may be.
+// Secret reports whether a value of this name is a secret. After the workflow was removed, every value counts as one.
 func (o *TokenOwner) Secret(name string) bool {
 	return o.WorkflowGone || slices.ContainsFunc(o.Parameters,
 		func(p Parameter) bool { return p.Type == SecretParameter && p.Alias == name })
 }
 
-// AutomationByToken finds the automation of a token's hash that is still good.
+// AutomationByToken finds the automation of a valid token by the token's hash.
 func AutomationByToken(ctx context.Context, q bun.IDB, hash []byte, now time.Time) (*TokenOwner, error) {
 	var o TokenOwner
 	var filter, parameters []byte

@@ -24,20 +24,21 @@ type Turn struct {
 	Status      ExecutionStatus `bun:"status"`
 	Reason      string          `bun:"reason"`
 	Answer      string          `bun:"answer"`
-	Own         bool            `bun:"own"` // a step that Carillon takes itself: no message to the agent
+	Own         bool            `bun:"own"` // a step that Carillon runs without an agent
 	CreatedAt   time.Time       `bun:"created_at"`
 	StartedAt   time.Time       `bun:"started_at,nullzero"`
 	FinishedAt  time.Time       `bun:"finished_at,nullzero"`
-	EndedSeq    int64           `bun:"ended_seq,nullzero"` // the last event of the session when the turn ended
+	EndedSeq    int64           `bun:"ended_seq,nullzero"` // number of the session's last event when the turn ended
 
 	TurnUsage
 
-	Again bool `bun:"again,scanonly"` // of NextTurn: it was begun before, and is in the sums of its run already
+	// set by NextTurn: the turn was begun before, and is in the sums of its run already
+	Again bool `bun:"again,scanonly"`
 
 	Author *User `bun:"rel:belongs-to,join:author_id=id"`
 }
 
-// TurnKind is what a turn is for.
+// TurnKind is the purpose of a turn.
 type TurnKind string
 
 // The kinds of turns.
@@ -59,7 +60,7 @@ func TurnsOf(ctx context.Context, q bun.IDB, session uuid.UUID) ([]Turn, error) 
 	return list, nil
 }
 
-// QueuedReplies lists the messages of people that the agent of a session has not begun with, in order.
+// QueuedReplies lists the queued messages of people in a session, in order.
 func QueuedReplies(ctx context.Context, q bun.IDB, session uuid.UUID) ([]Turn, error) {
 	var list []Turn
 	err := q.NewSelect().Model(&list).Relation("Author").Where("t.session_id = ?", session).
@@ -70,7 +71,7 @@ func QueuedReplies(ctx context.Context, q bun.IDB, session uuid.UUID) ([]Turn, e
 	return list, nil
 }
 
-// LastAnswer is the agent's answer to the last message of a session that it has answered, or nothing.
+// LastAnswer finds the last answer of a session's agent; empty: there is none.
 func LastAnswer(ctx context.Context, q bun.IDB, session uuid.UUID) (string, error) {
 	var answer string
 	err := q.NewRaw("SELECT answer FROM turns WHERE session_id = ? AND answer <> '' ORDER BY position DESC LIMIT 1",
@@ -81,8 +82,8 @@ func LastAnswer(ctx context.Context, q bun.IDB, session uuid.UUID) (string, erro
 	return answer, nil
 }
 
-// Authors lists who wrote the messages of a session up to the one that is at work or, where none is, all of them; and
-// who wrote the one at work, zero where nobody did or none is.
+// Authors lists the people who wrote the messages of a session up to the running turn, or all of them if none runs. now
+// is the author of the running turn; zero: no person, or no turn runs.
 func Authors(ctx context.Context, q bun.IDB, session uuid.UUID) (all PeopleIDs, now uuid.UUID, err error) {
 	var rows []struct {
 		AuthorID uuid.UUID `bun:"author_id,type:uuid"`
@@ -99,22 +100,23 @@ func Authors(ctx context.Context, q bun.IDB, session uuid.UUID) (all PeopleIDs, 
 			now = r.AuthorID
 		}
 	}
-	return all, now, wrapped(err, "find who wrote to session "+session.String())
+	return all, now, wrap(err, "find the authors of session "+session.String())
 }
 
-// HasTurnAtWork reports whether the agent of a session was given a message that has not ended.
+// HasTurnAtWork reports whether a turn of a session runs.
 func HasTurnAtWork(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
 	return q.NewSelect().Model((*Turn)(nil)).Where("t.session_id = ?", session).Where("t.status = 'running'").
 		Exists(ctx)
 }
 
-// HasQueuedTurns reports whether a session has a message waiting for its agent.
+// HasQueuedTurns reports whether a turn of a session is queued.
 func HasQueuedTurns(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
 	return q.NewSelect().Model((*Turn)(nil)).Where("t.session_id = ?", session).Where("t.status = 'queued'").Exists(ctx)
 }
 
-// HasRunTurns reports whether a session has messages under way or waiting that a run began with, not a person, or, of
-// one at work, has had one at last since its worker took it: the worker ends the message before it ends the work.
+// HasRunTurns reports whether a session has queued or running turns of a run. For a session at work it also counts a
+// last turn of a run that ended since the worker took the session, because the worker ends a turn before it ends the
+// work.
 func HasRunTurns(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error) {
 	return q.NewSelect().Model((*Turn)(nil)).Join("JOIN sessions AS s ON s.id = t.session_id").
 		Where("t.session_id = ?", session).
@@ -124,8 +126,8 @@ func HasRunTurns(ctx context.Context, q bun.IDB, session uuid.UUID) (bool, error
 		Where("t.kind <> 'reply'").Exists(ctx)
 }
 
-// AddTurn queues a message behind a session's last turn. It locks the session, so that two messages that come at once
-// have a place each. A message that is there already is left as it is.
+// AddTurn queues a turn behind a session's last one. It locks the session, so that two concurrent turns get different
+// positions. It leaves an existing turn unchanged.
 func AddTurn(ctx context.Context, tx bun.Tx, t *Turn) error {
 	if _, err := tx.NewRaw("SELECT 1 FROM sessions WHERE id = ? FOR NO KEY UPDATE", t.SessionID).Exec(ctx); err != nil {
 		return fmt.Errorf("add turn: %w", err)
@@ -140,9 +142,9 @@ func AddTurn(ctx context.Context, tx bun.Tx, t *Turn) error {
 	return nil
 }
 
-// NextTurn starts the next turn of a session that belongs to an execution, or to none where that is zero. A turn that a
-// worker left running when it died comes again. It returns nil when there is none, and ErrLeaseLost when the lease is
-// no longer good.
+// NextTurn starts the next turn of a session that belongs to an execution, or to none if execution is zero. It starts a
+// turn again that a worker left running when it died. It returns nil when there is no turn, and ErrLeaseLost when the
+// lease is not valid any more.
 func NextTurn(ctx context.Context, q bun.IDB, lease Lease, execution uuid.UUID, now time.Time) (*Turn, error) {
 	var t Turn
 	err := q.NewRaw(`WITH held AS (?)
@@ -150,10 +152,11 @@ func NextTurn(ctx context.Context, q bun.IDB, lease Lease, execution uuid.UUID, 
 			SELECT id, started_at IS NOT NULL AS again FROM turns
 				WHERE session_id = ? AND execution_id IS NOT DISTINCT FROM ? AND status IN ('queued', 'running')
 			ORDER BY position LIMIT 1
-		) next WHERE t.id = next.id RETURNING t.*, next.again`, held(q, lease), now, lease.Session, orNull(execution)).
+		) next WHERE t.id = next.id RETURNING t.*, next.again`, heldSession(q, lease), now, lease.Session,
+		orNull(execution)).
 		Scan(ctx, &t)
 	if IsNotFound(err) {
-		return nil, Hold(ctx, q, lease)
+		return nil, CheckLease(ctx, q, lease)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start next turn of session %s: %w", lease.Session, err)
@@ -161,25 +164,25 @@ func NextTurn(ctx context.Context, q bun.IDB, lease Lease, execution uuid.UUID, 
 	return &t, nil
 }
 
-// MarkTurnOwn notes that a turn is a step that Carillon takes itself. It returns ErrLeaseLost, and changes nothing,
-// when the lease is no longer good.
+// MarkTurnOwn records that a turn is a step that Carillon runs without an agent. It returns ErrLeaseLost and changes
+// nothing when the lease is not valid any more.
 func MarkTurnOwn(ctx context.Context, q bun.IDB, lease Lease, turn uuid.UUID) error {
-	return leased(ctx, q, lease, "note turn "+turn.String()+" as one of Carillon's",
+	return updateWithLease(ctx, q, lease, "note turn "+turn.String()+" as one of Carillon's",
 		"UPDATE turns t SET own = true FROM held WHERE t.id = ?", turn)
 }
 
-// FinishTurn ends a turn. It returns ErrLeaseLost, and changes nothing, when the lease is no longer good.
+// FinishTurn ends a turn. It returns ErrLeaseLost and changes nothing when the lease is not valid any more.
 func FinishTurn(
 	ctx context.Context, q bun.IDB, lease Lease, turn uuid.UUID, status ExecutionStatus, reason, answer string,
 	now time.Time,
 ) error {
-	return leased(ctx, q, lease, "finish turn "+turn.String(), `UPDATE turns t
+	return updateWithLease(ctx, q, lease, "finish turn "+turn.String(), `UPDATE turns t
 		SET status = ?, reason = ?, answer = ?, finished_at = ?,
 		`+endedSeq+` FROM held WHERE t.id = ?`, status, reason, answer, now, turn)
 }
 
-// endedSeq notes at the end of a turn which event of the session was the last by then. Whoever ends a turn has its
-// session locked, or its lease.
+// endedSeq is SQL that sets the number of the session's last event at the end of a turn. The caller has the session
+// locked, or a valid lease.
 const endedSeq = "ended_seq = (SELECT last_seq FROM sessions WHERE id = t.session_id)"
 
 // cancelTurns ends turns of a session as canceled.
@@ -188,8 +191,8 @@ func cancelTurns(q bun.IDB, session uuid.UUID, reason string, now time.Time) *bu
 		Set("finished_at = ?", now).Set(endedSeq).Where("t.session_id = ?", session)
 }
 
-// CancelTurns ends the turns of a session that are at work, and the queued ones of an execution, or all queued ones
-// where the execution is zero.
+// CancelTurns ends the running turns of a session, and the queued ones of an execution, or all queued ones if the
+// execution is zero.
 func CancelTurns(ctx context.Context, q bun.IDB, session, execution uuid.UUID, reason string, now time.Time) error {
 	update := cancelTurns(q, session, reason, now)
 	if execution == uuid.Nil {
@@ -203,7 +206,7 @@ func CancelTurns(ctx context.Context, q bun.IDB, session, execution uuid.UUID, r
 	return nil
 }
 
-// CancelRunningTurns ends the turn of a session that is at work. Queued ones stay.
+// CancelRunningTurns ends the running turn of a session. Queued turns stay.
 func CancelRunningTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reason string, now time.Time) error {
 	_, err := cancelTurns(q, session, reason, now).Where("t.status = 'running'").Exec(ctx)
 	if err != nil {
@@ -212,26 +215,26 @@ func CancelRunningTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reaso
 	return nil
 }
 
-// CancelRunTurns ends what a run has left of a session and what its agent is at work on, and keeps what people wrote
-// since.
+// CancelRunTurns ends the running turn of a session and the queued turns of its run. It keeps queued messages of
+// people.
 func CancelRunTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reason string, now time.Time) error {
 	_, err := cancelTurns(q, session, reason, now).Where(`t.status = 'running' OR t.status = 'queued'
 		AND t.kind <> 'reply'`).Exec(ctx)
-	return wrapped(err, "cancel what a run left of session "+session.String())
+	return wrap(err, "cancel what a run left of session "+session.String())
 }
 
-// CancelOpenTurns ends all turns of a session that have yet to end.
+// CancelOpenTurns ends all queued and running turns of a session.
 func CancelOpenTurns(ctx context.Context, q bun.IDB, session uuid.UUID, reason string, now time.Time) error {
 	return CancelTurns(ctx, q, session, uuid.Nil, reason, now)
 }
 
-// CancelQueuedReplies ends the messages of people that the agent of a session has not begun with.
+// CancelQueuedReplies ends the queued messages of people in a session.
 func CancelQueuedReplies(ctx context.Context, q bun.IDB, session uuid.UUID, reason string, now time.Time) error {
 	_, err := cancelTurns(q, session, reason, now).Where("t.status = 'queued' AND t.kind = 'reply'").Exec(ctx)
-	return wrapped(err, "cancel queued messages of session "+session.String())
+	return wrap(err, "cancel queued messages of session "+session.String())
 }
 
-// WithdrawTurn ends a person's message that is only queued. It reports whether it was.
+// WithdrawTurn ends a queued message of a person. It reports whether the message was queued.
 func WithdrawTurn(ctx context.Context, q bun.IDB, session, turn uuid.UUID, reason string, now time.Time) (bool, error) {
 	res, err := cancelTurns(q, session, reason, now).Where("t.id = ?", turn).
 		Where("t.status = 'queued' AND t.kind = 'reply'").Exec(ctx)

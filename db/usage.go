@@ -9,7 +9,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Usage is what one or several turns used. A turn of which the agent did not tell is in Turns alone: what it used is
+// Usage is what one or several turns used. A turn without a report of its agent counts in Turns alone: its usage is
 // unknown, not zero.
 type Usage struct {
 	Turns        int     `bun:"turns"`
@@ -21,10 +21,10 @@ type Usage struct {
 	CostUSD      float64 `bun:"cost_usd"`
 }
 
-// Tokens is how many tokens are known of. Those read from a cache count too.
+// Tokens is the number of known tokens, with those read from a cache.
 func (u Usage) Tokens() int64 { return u.TokensIn + u.TokensCached + u.TokensOut }
 
-// TurnUsage is what an agent told of one turn.
+// TurnUsage is the usage that an agent reported for one turn.
 type TurnUsage struct {
 	Conversation string  `bun:"conversation"` // the agent's own id
 	Counted      bool    `bun:"counted"`
@@ -35,11 +35,11 @@ type TurnUsage struct {
 	CostUSD      float64 `bun:"cost_usd"`
 }
 
-// AddUsage notes what a turn used, and sums its execution up anew. Noting a turn again replaces what was noted. It
-// returns ErrLeaseLost, and changes nothing, when the lease is no longer good.
+// AddUsage writes the usage of a turn, in place of an earlier one, and updates the sums of its execution. It returns
+// ErrLeaseLost and changes nothing when the lease is not valid any more.
 func AddUsage(ctx context.Context, d *DB, lease Lease, turn uuid.UUID, u TurnUsage) error {
 	err := d.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if err := Hold(ctx, tx, lease); err != nil {
+		if err := CheckLease(ctx, tx, lease); err != nil {
 			return err
 		}
 		var execution uuid.NullUUID
@@ -52,12 +52,12 @@ func AddUsage(ctx context.Context, d *DB, lease Lease, turn uuid.UUID, u TurnUsa
 		}
 		return sumUsage(ctx, tx, "id", execution.UUID)
 	})
-	return wrapped(err, "note usage of turn "+turn.String())
+	return wrap(err, "write the usage of turn "+turn.String())
 }
 
-// SumUsage sums the execution of a session up anew, if it has one.
+// SumUsage updates the usage sums of a session's execution, if there is one.
 func SumUsage(ctx context.Context, q bun.IDB, session uuid.UUID) error {
-	return wrapped(sumUsage(ctx, q, "session_id", session), "sum up usage of the run of session "+session.String())
+	return wrap(sumUsage(ctx, q, "session_id", session), "sum up usage of the run of session "+session.String())
 }
 
 func sumUsage(ctx context.Context, q bun.IDB, by string, id uuid.UUID) error {
@@ -70,18 +70,18 @@ func sumUsage(ctx context.Context, q bun.IDB, by string, id uuid.UUID) error {
 	return err
 }
 
-// usageSums sum up turns, named t.
+// usageSums is SQL that sums up turns with the table alias t.
 const usageSums = `count(*) FILTER (WHERE t.counted) AS counted, count(*) FILTER (WHERE t.priced) AS priced,
 	coalesce(sum(t.tokens_in), 0) AS tokens_in, coalesce(sum(t.tokens_cached), 0) AS tokens_cached,
 	coalesce(sum(t.tokens_out), 0) AS tokens_out, coalesce(sum(t.cost_usd), 0) AS cost_usd`
 
-// SessionUsage sums up the turns of a session that have ended, those of people's replies too.
+// SessionUsage sums up the ended turns of a session, also those of people's replies.
 func SessionUsage(ctx context.Context, q bun.IDB, session uuid.UUID) (Usage, error) {
 	var u Usage
 	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+` FROM turns t
 		WHERE t.session_id = ? AND t.started_at IS NOT NULL AND t.finished_at IS NOT NULL AND NOT t.own`, session).
 		Scan(ctx, &u)
-	return u, wrapped(err, "sum up usage of session "+session.String())
+	return u, wrap(err, "sum up usage of session "+session.String())
 }
 
 // ConversationUsage sums up what a conversation of a session's agent has used.
@@ -90,10 +90,10 @@ func ConversationUsage(ctx context.Context, q bun.IDB, session uuid.UUID, conver
 	err := q.NewRaw("SELECT count(*) AS turns, "+usageSums+` FROM turns t
 		WHERE t.session_id = ? AND t.conversation = ? AND t.conversation <> ''`,
 		session, conversation).Scan(ctx, &u)
-	return u, wrapped(err, "sum up usage of a conversation")
+	return u, wrap(err, "sum up usage of a conversation")
 }
 
-// UsageRow is what was used in some time by one automation, person or workspace.
+// UsageRow is the usage of one automation, person or workspace in a period.
 type UsageRow struct {
 	Usage
 
@@ -103,10 +103,9 @@ type UsageRow struct {
 	Seconds float64   `bun:"seconds"`
 }
 
-// UsageBetween sums up the turns that ended from one time to another, by automation, by person and by workspace, the
-// most expensive first, with one row for all. A person is whose session it is, or who wrote the message. Of each
-// grouping it gives at most limit rows. Runs of the providers named as scripts take time, and are no messages to an
-// agent.
+// UsageBetween sums up the turns that ended in a period, by automation, by person and by workspace, the most expensive
+// first, with one row for the total. The person is the author of the message, or else the owner of the session. Each
+// grouping has at most limit rows. Turns of the providers in scripts count in Seconds and not in Turns.
 func UsageBetween(
 	ctx context.Context, q bun.IDB, access Access, from, to time.Time, scripts []string, limit int,
 ) ([]UsageRow, error) {
@@ -137,24 +136,24 @@ func UsageBetween(
 	return list, nil
 }
 
-// Period asks what the runs of an automation used that began since two times.
+// Period selects the runs of an automation that began since two times.
 type Period struct {
 	Automation uuid.UUID
-	Day, Month time.Time // when they began
+	Day, Month time.Time // beginnings of the day and of the month
 }
 
 // Spent is what the runs of an automation used.
 type Spent struct {
 	Usage
-	Minutes float64 `bun:"minutes"` // of those under way, until now
+	Minutes float64 `bun:"minutes"` // with those of runs under way, until now
 }
 
 // Spending is what an automation used in a day and a month.
 type Spending struct {
 	Day, Month Spent
-	// Stopped is the newest execution of the automation's schedule, where that was not started since the budget was
-	// used up, and neither did a run begin since nor the schedule begin anew: the next such due time is counted in it.
-	// What a person or a call asked for in vain has a row of its own.
+	// Stopped is the newest execution of the automation's schedule if it was skipped because the budget was used up, no
+	// run began since and the schedule did not begin again. The next such due time is counted in this row. A refused
+	// start by a person or a call has a row of its own.
 	Stopped uuid.UUID
 }
 

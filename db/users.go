@@ -23,11 +23,10 @@ type User struct {
 	DeactivatedAt time.Time `bun:"deactivated_at,nullzero"`
 	CreatedAt     time.Time `bun:"created_at"`
 	UpdatedAt     time.Time `bun:"updated_at"`
-	// EmailChangedAt is when somebody changed the address, until a mail to it was answered; zero: nobody did, or it
-	// was.
+	// EmailChangedAt is when the address was changed; zero: it is confirmed.
 	EmailChangedAt time.Time `bun:"email_changed_at,nullzero"`
 
-	// Permissions and RoleName come from the person's roles where the query says so.
+	// Permissions and RoleName come from the person's roles; set by some queries.
 	Permissions []string `bun:"permissions,array,scanonly"`
 	RoleName    string   `bun:"role_name,scanonly"`
 }
@@ -60,7 +59,7 @@ func UserByEmail(ctx context.Context, q bun.IDB, email string) (*User, error) {
 	return &u, nil
 }
 
-// UserByLogin finds the person signed in by a login that is still good.
+// UserByLogin finds the active person of a valid login.
 func UserByLogin(ctx context.Context, q bun.IDB, login uuid.UUID, now time.Time) (*User, error) {
 	var u User
 	err := selectUsers(q, &u).
@@ -112,7 +111,7 @@ func MembersOf(ctx context.Context, q bun.IDB, workspace uuid.UUID) ([]User, err
 	return list, nil
 }
 
-// PeopleOf lists up to so many of the people who have a role, by name.
+// PeopleOf lists up to limit people who have a role, by name.
 func PeopleOf(ctx context.Context, q bun.IDB, role uuid.UUID, limit int) ([]User, error) {
 	var list []User
 	err := selectUsers(q, &list).Where("u.id IN (SELECT user_id FROM user_roles WHERE role_id = ?)", role).
@@ -136,8 +135,8 @@ func HoldersOf(ctx context.Context, q bun.IDB, permissions ...string) ([]uuid.UU
 	return ids, nil
 }
 
-// HoldersIn lists, by workspace, the active people whose roles hold a permission and who are members of it, and those
-// whose roles hold the permission of administrators: they are at home in every workspace.
+// HoldersIn lists, by workspace, the active people who have a permission and are members of the workspace, and those
+// who have the permission admin, which is valid in every workspace.
 func HoldersIn(
 	ctx context.Context, q bun.IDB, workspaces []uuid.UUID, permission, admin string,
 ) (map[uuid.UUID][]uuid.UUID, error) {
@@ -166,8 +165,8 @@ func HoldersIn(
 	return holders, nil
 }
 
-// CanAdminister reports whether anybody active holds a permission who could sign in: an invitation that nobody accepted
-// does not count.
+// CanAdminister reports whether an active person who can sign in has a permission. A person whose invitation is not
+// accepted does not count.
 func CanAdminister(ctx context.Context, q bun.IDB, permission string) (bool, error) {
 	return q.NewSelect().TableExpr("users AS u").Join("JOIN user_roles ur ON ur.user_id = u.id").
 		Join("JOIN roles r ON r.id = ur.role_id").
@@ -175,24 +174,24 @@ func CanAdminister(ctx context.Context, q bun.IDB, permission string) (bool, err
 		Exists(ctx)
 }
 
-// Speaker is somebody on whose words a session acts.
-type Speaker struct {
+// Principal is a person on whose behalf a session acts.
+type Principal struct {
 	User `bun:",extend"`
 
 	Member bool `bun:"member,scanonly"` // of the session's workspace
 }
 
-// Speakers finds people with their permissions, and whether they are members of a workspace.
-func Speakers(ctx context.Context, q bun.IDB, workspace uuid.UUID, people PeopleIDs) ([]Speaker, error) {
-	var list []Speaker
+// Principals finds people with their permissions, and whether they are members of a workspace.
+func Principals(ctx context.Context, q bun.IDB, workspace uuid.UUID, people PeopleIDs) ([]Principal, error) {
+	var list []Principal
 	err := selectUsers(q, &list).
 		ColumnExpr("EXISTS (SELECT 1 FROM workspace_members m WHERE m.workspace_id = ? AND m.user_id = u.id) AS member",
 			workspace).
 		Where("u.id = ANY(?::uuid[])", UUIDs(people)).OrderExpr("lower(u.name), u.id").Scan(ctx)
-	return list, wrapped(err, "find whose words a session acts on")
+	return list, wrap(err, "find the people on whose behalf a session acts")
 }
 
-// LockUser locks a person's row and finds it, so that what is read before a change still holds when it is written.
+// LockUser finds a person and locks the row until the transaction ends.
 func LockUser(ctx context.Context, tx bun.Tx, id uuid.UUID) (*User, error) {
 	var u User
 	if err := tx.NewSelect().Model(&u).Where("u.id = ?", id).For("NO KEY UPDATE").Scan(ctx); err != nil {
@@ -209,7 +208,7 @@ func InsertUser(ctx context.Context, q bun.IDB, u *User, roles ...uuid.UUID) err
 	return SetRoles(ctx, q, u.ID, roles)
 }
 
-// UpdateUser writes a person's address, whether it waits to be confirmed, and their name.
+// UpdateUser writes a person's name, address, and whether the address is confirmed.
 func UpdateUser(ctx context.Context, q bun.IDB, u *User) error {
 	if _, err := q.NewUpdate().Model(u).Column("email", "name", "updated_at", "email_changed_at").WherePK().
 		Exec(ctx); err != nil {
@@ -237,7 +236,7 @@ func SetPasswordHash(ctx context.Context, q bun.IDB, user uuid.UUID, hash string
 	return nil
 }
 
-// SetTheme writes how the pages look for a person.
+// SetTheme writes the theme of a person's pages.
 func SetTheme(ctx context.Context, q bun.IDB, user uuid.UUID, theme string) error {
 	if _, err := q.NewUpdate().Model((*User)(nil)).Set("theme = ?", theme).Where("u.id = ?", user).
 		Exec(ctx); err != nil {
@@ -246,7 +245,7 @@ func SetTheme(ctx context.Context, q bun.IDB, user uuid.UUID, theme string) erro
 	return nil
 }
 
-// SetDeactivated writes since when a person may not sign in; a zero time lets them again.
+// SetDeactivated writes since when a person is deactivated; a zero time activates the person.
 func SetDeactivated(ctx context.Context, q bun.IDB, user uuid.UUID, since, now time.Time) error {
 	_, err := q.NewUpdate().Model(&User{ID: user, DeactivatedAt: since, UpdatedAt: now}).
 		Column("deactivated_at", "updated_at").WherePK().Exec(ctx)
@@ -256,7 +255,7 @@ func SetDeactivated(ctx context.Context, q bun.IDB, user uuid.UUID, since, now t
 	return nil
 }
 
-// ConfirmAddress notes that the mail to a person's changed address was answered.
+// ConfirmAddress records that a person's changed address is confirmed.
 func ConfirmAddress(ctx context.Context, q bun.IDB, user uuid.UUID, now time.Time) error {
 	_, err := q.NewUpdate().Model((*User)(nil)).Set("email_changed_at = NULL").Set("updated_at = ?", now).
 		Where("u.id = ?", user).Exec(ctx)

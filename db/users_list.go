@@ -11,13 +11,13 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// PersonStatus is how a person's account stands.
+// PersonStatus is the state of a person's account.
 type PersonStatus string
 
-// How an account stands.
+// The states of an account.
 const (
 	Active      PersonStatus = "active"
-	Invited     PersonStatus = "invited" // has yet to accept an invitation, which may have expired
+	Invited     PersonStatus = "invited" // the invitation, which may have expired, is not accepted
 	Deactivated PersonStatus = "deactivated"
 )
 
@@ -29,21 +29,21 @@ type PersonFilter struct {
 	After  uuid.UUID // people after this one, by name
 	Before uuid.UUID // people before this one
 	Limit  int
-	Now    time.Time // what tells an invitation that holds
+	Now    time.Time // for the validity of invitations
 }
 
-// Person is a user with what a list shows beside it.
+// Person is a user with the further columns of a list.
 type Person struct {
 	User `bun:",extend"`
 
-	// when they last used a sign-in that still holds; zero: none does
+	// last use of a valid sign-in; zero: there is none
 	SeenAt       time.Time `bun:"seen_at,scanonly,nullzero"`
 	InvitedUntil time.Time `bun:"invited_until,scanonly,nullzero"` // of an invitation that was not accepted
 	Workspaces   int64     `bun:"workspaces,scanonly"`
 	Automations  int64     `bun:"automations,scanonly"`
 }
 
-// Status is how the account stands.
+// Status is the state of the account.
 func (p *Person) Status() PersonStatus {
 	switch {
 	case !p.DeactivatedAt.IsZero():
@@ -63,7 +63,7 @@ func selectPeople(q bun.IDB, model any, now time.Time) *bun.SelectQuery {
 		ColumnExpr("(SELECT count(*) FROM automations a WHERE a.creator_id = u.id) AS automations")
 }
 
-// People lists people by name. With Before they are those nearest to it, in the same order.
+// People lists people by name. With Before it lists those nearest to it, in the same order.
 func People(ctx context.Context, q bun.IDB, f PersonFilter) ([]Person, error) {
 	var list []Person
 	sel := selectPeople(q, &list, f.Now).Limit(int64(f.Limit))
@@ -82,7 +82,7 @@ func People(ctx context.Context, q bun.IDB, f PersonFilter) ([]Person, error) {
 	if f.Role != uuid.Nil {
 		sel = sel.Where("u.id IN (SELECT user_id FROM user_roles WHERE role_id = ?)", f.Role)
 	}
-	if err := byName(sel, "u", "users", f.After, f.Before).Scan(ctx); err != nil {
+	if err := applyNamePage(sel, "u", "users", f.After, f.Before).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list people: %w", err)
 	}
 	if f.Before != uuid.Nil {
@@ -91,7 +91,7 @@ func People(ctx context.Context, q bun.IDB, f PersonFilter) ([]Person, error) {
 	return list, nil
 }
 
-// PersonByID finds a person with what a list shows beside them.
+// PersonByID finds a person with the columns of a list.
 func PersonByID(ctx context.Context, q bun.IDB, id uuid.UUID, now time.Time) (*Person, error) {
 	var p Person
 	if err := selectPeople(q, &p, now).Where("u.id = ?", id).Scan(ctx); err != nil {

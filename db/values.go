@@ -12,7 +12,7 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
-// UUIDs makes ids an argument for = ANY(?) and unnest(?::uuid[]); right for an empty list too.
+// UUIDs makes ids an argument for = ANY(?) and unnest(?::uuid[]), also for an empty list.
 func UUIDs(ids []uuid.UUID) any {
 	texts := make([]string, len(ids))
 	for i, id := range ids {
@@ -21,7 +21,7 @@ func UUIDs(ids []uuid.UUID) any {
 	return textArray(texts)
 }
 
-// textArray never passes nil, which would be NULL and match nothing.
+// textArray makes texts an argument for text[]. A nil list is an empty array, not NULL.
 func textArray(list []string) any {
 	if list == nil {
 		list = []string{}
@@ -39,13 +39,12 @@ func orNull(id uuid.UUID) any {
 	return id
 }
 
-// containing is a pattern for LIKE that what contains a text matches.
+// containing is a pattern for LIKE that matches values that contain a text.
 func containing(text string) string { return "%" + likeEscaper.Replace(text) + "%" }
 
 var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-// Printable makes a text of any origin fit for a text column: valid UTF-8, no control characters, at most so many
-// bytes.
+// Printable makes a text valid for a text column: valid UTF-8, without control characters, at most so many bytes.
 func Printable(text string, most int) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -62,7 +61,7 @@ func Printable(text string, most int) string {
 // PeopleIDs are the ids of people, each once, in the form of a uuid[].
 type PeopleIDs []uuid.UUID
 
-// With is the list with more people behind it, each once and nobody for a zero id.
+// With appends people to the list, each once and without zero ids.
 func (p PeopleIDs) With(more ...uuid.UUID) PeopleIDs {
 	list := slices.Clone(p)
 	for _, id := range more {
@@ -73,7 +72,7 @@ func (p PeopleIDs) With(more ...uuid.UUID) PeopleIDs {
 	return list
 }
 
-// String is the list as PostgreSQL writes it.
+// String is the list in the text form of PostgreSQL.
 func (p PeopleIDs) String() string {
 	texts := make([]string, len(p))
 	for i, id := range p {
@@ -112,7 +111,7 @@ func (p *PeopleIDs) Scan(src any) error {
 	return nil
 }
 
-// ids and times are columns in the form that pgx writes without reflection. A zero value is NULL.
+// ids and times are arrays that pgx encodes without reflection. A zero value is NULL.
 type (
 	ids   = pgtype.FlatArray[pgtype.UUID]
 	times = pgtype.FlatArray[pgtype.Timestamptz]
@@ -124,7 +123,7 @@ func timeValue(t time.Time) pgtype.Timestamptz {
 	return pgtype.Timestamptz{Time: t, Valid: !t.IsZero()}
 }
 
-// arrayOrNull is a list as PostgreSQL writes a text[], NULL for nil.
+// arrayOrNull is a list in the text form of a text[]; nil is NULL.
 func arrayOrNull(list []string) *string {
 	if list == nil {
 		return nil

@@ -29,21 +29,21 @@ type Delivery struct {
 	Answer       json.RawMessage   `bun:"answer,type:jsonb"`
 	ExecutionID  uuid.UUID         `bun:"execution_id,nullzero,type:uuid"`
 	BlockedBy    uuid.UUID         `bun:"blocked_by,nullzero,type:uuid"`
-	// how many calls its streak has, of the first one; else 1
+	// number of calls in the streak, for the first call; otherwise 1
 	Folded int `bun:"folded"`
-	// the first call of its streak; Nil: this one, or it is in no streak
+	// the first call of the streak; zero: this one, or there is no streak
 	Head   uuid.UUID `bun:"head,nullzero,type:uuid"`
 	LastAt time.Time `bun:"last_at"`
-	// what it brought as it was, where Query and Body are without secrets; nil: nothing was left out, or it was too
+	// the original call, sealed, if Query and Body are without secrets; nil: nothing was left out, or the call was too
 	// large
 	Sealed []byte `bun:"sealed"`
 }
 
-// Whole reports whether all that a call brought was kept, so that it can be sent again.
-func (d *Delivery) Whole() bool { return d.Sealed != nil || d.Size <= int64(len(d.Body)) }
+// Complete reports whether the whole call was stored, so that it can be replayed.
+func (d *Delivery) Complete() bool { return d.Sealed != nil || d.Size <= int64(len(d.Body)) }
 
-// KeptOfStreak is how many calls are kept of those that met the same run in flight. Behaviour: "each is kept, folded on
-// screen".
+// KeptOfStreak bounds the stored calls of a streak: calls that were refused because of the same run in flight. Source:
+// behaviour, "each is kept, folded on screen".
 const KeptOfStreak = 1000
 
 const insertDelivery = `
@@ -52,7 +52,7 @@ INSERT INTO webhook_deliveries AS d (id, automation_id, at, method, address, fin
 	status, answer, execution_id, blocked_by, folded, last_at, sealed)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`
 
-// insertBlocked counts a call with the first one that the same run was in the way of, and keeps it behind that one.
+// insertBlocked counts a call in the first call of its streak, and stores it after the first one.
 const insertBlocked = `
 WITH head AS (` + insertDelivery + `
 	ON CONFLICT (automation_id, blocked_by) WHERE verdict = 'busy' AND head IS NULL
@@ -65,8 +65,8 @@ INSERT INTO webhook_deliveries (id, automation_id, at, method, address, fingerpr
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, head.id
 FROM head WHERE head.id <> $1 AND head.folded <= $19`
 
-// InsertDelivery records a call. Calls that the same run was in the way of are a streak: the first one counts them all,
-// and the first KeptOfStreak are kept.
+// InsertDelivery records a call. Calls that were refused because of the same run in flight are a streak: the first one
+// counts them all, and the first KeptOfStreak are stored.
 func InsertDelivery(ctx context.Context, q bun.IDB, d *Delivery) error {
 	headers, err := json.Marshal(d.Headers)
 	if err != nil {
@@ -94,9 +94,10 @@ func InsertDelivery(ctx context.Context, q bun.IDB, d *Delivery) error {
 // DeliveryFilter narrows a list of deliveries. Zero fields do not narrow.
 type DeliveryFilter struct {
 	Verdict string
-	Streak  uuid.UUID // the first call of a streak: all calls that are kept of it; else of each streak the first alone
-	Before  uuid.UUID
-	Limit   int
+	// first call of a streak: lists the streak's stored calls; zero: lists the first call of each streak
+	Streak uuid.UUID
+	Before uuid.UUID
+	Limit  int
 }
 
 // Deliveries lists the calls of an automation, newest first, without their bodies.
@@ -130,8 +131,8 @@ func DeliveryByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Delivery, erro
 	return &d, nil
 }
 
-// PruneDeliveries deletes calls made before a time; a streak goes when its last call was made before it. What says that
-// a delivery or a signed body was taken goes by a time of its own.
+// PruneDeliveries deletes calls from before a time, and streaks whose last call was before it. It deletes keys of
+// deliveries and signed bodies from before keysBefore.
 func PruneDeliveries(ctx context.Context, q bun.IDB, before, keysBefore time.Time) error {
 	_, err := q.NewDelete().Model((*Delivery)(nil)).Where("d.last_at < ? AND d.head IS NULL", before).Exec(ctx)
 	if err != nil {

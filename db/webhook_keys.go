@@ -10,7 +10,7 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// DeliveryKey is what a sender calls one delivery, with what it was answered first.
+// DeliveryKey is a sender's id of a delivery, with the first answer.
 type DeliveryKey struct {
 	bun.BaseModel `bun:"table:webhook_keys,alias:wk"`
 
@@ -34,7 +34,7 @@ func DeliveryKeyByName(
 	return &k, nil
 }
 
-// SaveDeliveryKey keeps the answer to a key; one that is too old is replaced.
+// SaveDeliveryKey stores the answer to a key, and replaces an older one.
 func SaveDeliveryKey(ctx context.Context, q bun.IDB, k *DeliveryKey) error {
 	_, err := q.NewInsert().Model(k).On("CONFLICT (automation_id, key) DO UPDATE").
 		Set("at = EXCLUDED.at").Set("status = EXCLUDED.status").Set("answer = EXCLUDED.answer").Exec(ctx)
@@ -47,5 +47,5 @@ func SaveDeliveryKey(ctx context.Context, q bun.IDB, k *DeliveryKey) error {
 // pruneDeliveryKeys deletes the keys of deliveries that came before a time.
 func pruneDeliveryKeys(ctx context.Context, q bun.IDB, before time.Time) error {
 	_, err := q.NewDelete().Model((*DeliveryKey)(nil)).Where("wk.at < ?", before).Exec(ctx)
-	return wrapped(err, "prune delivery keys")
+	return wrap(err, "prune delivery keys")
 }

@@ -10,49 +10,49 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Worker is a process that runs agents, with what it found on its machine.
+// Worker is a process that runs agents, with the state of its machine.
 type Worker struct {
-	ID        string                    // the name under which it holds sessions
+	ID        string                    // the name in its leases
 	Name      string                    // of its machine
-	SeenAt    time.Time                 // when it last said that it lives
-	Places    int                       // sessions that it runs at once; 0: it did not say
-	Providers map[string]WorkerProvider // those that it has looked for, by id
-	Machine   Machine                   // what holds there; without roles it has not looked
+	SeenAt    time.Time                 // when it last reported
+	Slots     int                       // sessions that it runs at once; 0: unknown
+	Providers map[string]WorkerProvider // detected providers, by id
+	Machine   Machine                   // state of its machine; without roles it is unknown
 }
 
-// Has reports whether a worker has looked for a provider and found that its program can run.
+// Has reports whether a worker has detected a provider whose program can run.
 func (w *Worker) Has(provider string) bool {
 	found, looked := w.Providers[provider]
 	return looked && found.Problem == ""
 }
 
-// WorkerProvider is what a worker found of a provider. An empty Problem: its program can run.
+// WorkerProvider is the result of a worker's detection of a provider. With an empty Problem its program can run.
 type WorkerProvider struct {
 	Path        string   `json:"path,omitempty"`
 	Version     string   `json:"version,omitempty"`
 	Problem     string   `json:"problem,omitempty"`
-	Models      []string `json:"models,omitempty"`       // listed by the agent itself
-	ListProblem string   `json:"list_problem,omitempty"` // why it could not list them
-	SignedIn    string   `json:"signed_in,omitempty"`    // by which variable or file; empty: none was found
-	Keys        []string `json:"keys,omitempty"`         // names of the variables that are set by which it may sign in
+	Models      []string `json:"models,omitempty"`       // listed by the agent
+	ListProblem string   `json:"list_problem,omitempty"` // why it could not list its models
+	SignedIn    string   `json:"signed_in,omitempty"`    // variable or file with its credentials; empty: none was found
+	Keys        []string `json:"keys,omitempty"`         // names of set variables with credentials
 }
 
-// WorkerSilence is how long a worker may be silent that lives.
+// WorkerSilence is how long a worker may be silent and still count as alive.
 const WorkerSilence = 2 * time.Minute
 
-// elsewhere selects the providers that a worker leaves to others: one that was seen since a time has them, and itself
-// it does not, as far as it has looked. worker and since are placeholders.
-func elsewhere(worker, since string) string {
+// providersOfOthers is SQL that selects the providers that this worker has not detected and that another worker has,
+// which was seen since a time. worker and since are placeholders.
+func providersOfOthers(worker, since string) string {
 	return `SELECT found.key FROM workers w, jsonb_each(w.providers) AS found
 		WHERE (w.seen_at > ` + since + ` OR w.id = ` + worker + `) AND found.value->>'problem' IS NULL
 		GROUP BY found.key HAVING NOT bool_or(w.id = ` + worker + `)`
 }
 
-// SaveWorker writes what a worker found, and that it lives.
+// SaveWorker writes the state of a worker, and that it is alive.
 func SaveWorker(ctx context.Context, q bun.IDB, w *Worker) error {
 	found := w.Providers
 	if found == nil {
-		found = map[string]WorkerProvider{} // an object, as those who read it expect
+		found = map[string]WorkerProvider{} // an object and not null, as readers expect
 	}
 	providers, err := json.Marshal(found)
 	machine, machineErr := json.Marshal(w.Machine)
@@ -61,7 +61,7 @@ func SaveWorker(ctx context.Context, q bun.IDB, w *Worker) error {
 			VALUES (?, ?, ?, ?, ?::jsonb, ?::jsonb)
 			ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at, places = excluded.places,
 				providers = excluded.providers, machine = excluded.machine`,
-			w.ID, w.Name, w.SeenAt, w.Places, string(providers), string(machine)).Exec(ctx)
+			w.ID, w.Name, w.SeenAt, w.Slots, string(providers), string(machine)).Exec(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("save worker %s: %w", w.ID, err)
@@ -87,7 +87,7 @@ func Workers(ctx context.Context, q bun.IDB, since time.Time) ([]Worker, error) 
 	}
 	list := make([]Worker, len(rows))
 	for i, r := range rows {
-		list[i] = Worker{ID: r.ID, Name: r.Name, SeenAt: r.SeenAt, Places: r.Places}
+		list[i] = Worker{ID: r.ID, Name: r.Name, SeenAt: r.SeenAt, Slots: r.Places}
 		err := errors.Join(json.Unmarshal([]byte(r.Providers), &list[i].Providers),
 			json.Unmarshal([]byte(r.Machine), &list[i].Machine))
 		if err != nil {
@@ -97,7 +97,7 @@ func Workers(ctx context.Context, q bun.IDB, since time.Time) ([]Worker, error) 
 	return list, nil
 }
 
-// WorkerByID finds a worker, however long it is silent; nil: there is none of that name.
+// WorkerByID finds a worker, also a silent one. It returns nil when there is none.
 func WorkerByID(ctx context.Context, q bun.IDB, id string) (*Worker, error) {
 	list, err := WorkersByID(ctx, q, []string{id})
 	if err != nil || len(list) == 0 {
@@ -107,7 +107,7 @@ func WorkerByID(ctx context.Context, q bun.IDB, id string) (*Worker, error) {
 	return &w, nil
 }
 
-// WorkersByID finds workers by their ids, however long they are silent, without what they have found.
+// WorkersByID finds workers by their ids, also silent ones, without their providers and machines.
 func WorkersByID(ctx context.Context, q bun.IDB, ids []string) (map[string]Worker, error) {
 	var rows []struct {
 		ID     string    `bun:"id"`
@@ -124,12 +124,12 @@ func WorkersByID(ctx context.Context, q bun.IDB, ids []string) (map[string]Worke
 	}
 	found := make(map[string]Worker, len(rows))
 	for _, r := range rows {
-		found[r.ID] = Worker{ID: r.ID, Name: r.Name, SeenAt: r.SeenAt, Places: r.Places}
+		found[r.ID] = Worker{ID: r.ID, Name: r.Name, SeenAt: r.SeenAt, Slots: r.Places}
 	}
 	return found, nil
 }
 
-// WorkerFound reads what a worker has written of the providers, whenever that was.
+// WorkerFound reads the providers that a worker has detected, at any time.
 func WorkerFound(ctx context.Context, q bun.IDB, id string) (map[string]WorkerProvider, error) {
 	var raw string
 	err := q.NewRaw("SELECT providers::text FROM workers WHERE id = ?", id).Scan(ctx, &raw)
@@ -146,8 +146,8 @@ func WorkerFound(ctx context.Context, q bun.IDB, id string) (map[string]WorkerPr
 	return found, nil
 }
 
-// ForgetWorkers removes the workers that were last seen before a time.
-func ForgetWorkers(ctx context.Context, q bun.IDB, before time.Time) error {
+// DeleteWorkers removes the workers that were last seen before a time.
+func DeleteWorkers(ctx context.Context, q bun.IDB, before time.Time) error {
 	if _, err := q.NewRaw("DELETE FROM workers WHERE seen_at < ?", before).Exec(ctx); err != nil {
 		return fmt.Errorf("forget workers: %w", err)
 	}

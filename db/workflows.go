@@ -26,7 +26,7 @@ type Workflow struct {
 	Version     int64       `bun:"version"`
 
 	Workspace *Workspace `bun:"rel:belongs-to,join:workspace_id=id"`
-	Uses      int        `bun:"uses,scanonly"` // how many automations use it, where the query says so
+	Uses      int        `bun:"uses,scanonly"` // how many automations use it; set by some queries
 	// how many steps it has, in a list, which has neither them nor the parameters
 	StepCount int `bun:"step_count,scanonly"`
 }
@@ -36,12 +36,12 @@ type StepKind string
 
 // The kinds of steps.
 const (
-	MessageStep     StepKind = "message"          // gives the agent a message
-	ClearStep       StepKind = "clear_context"    // lets the agent forget the conversation
+	MessageStep     StepKind = "message"          // sends the agent a message
+	ClearStep       StepKind = "clear_context"    // ends the agent's conversation
 	AssetStep       StepKind = "asset"            // writes a file into the worktree
 	CompleteStep    StepKind = "complete_session" // ends the run and marks the session Done
 	InstructionStep StepKind = "instruction_file" // writes the file that agents read for instructions
-	SystemStep      StepKind = "system_message"   // adds to what the agent is told beside every later message
+	SystemStep      StepKind = "system_message"   // adds a system message for later messages
 	LoopStep        StepKind = "loop"             // repeats its own steps
 )
 
@@ -50,17 +50,17 @@ type Step struct {
 	Kind  StepKind `json:"kind"`
 	Label string   `json:"label,omitempty"`
 	Text  string   `json:"text,omitempty"`
-	// of a message in a run: goes after the text as it is, with nothing expanded
+	// of a message in a run: is appended to the text without expansion
 	After         string `json:"after,omitempty"`
 	Path          string `json:"path,omitempty"`           // of a file, within the worktree
 	OnlyUnchanged bool   `json:"only_unchanged,omitempty"` // complete only if no file changes
-	// a loop ends when an answer contains it; empty: never before Max
+	// a loop ends when an answer contains it; empty: after Max rounds
 	Marker string `json:"marker,omitempty"`
 	Max    int    `json:"max,omitempty"`   // rounds of a loop at most
 	Steps  []Step `json:"steps,omitempty"` // of a loop
 }
 
-// ParameterType is what values a workflow's parameter takes.
+// ParameterType is the type of a workflow's parameter.
 type ParameterType string
 
 // The types of parameters.
@@ -72,7 +72,7 @@ const (
 	SecretParameter  ParameterType = "secret" // its values are stored sealed
 )
 
-// Parameter is a value that a workflow is given.
+// Parameter is a parameter of a workflow.
 type Parameter struct {
 	Alias    string        `json:"alias"`
 	Label    string        `json:"label,omitempty"`
@@ -84,9 +84,9 @@ type Parameter struct {
 
 // Workflows lists the workflows that are for all workspaces and those of the workspaces that a person is a member of,
 // by name, without their steps and parameters, which may be megabytes each.
-func Workflows(ctx context.Context, q bun.IDB, v Access, page ByName) ([]Workflow, error) {
+func Workflows(ctx context.Context, q bun.IDB, v Access, page NamePage) ([]Workflow, error) {
 	var list []Workflow
-	sel := page.of(q.NewSelect().Model(&list).ExcludeColumn("steps", "parameters").Relation("Workspace").
+	sel := page.apply(q.NewSelect().Model(&list).ExcludeColumn("steps", "parameters").Relation("Workspace").
 		ColumnExpr("wf.step_count").
 		ColumnExpr("(SELECT count(*) FROM automations x WHERE x.workflow_id = wf.id) AS uses"), "wf")
 	if !v.Everywhere {
@@ -99,8 +99,8 @@ func Workflows(ctx context.Context, q bun.IDB, v Access, page ByName) ([]Workflo
 	return list, nil
 }
 
-// EveryWorkflow lists all that Workflows begins to list, in full.
-func EveryWorkflow(ctx context.Context, q bun.IDB, v Access) ([]Workflow, error) {
+// AllWorkflows lists the workflows of Workflows without a limit, with steps and parameters.
+func AllWorkflows(ctx context.Context, q bun.IDB, v Access) ([]Workflow, error) {
 	var list []Workflow
 	sel := q.NewSelect().Model(&list).OrderExpr("lower(wf.name), wf.id")
 	if !v.Everywhere {
@@ -152,10 +152,10 @@ func NamesOf(ctx context.Context, q bun.IDB, ids []uuid.UUID) (map[uuid.UUID]str
 	for _, r := range rows {
 		names[r.ID] = r.Name
 	}
-	return names, wrapped(err, "find names")
+	return names, wrap(err, "find names")
 }
 
-// LockWorkflow finds a workflow and keeps others from changing it until the transaction ends.
+// LockWorkflow finds a workflow and locks it until the transaction ends.
 func LockWorkflow(ctx context.Context, tx bun.Tx, id uuid.UUID) (*Workflow, error) {
 	var wf Workflow
 	if err := tx.NewSelect().Model(&wf).Where("wf.id = ?", id).For("UPDATE").Scan(ctx); err != nil {
@@ -172,7 +172,7 @@ func InsertWorkflow(ctx context.Context, q bun.IDB, wf *Workflow) error {
 	return nil
 }
 
-// SaveWorkflow writes what people edit of a workflow.
+// SaveWorkflow writes the columns of a workflow that people edit.
 func SaveWorkflow(ctx context.Context, q bun.IDB, wf *Workflow) error {
 	_, err := q.NewUpdate().Model(wf).Column("workspace_id", "name", "description", "steps", "parameters", "changed_by",
 		"updated_at", "version").WherePK().Exec(ctx)

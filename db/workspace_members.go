@@ -22,7 +22,7 @@ func IsMember(ctx context.Context, q bun.IDB, workspace, user uuid.UUID) (bool, 
 		Where("workspace_id = ?", workspace).Where("user_id = ?", user).Exists(ctx)
 }
 
-// Membership is that somebody is a member of a workspace.
+// Membership is the membership of a person in a workspace.
 type Membership struct {
 	WorkspaceID uuid.UUID `bun:"workspace_id,type:uuid"`
 	UserID      uuid.UUID `bun:"user_id,type:uuid"`
@@ -44,7 +44,7 @@ func MembershipsAmong(ctx context.Context, q bun.IDB, workspaces, people []uuid.
 	return found, nil
 }
 
-// InAllWorkspacesOf reports whether somebody is a member of every workspace that a person is a member of.
+// InAllWorkspacesOf reports whether one person is a member of every workspace of another person.
 func InAllWorkspacesOf(ctx context.Context, q bun.IDB, somebody, person uuid.UUID) (bool, error) {
 	missing, err := q.NewSelect().TableExpr("workspace_members AS m").
 		Join("JOIN workspaces AS w ON w.id = m.workspace_id AND w.removed_at IS NULL").Where("m.user_id = ?", person).
@@ -74,7 +74,8 @@ func RemoveMember(ctx context.Context, q bun.IDB, workspace, user uuid.UUID) err
 	return nil
 }
 
-// JoinNamed makes a person a member of the workspace of a name, if there is one, and returns its id, or none.
+// JoinNamed makes a person a member of the workspace with a name. It returns the workspace's id, or zero if there is
+// none.
 func JoinNamed(ctx context.Context, q bun.IDB, name string, user uuid.UUID) (uuid.UUID, error) {
 	var joined []uuid.UUID
 	err := q.NewRaw(`INSERT INTO workspace_members (workspace_id, user_id) SELECT id, ? FROM workspaces

@@ -18,17 +18,17 @@ type Workspace struct {
 	ID     uuid.UUID `bun:"id,pk,type:uuid"`
 	Name   string    `bun:"name"`
 	GitURL string    `bun:"git_url"` // empty: a repository that Carillon makes itself
-	// its address is older than the policy for remotes, which does not hold for it
+	// the policy for remotes does not apply, because its address is older than the policy
 	Anywhere      bool   `bun:"remote_anywhere"`
 	DefaultBranch string `bun:"default_branch"`
 	TokenSealed   []byte `bun:"token_sealed,nullzero"`
-	Forge         string `bun:"forge"`      // empty: known by the repository's address
-	ForgeBase     string `bun:"forge_base"` // web address of a forge of one's own
+	Forge         string `bun:"forge"`      // empty: derived from the repository's address
+	ForgeBase     string `bun:"forge_base"` // web address of a self-hosted forge
 	ForgeSecret   []byte `bun:"forge_secret_sealed,nullzero"`
 	Provider      string `bun:"provider"`
 	Model         string `bun:"model"`
 	Sandbox       bool   `bun:"sandbox"`         // agents are confined by bubblewrap
-	Offline       bool   `bun:"sandbox_offline"` // and have no network there
+	Offline       bool   `bun:"sandbox_offline"` // agents have no network in the sandbox
 	Shows         string `bun:"sandbox_shows"`   // paths of the machine that the sandbox shows, one a line
 	// after how many days without work open sessions are closed; 0: never
 	IdleDays  int       `bun:"idle_days,nullzero"`
@@ -38,7 +38,7 @@ type Workspace struct {
 	RemovedAt time.Time `bun:"removed_at,nullzero"`
 	Version   int64     `bun:"version"`
 
-	Automations int64 `bun:"automations,scanonly"` // how many belong to it, where the query says so
+	Automations int64 `bun:"automations,scanonly"` // number of its automations; set by some queries
 	Members     int64 `bun:"members,scanonly"`
 	Live        int64 `bun:"live,scanonly"` // sessions at work
 }
@@ -60,7 +60,7 @@ func WorkspaceByID(ctx context.Context, q bun.IDB, id uuid.UUID) (*Workspace, er
 	return &w, nil
 }
 
-// Workspaces lists the workspaces, by name, that are not removed; of a member's only, unless member is zero.
+// Workspaces lists the workspaces in use, by name: those of a member, or all if member is zero.
 func Workspaces(ctx context.Context, q bun.IDB, member uuid.UUID) ([]Workspace, error) {
 	var list []Workspace
 	sel := q.NewSelect().Model(&list).ColumnExpr("?TableColumns").
@@ -90,7 +90,7 @@ func WorkspacesOf(ctx context.Context, q bun.IDB, user uuid.UUID) ([]Workspace, 
 	return list, nil
 }
 
-// AnyWorkspace reports whether a workspace exists or ever did.
+// AnyWorkspace reports whether there is a workspace, also a removed one.
 func AnyWorkspace(ctx context.Context, q bun.IDB) (bool, error) {
 	return q.NewSelect().Model((*Workspace)(nil)).Exists(ctx)
 }
@@ -110,7 +110,8 @@ func InsertWorkspace(ctx context.Context, q bun.IDB, w *Workspace) error {
 	return nil
 }
 
-// SaveWorkspace writes what people edit of a workspace, unless its version is another than theirs.
+// SaveWorkspace writes the columns of a workspace that people edit if the workspace has the given version. It reports
+// whether it has.
 func SaveWorkspace(ctx context.Context, q bun.IDB, w *Workspace, version int64) (bool, error) {
 	res, err := q.NewUpdate().Model(w).
 		Column("name", "git_url", "remote_anywhere", "default_branch", "token_sealed", "forge", "forge_base",
@@ -146,21 +147,21 @@ func RemovedWorkspaces(ctx context.Context, q bun.IDB, before time.Time) ([]uuid
 
 // UnconfinedFilter narrows the list of workspaces without a sandbox. Zero fields do not narrow.
 type UnconfinedFilter struct {
-	Member uuid.UUID // of whom they are
+	Member uuid.UUID // a member of the workspaces
 	After  uuid.UUID // workspaces after this one, by name
 	Before uuid.UUID // workspaces before this one
 	Limit  int
 }
 
-// Unconfined lists the workspaces in use whose agents and scripts run without a sandbox, by name. With Before they
-// are those nearest to it, in the same order.
+// Unconfined lists the workspaces in use whose agents and scripts run without a sandbox, by name. With Before it lists
+// those nearest to it, in the same order.
 func Unconfined(ctx context.Context, q bun.IDB, f UnconfinedFilter) ([]Workspace, error) {
 	var list []Workspace
 	sel := q.NewSelect().Model(&list).Where("NOT w.sandbox").Where("w.removed_at IS NULL").Limit(int64(f.Limit))
 	if f.Member != uuid.Nil {
 		sel = sel.Where("w.id IN (SELECT workspace_id FROM workspace_members WHERE user_id = ?)", f.Member)
 	}
-	if err := byName(sel, "w", "workspaces", f.After, f.Before).Scan(ctx); err != nil {
+	if err := applyNamePage(sel, "w", "workspaces", f.After, f.Before).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("list workspaces without a sandbox: %w", err)
 	}
 	if f.Before != uuid.Nil {

@@ -263,7 +263,7 @@ func (d *Deliverer) webhook(ctx context.Context, c *db.ClaimedCopy) error {
 	}
 	m := webhookBody{
 		Type: c.Kind, Title: c.Title, Body: c.Body, Automation: c.Automation, URL: d.link("inbox", c.NotificationID),
-		CreatedAt: c.ToldAt.UTC(),
+		CreatedAt: c.NoticeAt.UTC(),
 	}
 	if c.AutomationID != uuid.Nil {
 		m.URL = d.link("automations", c.AutomationID)

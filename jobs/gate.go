@@ -117,7 +117,7 @@ func (r *Runner) dropWorktree(ctx context.Context, session *db.Session) {
 	if err == nil && remove {
 		crash.Here(crash.TreeDropping)
 		if err = r.Store.Remove(ctx, session.WorkspaceID.String(), session.ID.String(), false); err != nil {
-			err = errors.Join(err, db.KeepWorktree(ctx, r.DB, session.ID))
+			err = errors.Join(err, db.UndoWorktreeRemoved(ctx, r.DB, session.ID))
 		}
 	}
 	if err != nil {

@@ -229,7 +229,7 @@ func TestAGateWhoseWorkerIsKilledIsJudgedAgainByAnother(t *testing.T) {
 		t.Fatalf("at the gate the session is %s on %q", s.Status, s.Worker)
 	}
 	// it was seen a moment ago
-	check(t, db.SaveWorker(t.Context(), d, &db.Worker{ID: "killed", Name: "killed", SeenAt: time.Now(), Places: 1}))
+	check(t, db.SaveWorker(t.Context(), d, &db.Worker{ID: "killed", Name: "killed", SeenAt: time.Now(), Slots: 1}))
 	_, err = d.NewRaw("UPDATE sessions SET lease_until = now() - interval '1 second' WHERE id = ?", s.ID).
 		Exec(t.Context())
 	check(t, err)

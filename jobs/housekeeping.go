@@ -95,7 +95,7 @@ func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now tim
 	}
 	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 	defer cancel()
-	return errors.Join(err, db.KeepWorktree(noting, r.DB, session.ID))
+	return errors.Join(err, db.UndoWorktreeRemoved(noting, r.DB, session.ID))
 }
 
 // sweepOrphans removes worktrees and branches that this worker does not need any more: of sessions that were removed,

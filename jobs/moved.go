@@ -94,7 +94,7 @@ func (w *work) dropFormerWorktree(ctx context.Context, workspaceID string) error
 		}
 	}
 	return asInternal(w.retry(ctx, "forget the session's move", func(ctx context.Context) error {
-		return db.ForgetMove(ctx, w.DB, w.session.ID, w.Worker)
+		return db.DeleteMove(ctx, w.DB, w.session.ID, w.Worker)
 	}))
 }
 
@@ -237,7 +237,7 @@ func (r *Runner) sweepMoved(ctx context.Context, round *automation.Round) error 
 				return err
 			}
 			crash.Here(crash.LeftRemoved)
-			return db.ForgetMove(ctx, r.DB, session.ID, r.Worker)
+			return db.DeleteMove(ctx, r.DB, session.ID, r.Worker)
 		}); err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ import (
 func (k *kit) seen(at time.Time) {
 	k.t.Helper()
 	check(k.t, db.SaveWorker(k.t.Context(), k.db, &db.Worker{
-		ID: k.runner.Worker, Name: "forge-" + k.runner.Worker, SeenAt: at, Places: k.runner.Max,
+		ID: k.runner.Worker, Name: "forge-" + k.runner.Worker, SeenAt: at, Slots: k.runner.Max,
 	}))
 }
 

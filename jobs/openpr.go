@@ -100,7 +100,7 @@ func (w *work) notePullRequests(ctx context.Context, tree git.Worktree, found []
 	}
 	branch := w.Store.HeadBranch(tree)
 	err := w.retryPastEnd(ctx, "note pull requests", func(ctx context.Context) error {
-		if err := db.Hold(ctx, w.DB, w.lease); err != nil {
+		if err := db.CheckLease(ctx, w.DB, w.lease); err != nil {
 			return err
 		}
 		ws, err := w.readWorkspace(ctx)

@@ -33,7 +33,7 @@ func (k *kit) beside(name string) *kit {
 func (k *kit) looked() {
 	k.t.Helper()
 	w := &db.Worker{
-		ID: k.runner.Worker, Name: k.runner.Worker, SeenAt: time.Now(), Places: k.runner.Max,
+		ID: k.runner.Worker, Name: k.runner.Worker, SeenAt: time.Now(), Slots: k.runner.Max,
 		Providers: map[string]db.WorkerProvider{},
 	}
 	for _, p := range k.runner.Providers() {

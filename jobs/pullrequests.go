@@ -130,9 +130,10 @@ func (s *Scheduler) askForges(ctx context.Context, byWorkspace map[uuid.UUID][]f
 
 // forgeQuerier sends queries to the forge of one workspace.
 type forgeQuerier struct {
-	workspace  *db.Workspace
-	access     *forgeAccess // nil: the forge is not known
-	stopReason string       // why the forge is not asked any more in this run of the job, as a sentence; empty: it is asked
+	workspace *db.Workspace
+	access    *forgeAccess // nil: the forge is not known
+	// why the forge is not asked any more in this run of the job, as a sentence; empty: it is asked
+	stopReason string
 }
 
 func (s *Scheduler) querier(ctx context.Context, id uuid.UUID) (*forgeQuerier, error) {
@@ -194,7 +195,7 @@ func (s *Scheduler) checkPullRequest(ctx context.Context, a *forgeQuerier, row *
 	if problem == row.Problem {
 		return nil
 	}
-	return db.NotePullRequestProblem(ctx, s.DB, row.ID, problem)
+	return db.SetPullRequestProblem(ctx, s.DB, row.ID, problem)
 }
 
 // forgePullRequest is a row's pull request in the terms of package forge.

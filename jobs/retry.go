@@ -47,7 +47,7 @@ func (w *work) retryWhile(ctx, while context.Context, what string, step func(ctx
 			return err
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case !silent && !db.IsAway(err) && !db.IsRetriable(err):
+		case !silent && !db.IsUnavailable(err) && !db.IsRetriable(err):
 			return err
 		}
 		w.Log.Warn(what, "session", w.session.ID, "err", err)

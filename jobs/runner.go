@@ -263,7 +263,7 @@ func (r *Runner) endFormerSessions(ctx context.Context) error {
 		err := r.tryEndFormerSessions(limited)
 		silent := limited.Err() != nil && ctx.Err() == nil
 		cancel()
-		if err == nil || !silent && !db.IsAway(err) {
+		if err == nil || !silent && !db.IsUnavailable(err) {
 			return err
 		}
 		r.Log.Warn("end the sessions of a former process", "err", err)
@@ -451,7 +451,7 @@ func (r *Runner) renew(ctx context.Context) bool {
 		r.Log.Warn("renew leases", "err", err)
 		return false
 	}
-	states := make(map[uuid.UUID]db.Held, len(held))
+	states := make(map[uuid.UUID]db.LeaseState, len(held))
 	for _, h := range held {
 		states[h.ID] = h
 	}
@@ -542,7 +542,7 @@ func handedOver(ctx context.Context) bool {
 // ends as interrupted. Another process may have done the same already.
 func (w *work) releaseSession(ctx context.Context) {
 	err := w.retryPastEnd(ctx, "reach the database again", func(ctx context.Context) error {
-		return db.Hold(ctx, w.DB, w.lease)
+		return db.CheckLease(ctx, w.DB, w.lease)
 	})
 	w.cleanUp(ctx)
 	if err == nil {

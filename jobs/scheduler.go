@@ -330,7 +330,7 @@ func (s *Scheduler) checkSchedules(ctx context.Context) error {
 			s.Gaps.Add(int64(n))
 			return err
 		}},
-		{"times ahead of the clock", s.Rules.PullBack},
+		{"times ahead of the clock", s.Rules.CorrectFutureTimes},
 		{"gaps", func(ctx context.Context) error {
 			gaps, next, err := s.Rules.FindGaps(ctx, s.gapCursor)
 			s.gapCursor = next
@@ -413,7 +413,7 @@ func (s *Scheduler) sweepHistory(ctx context.Context, now time.Time) error {
 			crash.Here(crash.HistoryPruned)
 		}
 		switch {
-		case err != nil && ctx.Err() == nil && !db.IsAway(err):
+		case err != nil && ctx.Err() == nil && !db.IsUnavailable(err):
 			return s.sweepHistories(ctx, before)
 		case err != nil || n == 0:
 			return err

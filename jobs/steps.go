@@ -89,7 +89,7 @@ func (w *work) addTurn(ctx context.Context, t *db.Turn) (*db.Turn, error) {
 	t.CreatedAt = w.Now()
 	err := w.retry(ctx, "add a message", func(ctx context.Context) error {
 		return w.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-			if err := db.Hold(ctx, tx, w.lease); err != nil {
+			if err := db.CheckLease(ctx, tx, w.lease); err != nil {
 				return err
 			}
 			return db.AddTurn(ctx, tx, t)

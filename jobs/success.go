@@ -170,7 +170,7 @@ func (w *work) findPullRequest(ctx context.Context) (unknown string) {
 		return unknown
 	}
 	err = w.retryPastEnd(ctx, "note a pull request", func(ctx context.Context) error {
-		if err := db.Hold(ctx, w.DB, w.lease); err != nil {
+		if err := db.CheckLease(ctx, w.DB, w.lease); err != nil {
 			return err
 		}
 		return w.Rules.TakePullRequest(ctx, ws, w.session.ID, *p, db.FoundByBranch)

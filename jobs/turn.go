@@ -72,7 +72,7 @@ func (w *work) outage(ctx context.Context, reason string) automation.Outcome {
 // conversation.
 func (w *work) takeContextReset(ctx context.Context) bool {
 	goesOn, err := retryValue(ctx, w, "reset context", func(ctx context.Context) (string, error) {
-		return db.TakeForget(ctx, w.DB, w.lease)
+		return db.TakeContextReset(ctx, w.DB, w.lease)
 	})
 	if err != nil {
 		w.Log.Warn("reset context", "session", w.session.ID, "err", err)

@@ -333,7 +333,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 		if err := db.ClearSignInFailures(ctx, tx, keys.pair); err != nil {
 			return err
 		}
-		if err := db.TakeBackFailure(ctx, tx, now, keys.email, keys.address); err != nil {
+		if err := db.DeleteSignInFailure(ctx, tx, now, keys.email, keys.address); err != nil {
 			return err
 		}
 		return db.InsertLogin(ctx, tx, login)
@@ -385,7 +385,7 @@ func (s *Service) attempt(ctx context.Context, now time.Time, email, address str
 			}
 		}
 		// A refused attempt does not count, or whoever keeps trying would keep the person out for ever.
-		if err := db.TakeBackFailure(ctx, s.DB, now, keys.pair, keys.email, keys.address); err != nil {
+		if err := db.DeleteSignInFailure(ctx, s.DB, now, keys.pair, keys.email, keys.address); err != nil {
 			return err
 		}
 		return &Throttled{Until: at.Add(attemptWindow)}

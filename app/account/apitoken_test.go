@@ -162,7 +162,7 @@ func TestATokenIsKeptAsAHashAndItsUseOnceAMinute(t *testing.T) {
 	for _, tt := range []struct{ after, want time.Duration }{{0, 0}, {59 * time.Second, 0},
 		{time.Second, time.Minute}} {
 		c.move(tt.after)
-		_, err := s.Bearer(db.From(t.Context(), "192.0.2.7"), made)
+		_, err := s.Bearer(db.WithAddress(t.Context(), "192.0.2.7"), made)
 		check(t, err)
 		list, err := s.Tokens(t.Context(), owner)
 		check(t, err)

@@ -123,7 +123,7 @@ func (s *Service) Sessions(ctx context.Context, actor account.Actor, f db.Sessio
 
 // Live counts the sessions at work that a person may see.
 func (s *Service) Live(ctx context.Context, actor account.Actor) (int64, error) {
-	return db.CountLive(ctx, s.DB, actor.Access())
+	return db.CountActiveSessions(ctx, s.DB, actor.Access())
 }
 
 // AutomationRow is Automation with what a list shows beside it. A session may read the automation that started it.

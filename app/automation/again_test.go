@@ -383,7 +383,7 @@ func TestWhatIsSetAsideIsToldAlsoWhereTheDatabaseWasAwayMeanwhile(t *testing.T) 
 	refuse := func(context.Context) error { return errors.New("no") }
 	k.exec(`CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION USING ERRCODE = ''53100''; END'`)
 	k.exec("CREATE TRIGGER no_room BEFORE INSERT ON notifications EXECUTE FUNCTION no_room()")
-	if err := k.Round(db.TaskEmails).Deal(t.Context(), row, refuse); !db.IsAway(err) {
+	if err := k.Round(db.TaskEmails).Deal(t.Context(), row, refuse); !db.IsUnavailable(err) {
 		t.Fatalf("got %v; want that the database is away", err)
 	}
 	k.exec("DROP TRIGGER no_room ON notifications")

@@ -31,10 +31,10 @@ func NewSessionToken() string { return SessionTokenPrefix + secret.Token() }
 func (s *Service) AdmitSession(ctx context.Context, lease db.Lease, turn uuid.UUID, token string) error {
 	hash := sha256.Sum256([]byte(token))
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-		if err := db.Hold(ctx, tx, lease); err != nil {
+		if err := db.CheckLease(ctx, tx, lease); err != nil {
 			return err
 		}
-		return db.PutSessionToken(ctx, tx, &db.SessionToken{
+		return db.ReplaceSessionToken(ctx, tx, &db.SessionToken{
 			Hash: hash[:], SessionID: lease.Session, TurnID: turn, Fence: lease.Fence, CreatedAt: s.Now(),
 		})
 	})
@@ -64,7 +64,7 @@ func (s *Service) ActsFor(ctx context.Context, actor account.Actor, id uuid.UUID
 	if _, err := s.Session(ctx, actor, id); err != nil {
 		return account.Actor{}, err
 	}
-	session, err := db.SpeakingSession(ctx, s.DB, id)
+	session, err := db.CallingSession(ctx, s.DB, id)
 	if err != nil {
 		return account.Actor{}, err
 	}
@@ -85,7 +85,7 @@ func (s *Service) spokenFor(ctx context.Context, session *db.Session, asks bool)
 	if len(session.People) == 0 && a != nil { // of before that was noted
 		people = people.With(a.CreatorID).With(a.MadeBy...).With(a.ChangedBy...)
 	}
-	list, err := db.Speakers(ctx, s.DB, session.WorkspaceID, people)
+	list, err := db.Principals(ctx, s.DB, session.WorkspaceID, people)
 	if err != nil {
 		return account.Actor{}, err
 	}

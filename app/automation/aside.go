@@ -89,7 +89,7 @@ func (r *Round) Deal(ctx context.Context, row Row, deal func(ctx context.Context
 		return ctx.Err()
 	case inner.Err() != nil:
 		err = fmt.Errorf("it took longer than %s: %w", rowPatience, err)
-	case db.IsAway(err):
+	case db.IsUnavailable(err):
 		return err
 	}
 	until, err := r.service.setAside(ctx, r.task, row, err)
@@ -147,7 +147,7 @@ func (s *Service) setAside(ctx context.Context, task db.Task, row Row, reason er
 		})
 	}
 	err := set(true)
-	if err != nil && ctx.Err() == nil && !db.IsAway(err) { // who cannot be told keeps nothing from going on
+	if err != nil && ctx.Err() == nil && !db.IsUnavailable(err) { // who cannot be told keeps nothing from going on
 		s.Log.Error("tell of what is set aside", "task", task, "key", row.Key, "err", err)
 		err = set(false)
 	}

@@ -42,11 +42,11 @@ const (
 
 // Bots lists the bots that a person may use: those for all workspaces, and those of their own workspaces.
 func (s *Service) Bots(ctx context.Context, actor account.Actor) ([]db.Bot, error) {
-	return db.Bots(ctx, s.DB, actor.Access(), db.ByName{})
+	return db.Bots(ctx, s.DB, actor.Access(), db.NamePage{})
 }
 
 // BotPage is a page of Bots.
-func (s *Service) BotPage(ctx context.Context, actor account.Actor, page db.ByName) ([]db.Bot, error) {
+func (s *Service) BotPage(ctx context.Context, actor account.Actor, page db.NamePage) ([]db.Bot, error) {
 	return db.Bots(ctx, s.DB, actor.Access(), page)
 }
 

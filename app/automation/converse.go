@@ -36,7 +36,7 @@ func (s *Service) ResetContext(ctx context.Context, actor account.Actor, id uuid
 		if p, ok := s.provider(session.Provider); ok && p.Script {
 			return fault.Invalid{"message": "A script has no conversation to forget."}
 		}
-		return db.SetForget(ctx, tx, id)
+		return db.RequestContextReset(ctx, tx, id)
 	})
 	return fault.Wrap(err, "reset context of session %s", id)
 }

@@ -118,15 +118,15 @@ func TestResetContextHoldsForTheNextTurnAndForAgentsAlone(t *testing.T) {
 	check(t, k.Finish(ctx, lease(s), success))
 	check(t, k.Reply(ctx, k.jonas, s.ID, "again"))
 	s = k.claim()[0]
-	if s.Conversation != "c1" || !s.Forget {
-		t.Fatalf("the next worker gets the conversation %q, to be forgotten %v", s.Conversation, s.Forget)
+	if s.Conversation != "c1" || !s.ResetContext {
+		t.Fatalf("the next worker gets the conversation %q, to be forgotten %v", s.Conversation, s.ResetContext)
 	}
 	for range 2 { // the answer to the first try may be lost
-		if got, err := db.TakeForget(ctx, k.DB, lease(s)); err != nil || got != "" {
+		if got, err := db.TakeContextReset(ctx, k.DB, lease(s)); err != nil || got != "" {
 			t.Errorf("the conversation that goes on is %q, %v; want none", got, err)
 		}
 	}
-	if got := k.session(s.ID); got.Conversation != "" || got.Forget {
+	if got := k.session(s.ID); got.Conversation != "" || got.ResetContext {
 		t.Errorf("the session has the conversation %q still", got.Conversation)
 	}
 	script := k.create(func(in *Input) { in.Provider = "shell" })

@@ -36,7 +36,7 @@ func (s *Service) Delivery(ctx context.Context, actor account.Actor, id, deliver
 // input reads again what a delivery brought. It returns fault.Invalid for one that was not kept whole, or cannot be
 // read.
 func (s *Service) input(d *db.Delivery) (parameters map[string]string, payload string, err error) {
-	if !d.Whole() {
+	if !d.Complete() {
 		kept := fmt.Sprintf("Only the first %d KiB of this call were kept", keepBody>>10)
 		if len(d.Body) == 0 {
 			kept = "What this call brought was not kept"

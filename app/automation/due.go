@@ -48,7 +48,7 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 		}
 		return s.startDue(ctx, tx, list, away, now)
 	})
-	if err != nil && len(list) > 0 && ctx.Err() == nil && !db.IsAway(err) {
+	if err != nil && len(list) > 0 && ctx.Err() == nil && !db.IsUnavailable(err) {
 		// one of them keeps the others from starting
 		s.Log.Warn("start due automations together", "err", err)
 		err = s.startSingly(ctx, list, away)
@@ -169,7 +169,7 @@ func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, 
 	}
 	var mended []string
 	for i := range list {
-		if list[i].Aside != "" {
+		if list[i].SetAsideReason != "" {
 			mended = append(mended, list[i].ID.String())
 		}
 	}
@@ -274,8 +274,8 @@ func oneTimeDue(a *db.Startable) time.Time {
 // absence says why a due time came too late, as a sentence's end.
 func absence(a *db.Startable, due time.Time, away gap) string {
 	switch {
-	case a.Aside != "":
-		return "Carillon could not start it: " + strings.TrimSuffix(a.Aside, ".")
+	case a.SetAsideReason != "":
+		return "Carillon could not start it: " + strings.TrimSuffix(a.SetAsideReason, ".")
 	case away.has(due):
 		return away.reason
 	}
@@ -342,7 +342,7 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 // missOneTime records that a One-Time came too late: it is over, and its creator is told.
 func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, f *firing, away gap, now time.Time) error {
 	a, reason := f.a, absence(f.a, f.due, away)
-	if a.InFlight > 0 && a.Aside == "" && !away.has(f.due) {
+	if a.InFlight > 0 && a.SetAsideReason == "" && !away.has(f.due) {
 		reason = "another run of it was in flight at its time"
 	}
 	e := ledger(a, db.Missed, reason, f.due, now)

@@ -221,7 +221,7 @@ func TestAScheduleThatIsAheadOfAClockThatWasSetBackIsComputedAnew(t *testing.T) 
 	asked, err := k.RunNow(t.Context(), k.jonas, k.create(nil).ID, nil)
 	check(t, err)
 	k.clock.Set(at("01 12:10:00"))
-	check(t, k.PullBack(t.Context()))
+	check(t, k.CorrectFutureTimes(t.Context()))
 	if list := k.finish(success); len(list) != 1 || list[0].ID != asked.Session.ID {
 		t.Errorf("%d sessions start; want the one that was queued before", len(list))
 	}

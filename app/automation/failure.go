@@ -60,7 +60,7 @@ func (s *Service) count(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.
 // tellNeutral tells of a run that came to nothing without a fault of the automation: that counts for nothing, and
 // somebody has to know. Of several in a row for one reason the first is told.
 func (s *Service) tellNeutral(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
-	again, err := db.EndedLike(ctx, tx, e)
+	again, err := db.PreviousRunFailedAlike(ctx, tx, e)
 	if err != nil || again {
 		return err
 	}

@@ -56,7 +56,7 @@ func (s *Service) PassGate(ctx context.Context, lease db.Lease) error {
 			return s.finish(ctx, tx, session, o)
 		}
 		now := s.Now()
-		if err := db.NoteWorked(ctx, tx, session.ID, now); err != nil {
+		if err := db.AddWorkedTime(ctx, tx, session.ID, now); err != nil {
 			return err
 		}
 		if err := db.PassGate(ctx, tx, session.ID, now); err != nil {
@@ -85,7 +85,7 @@ func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e
 			return err
 		}
 	}
-	if err := db.ForgetSession(ctx, tx, session.ID); err != nil {
+	if err := db.DeleteSession(ctx, tx, session.ID); err != nil {
 		return err
 	}
 	if counted {

@@ -44,7 +44,7 @@ func TestARunAtItsGateIsInFlightAndTakenByNoAgent(t *testing.T) {
 	if _, err := k.RunNow(t.Context(), k.jonas, a.ID, nil); !errors.As(err, &busy) || busy.Session != run.Session.ID {
 		t.Errorf("a second run beside one at its gate: %v; want it refused", err)
 	}
-	if working, err := db.PlacesTaken(t.Context(), k.DB); err != nil || working["test"] != 0 {
+	if working, err := db.SlotsTaken(t.Context(), k.DB); err != nil || working["test"] != 0 {
 		t.Errorf("at its gate it takes %d places, %v; want none", working["test"], err)
 	}
 	check(t, k.PassGate(t.Context(), lease(list[0])))

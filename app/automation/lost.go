@@ -83,7 +83,7 @@ const mostLost = 100
 func (s *Service) Release(ctx context.Context, lease db.Lease, reason string,
 	resumable func(provider string) bool) error {
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-		if err := db.Hold(ctx, tx, lease); err != nil {
+		if err := db.CheckLease(ctx, tx, lease); err != nil {
 			return err
 		}
 		session, err := db.LockSession(ctx, tx, lease.Session)
@@ -109,7 +109,7 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 		case err != nil:
 			return err
 		case goesOn && session.Resumes < maxResumes:
-			if err := db.NoteWorked(ctx, tx, session.ID, session.LeaseUntil.Add(-db.LeaseFor)); err != nil {
+			if err := db.AddWorkedTime(ctx, tx, session.ID, session.LeaseUntil.Add(-db.LeaseFor)); err != nil {
 				return err
 			}
 			if err := db.Resume(ctx, tx, session.ID, s.Now()); err != nil {

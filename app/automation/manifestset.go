@@ -53,11 +53,11 @@ func (v *inventory) read(ctx context.Context, q bun.IDB, actor account.Actor, on
 	if err != nil {
 		return err
 	}
-	workflows, err := db.EveryWorkflow(ctx, q, actor.Access())
+	workflows, err := db.AllWorkflows(ctx, q, actor.Access())
 	if err != nil {
 		return err
 	}
-	bots, err := db.EveryBot(ctx, q, actor.Access())
+	bots, err := db.AllBots(ctx, q, actor.Access())
 	if err != nil {
 		return err
 	}

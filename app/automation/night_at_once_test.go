@@ -64,7 +64,7 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 					} else {
 						_, _, err = k.FindGaps(ctx, uuid.Nil)
 						_, again := k.RepairSchedules(ctx)
-						err = errors.Join(err, again, k.PullBack(ctx), k.WatchGates(ctx))
+						err = errors.Join(err, again, k.CorrectFutureTimes(ctx), k.WatchGates(ctx))
 					}
 				case 6:
 					ends := []Outcome{success, failure, {Status: db.Succeeded, FilesChanged: true},

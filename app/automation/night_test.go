@@ -25,7 +25,7 @@ func TestALoopThatWaitsForItsBudgetIsNotWokenByARefusedRunNow(t *testing.T) {
 	}
 	k.exec("UPDATE automations SET provider = 'agent'")
 	want := k.reload(a).NextRunAt
-	check(t, k.PullBack(t.Context()))
+	check(t, k.CorrectFutureTimes(t.Context()))
 	if got := k.reload(a).NextRunAt; !got.Equal(want) {
 		t.Errorf("it is due at %s; want %s, when its budget is full again", got, want)
 	}

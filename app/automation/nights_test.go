@@ -401,7 +401,7 @@ func (n *night) step(zones []string) {
 		before := n.clock.Now()
 		repaired, err := n.RepairSchedules(ctx)
 		check(n.t, err)
-		check(n.t, n.PullBack(ctx))
+		check(n.t, n.CorrectFutureTimes(ctx))
 		gaps, _, err := n.FindGaps(ctx, uuid.Nil)
 		check(n.t, err)
 		check(n.t, n.WatchGates(ctx))
@@ -416,7 +416,7 @@ func (n *night) step(zones []string) {
 		n.note("all: the clock is set back by %s", d)
 		n.back += d
 		n.clock.Add(-d)
-		check(n.t, n.PullBack(ctx))
+		check(n.t, n.CorrectFutureTimes(ctx))
 		gaps, _, err := n.FindGaps(ctx, uuid.Nil)
 		check(n.t, err)
 		if gaps > 0 {

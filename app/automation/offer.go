@@ -16,7 +16,7 @@ import (
 // One that was open before is no more.
 func (s *Service) offer(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, to *db.User) error {
 	o := &db.TransferOffer{AutomationID: a.ID, ToID: to.ID, FromID: actor.ID, CreatedAt: s.Now()}
-	if err := db.PutOffer(ctx, tx, o); err != nil {
+	if err := db.SaveOffer(ctx, tx, o); err != nil {
 		return err
 	}
 	err := s.notify(ctx, tx, a, []uuid.UUID{to.ID}, notice{

@@ -94,9 +94,9 @@ func noteModel(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome, n
 		return nil
 	case o.Status == db.Failed && o.Class == "model":
 		m := &db.RefusedModel{Provider: session.Provider, Model: session.Model, RefusedAt: now, Reason: o.Reason}
-		return db.RefuseModel(ctx, tx, m, now.Add(-refusalKept))
+		return db.RecordModelRefusal(ctx, tx, m, now.Add(-refusalKept))
 	case o.Status == db.Succeeded:
-		return db.AcceptModel(ctx, tx, session.Provider, session.Model, o.Began)
+		return db.ClearModelRefusal(ctx, tx, session.Provider, session.Model, o.Began)
 	}
 	return nil
 }

@@ -213,7 +213,7 @@ func (s *Service) RemoveProvider(ctx context.Context, actor account.Actor, id st
 	if err != nil {
 		return err
 	}
-	if err := db.ForgetTrial(ctx, s.DB, id); err != nil {
+	if err := db.DeleteTrial(ctx, s.DB, id); err != nil {
 		return err
 	}
 	return s.release(ctx, id)

@@ -149,7 +149,7 @@ func (s *Service) ToldPullRequest(ctx context.Context, w *db.Workspace, p forge.
 		switch {
 		case e == nil:
 			taken++
-		case ctx.Err() != nil || db.IsAway(e):
+		case ctx.Err() != nil || db.IsUnavailable(e):
 			return taken, e
 		}
 		err = errors.Join(err, e)

@@ -244,7 +244,7 @@ func TestAPassAndAReplyThatComeAtOnceHaveAPlaceEach(t *testing.T) {
 // addTurn adds a message to a session as its worker does.
 func (k *kit) addTurn(l db.Lease, turn *db.Turn) error {
 	return k.DB.RunInTx(k.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		if err := db.Hold(ctx, tx, l); err != nil {
+		if err := db.CheckLease(ctx, tx, l); err != nil {
 			return err
 		}
 		return db.AddTurn(ctx, tx, turn)
@@ -272,7 +272,7 @@ func TestAReplyThatMeetsAnOutageIsTriedAgainAFewTimes(t *testing.T) {
 			}
 			if !again {
 				check(t, k.Finish(t.Context(), lease(s), outage))
-			} else if check(t, k.PullBack(t.Context())); !k.session(s.ID).QueuedAt.Equal(plan.At) {
+			} else if check(t, k.CorrectFutureTimes(t.Context())); !k.session(s.ID).QueuedAt.Equal(plan.At) {
 				t.Errorf("attempt %d rests until %s where the clock is right; want %s", tried+2,
 					k.session(s.ID).QueuedAt, plan.At)
 			}

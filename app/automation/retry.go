@@ -133,7 +133,7 @@ func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o O
 				return nil
 			}
 			again = true
-			if err := db.NoteOutage(ctx, tx, session.ID); err != nil {
+			if err := db.CountOutage(ctx, tx, session.ID); err != nil {
 				return err
 			}
 			if err := db.QueueAgain(ctx, tx, session.ID, uuid.Nil, plan.At); err != nil {
@@ -157,7 +157,7 @@ func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o O
 		if err != nil {
 			return err
 		}
-		if err := db.NoteWorked(ctx, tx, session.ID, s.Now()); err != nil {
+		if err := db.AddWorkedTime(ctx, tx, session.ID, s.Now()); err != nil {
 			return err
 		}
 		if err := db.QueueAgain(ctx, tx, session.ID, turn, plan.At); err != nil {

@@ -81,7 +81,7 @@ func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger
 		return nil, err
 	}
 	inserted, err := db.InsertRuns(ctx, tx, []db.Run{*row})
-	if db.Dangling(err) == "executions_automation_id_fkey" { // deleted meanwhile
+	if db.MissingReference(err) == "executions_automation_id_fkey" { // deleted meanwhile
 		return nil, fault.ErrNotFound
 	}
 	if err != nil {
@@ -238,7 +238,7 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 		ID: e.SessionID, WorkspaceID: a.WorkspaceID, AutomationID: a.ID, OwnerID: owner, BotID: a.BotID,
 		Type: a.SessionType, Title: a.Name, Status: db.SessionQueued, Provider: provider.ID, Model: model,
 		People: db.PeopleIDs{a.CreatorID}.With(e.UserID).With(by.People...).With(a.MadeBy...).With(a.ChangedBy...).
-			With(a.WordsBy...),
+			With(a.ContentAuthors...),
 		BaseBranch: a.BaseBranch, AtGate: a.Gate.Set(), CreatedAt: now, QueuedAt: now,
 	}
 	turn := db.Turn{

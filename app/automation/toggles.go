@@ -172,7 +172,7 @@ func (s *Service) NoteReview(ctx context.Context, lease db.Lease, execution uuid
 		return nil
 	}
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-		if err := db.Hold(ctx, tx, lease); err != nil {
+		if err := db.CheckLease(ctx, tx, lease); err != nil {
 			return err
 		}
 		e, err := db.ExecutionByID(ctx, tx, execution)

@@ -18,7 +18,7 @@ const gateAfter = time.Hour
 // WatchGates tells the creators of loops whose open session has held them for long: one row and one notice a streak.
 func (s *Service) WatchGates(ctx context.Context) error {
 	now := s.Now()
-	list, err := db.HeldGates(ctx, s.DB, now, now.Add(-gateAfter), 100)
+	list, err := db.HeldLoops(ctx, s.DB, now, now.Add(-gateAfter), 100)
 	if err != nil {
 		return fault.Wrap(err, "watch review gates")
 	}
@@ -42,7 +42,7 @@ func (s *Service) WatchGates(ctx context.Context) error {
 // tellOfGate begins the streak of a loop that a review holds.
 func (s *Service) tellOfGate(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	now := s.Now()
-	a, held, err := db.LockHeldGate(ctx, tx, id, now.Add(-gateAfter))
+	a, held, err := db.LockHeldLoop(ctx, tx, id, now.Add(-gateAfter))
 	if err != nil || a == nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func (s *Service) takeBack(ctx context.Context, tx bun.Tx, a *db.Automation, now
 	if err != nil {
 		return nil //nolint:nilerr // StartDue disables what cannot be read, saying why
 	}
-	list, err := db.AnsweredTooSoon(ctx, tx, a.ID, now)
+	list, err := db.AnswersAhead(ctx, tx, a.ID, now)
 	if err != nil {
 		return err
 	}
@@ -236,5 +236,5 @@ func (s *Service) takeBack(ctx context.Context, tx bun.Tx, a *db.Automation, now
 // PullBack lets what waits for an instant that a clock which was set back has put too far ahead go on in time.
 // Recurring schedules are computed anew by FindGaps.
 func (s *Service) PullBack(ctx context.Context) error {
-	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error { return db.PullBack(ctx, tx, s.Now()) })
+	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CorrectFutureTimes(ctx, tx, s.Now()) })
 }

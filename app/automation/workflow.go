@@ -18,11 +18,11 @@ import (
 
 // Workflows lists the workflows that a person may use: those for all workspaces, and those of their own workspaces.
 func (s *Service) Workflows(ctx context.Context, actor account.Actor) ([]db.Workflow, error) {
-	return db.Workflows(ctx, s.DB, actor.Access(), db.ByName{})
+	return db.Workflows(ctx, s.DB, actor.Access(), db.NamePage{})
 }
 
 // WorkflowPage is a page of Workflows.
-func (s *Service) WorkflowPage(ctx context.Context, actor account.Actor, page db.ByName) ([]db.Workflow, error) {
+func (s *Service) WorkflowPage(ctx context.Context, actor account.Actor, page db.NamePage) ([]db.Workflow, error) {
 	return db.Workflows(ctx, s.DB, actor.Access(), page)
 }
 

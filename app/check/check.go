@@ -56,7 +56,7 @@ var promises = []promise{
 		}},
 	{"endless-run", "A session whose worker is silent is taken from it.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
-			return db.LeasesLongOver(ctx, q, c.Now().Add(-late), most+1)
+			return db.ExpiredLeases(ctx, q, c.Now().Add(-late), most+1)
 		}},
 	{"endless-turn", "No message waits or is worked on where no worker takes it: in a session or a run that is over.",
 		func(ctx context.Context, q bun.IDB, _ *Check) ([]db.Breach, error) {
@@ -72,7 +72,7 @@ var promises = []promise{
 		}},
 	{"at-rest", "Every enabled schedule has a next run, and no run is due for long with nothing in its way.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {
-			return db.SchedulesAtRest(ctx, q, c.Now(), c.Now().Add(-late), most+1)
+			return db.StalledSchedules(ctx, q, c.Now(), c.Now().Add(-late), most+1)
 		}},
 	{"usage", "What a run used is the sum of what its messages used.",
 		func(ctx context.Context, q bun.IDB, c *Check) ([]db.Breach, error) {

@@ -65,7 +65,7 @@ const runsAs = "That keeps them from Carillon’s keys, its database and its oth
 func user(m db.Machine, runs bool) Statement {
 	const name = "User"
 	switch {
-	case m.AgentUser != "" && runs && m.Apart:
+	case m.AgentUser != "" && runs && m.SeparatesRuns:
 		return Statement{name, Partly, "Agents and scripts run as the user " + m.AgentUser +
 			", in a sandbox and without. " +
 			runsAs + " It reads no memory of other runs.", "Use sandboxes."}
@@ -236,14 +236,14 @@ func disk(m db.Machine) Statement {
 func room(m db.Machine) Statement {
 	const name = "Free disk"
 	switch {
-	case m.Room == 0:
+	case m.MinFreeDisk == 0:
 		return Statement{name, Partly, "Runs begin however full the disk is.", "Set CARILLON_DISK_FREE."}
-	case m.NoRoom:
+	case m.LowDisk:
 		return Statement{name, Missing,
 			fmt.Sprintf("Less than %d MiB are left on the disk of the data folder, or than a "+
-				"fiftieth of it. No run begins, and one that writes much is ended.", m.Room>>20), "Make room."}
+				"fiftieth of it. No run begins, and one that writes much is ended.", m.MinFreeDisk>>20), "Make room."}
 	}
-	return Statement{name, Holds, fmt.Sprintf("With less than %d MiB no run begins.", m.Room>>20), ""}
+	return Statement{name, Holds, fmt.Sprintf("With less than %d MiB no run begins.", m.MinFreeDisk>>20), ""}
 }
 
 func hides(m db.Machine) Statement {
@@ -263,9 +263,9 @@ func shows(m db.Machine) Statement {
 			"programs.", ""}
 	}
 	text := "Sandboxes of all workspaces show, read-only, " + strings.Join(m.Shows, ", ") + "."
-	if len(m.Unreached) > 0 {
+	if len(m.Unreachable) > 0 {
 		return Statement{name, Partly, text + " The user " + m.AgentUser + " cannot read " +
-			strings.Join(m.Unreached, ", ") + ".",
+			strings.Join(m.Unreachable, ", ") + ".",
 			"Let that user read them, or take them out of CARILLON_SANDBOX_SHOW."}
 	}
 	return Statement{name, Chosen, text, ""}

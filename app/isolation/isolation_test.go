@@ -21,7 +21,7 @@ func TestAMachineThatHoldsAllSaysSoOfEachThing(t *testing.T) {
 	m := db.Machine{
 		Roles: []string{"web", "scheduler", "worker"}, Bubblewrap: "0.8.0", Namespace: db.NamespaceClosed,
 		ConfinesNew: true, CountsLimits: true,
-		Processes: 2000, Memory: 4 << 30, Disk: 20 << 30, Room: 256 << 20, OwnDatabase: true,
+		Processes: 2000, Memory: 4 << 30, Disk: 20 << 30, MinFreeDisk: 256 << 20, OwnDatabase: true,
 		Hides: []string{"/srv/keys"}, Shows: []string{"/home/c/.npmrc"},
 	}
 	all := words(m)
@@ -92,7 +92,7 @@ func TestGapsOfASandboxAreSaid(t *testing.T) {
 		{func(m *db.Machine) { m.Bubblewrap, m.NoSandbox = "0.8.0", "no namespaces" }, "Sandbox", "no " +
 			"namespaces", Missing},
 		{func(*db.Machine) {}, "Disk of a run", "not limited", Partly},
-		{func(m *db.Machine) { m.Room, m.NoRoom = 1<<20, true }, "Free disk", "No run begins", Missing},
+		{func(m *db.Machine) { m.MinFreeDisk, m.LowDisk = 1<<20, true }, "Free disk", "No run begins", Missing},
 		{func(*db.Machine) {}, "Processes of a run", "not limited", Missing},
 		{func(m *db.Machine) { m.LogsUnknown = true }, "Log of the database", "could not be read", Partly},
 		{func(m *db.Machine) { m.Roles = []string{"web"}; m.NoSandbox = "x" }, "Sandbox", "begins without a " +
@@ -111,7 +111,7 @@ func TestGapsOfASandboxAreSaid(t *testing.T) {
 
 func TestAnotherUserForAgentsIsSaid(t *testing.T) {
 	t.Parallel()
-	m := db.Machine{Roles: []string{"worker"}, Root: true, AgentUser: "agents", Apart: true}
+	m := db.Machine{Roles: []string{"worker"}, Root: true, AgentUser: "agents", SeparatesRuns: true}
 	if s := words(m)["User"]; s.Kind != Partly || !strings.Contains(s.Text, "as the user agents") ||
 		s.Do != "Use sandboxes." {
 		t.Errorf("of the user it says %+v", s)
@@ -120,11 +120,11 @@ func TestAnotherUserForAgentsIsSaid(t *testing.T) {
 		strings.Contains(s.Text, "own user") {
 		t.Errorf("of sandboxes it says %+v", s)
 	}
-	m.Shows, m.Unreached = []string{"/home/c/.npmrc", "/home/c/.pip"}, []string{"/home/c/.pip"}
+	m.Shows, m.Unreachable = []string{"/home/c/.npmrc", "/home/c/.pip"}, []string{"/home/c/.pip"}
 	if s := words(m)["Shown paths"]; s.Kind != Partly || !strings.Contains(s.Text, "cannot read /home/c/.pip.") {
 		t.Errorf("of a path that the user cannot read it says %+v", s)
 	}
-	m.Apart = false
+	m.SeparatesRuns = false
 	if s := words(m)["User"]; s.Kind != Partly || s.Do == "" {
 		t.Errorf("of a kernel that keeps nothing apart it says %+v", s)
 	}

@@ -157,7 +157,7 @@ func (s *system) minute(ctx context.Context) error {
 	if _, err := s.rules[0].RepairSchedules(ctx); err != nil {
 		return err
 	}
-	if err := s.rules[0].PullBack(ctx); err != nil {
+	if err := s.rules[0].CorrectFutureTimes(ctx); err != nil {
 		return err
 	}
 	_, _, err := s.rules[0].FindGaps(ctx, uuid.Nil)

@@ -165,7 +165,7 @@ func (s *system) untilThere(ctx context.Context, do func(ctx context.Context) er
 		switch err := do(ctx); {
 		case s.lost != nil:
 			return s.lost
-		case err == nil || !db.IsAway(err):
+		case err == nil || !db.IsUnavailable(err):
 			return err
 		}
 	}
@@ -755,7 +755,7 @@ func (s *system) watch(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := s.rules[0].PullBack(ctx); err != nil {
+	if err := s.rules[0].CorrectFutureTimes(ctx); err != nil {
 		return "", err
 	}
 	gaps, _, err := s.rules[0].FindGaps(ctx, uuid.Nil)

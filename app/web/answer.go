@@ -72,7 +72,7 @@ func (s *Server) denied(r *http.Request, refusals *account.Refusals) {
 		return
 	}
 	// one does not get out of the log by hanging up
-	ctx := db.ByToken(context.WithoutCancel(r.Context()), actor.TokenName)
+	ctx := db.WithTokenName(context.WithoutCancel(r.Context()), actor.TokenName)
 	if err := s.Accounts.Denied(ctx, actor, asked, why, s.Proxies.Address(r)); err != nil {
 		s.Log.Error("write a refusal into the audit log", "request", middleware.RequestID(r), "err", err)
 	}
@@ -155,7 +155,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.refuse(w, r, http.StatusBadRequest, "That does not do", "The form could not be read: "+err.Error()+".")
 	case r.Context().Err() != nil:
 		w.WriteHeader(499) // the person has gone; nobody reads this
-	case db.IsAway(err):
+	case db.IsUnavailable(err):
 		s.Log.Error("answer request", "method", middleware.Method(r), "path", middleware.Path(r), "request",
 			middleware.RequestID(r), "err", err)
 		w.Header().Set("Retry-After", awayFor)
@@ -182,7 +182,7 @@ const awayText = "Carillon cannot reach its database at the moment. Runs at work
 // ours is the status and the sentence's end with which programs are answered what failed on our side: 503 with
 // Retry-After while the database is away.
 func ours(w http.ResponseWriter, r *http.Request, err error) (status int, text string) {
-	if db.IsAway(err) {
+	if db.IsUnavailable(err) {
 		w.Header().Set("Retry-After", awayFor)
 		return http.StatusServiceUnavailable, "the database is away; try again in some seconds"
 	}

@@ -212,7 +212,7 @@ func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
 			writeProblem(w, &APIProblem{Status: http.StatusBadRequest, Detail: "The query could not be read."})
 			return
 		}
-		next(w, r.WithContext(contextWith(db.ByToken(r.Context(), actor.TokenName), apiCallKey{},
+		next(w, r.WithContext(contextWith(db.WithTokenName(r.Context(), actor.TokenName), apiCallKey{},
 			&apiCall{actor: actor, request: r})))
 	}
 }

@@ -86,7 +86,7 @@ func (a *api) listBots(ctx context.Context, actor account.Actor, in *APIListQuer
 	if err != nil {
 		return pageOf[APIBotItem]{}, err
 	}
-	list, err := a.Rules.BotPage(ctx, actor, db.ByName{AfterName: name, AfterID: id, Limit: in.Limit + 1})
+	list, err := a.Rules.BotPage(ctx, actor, db.NamePage{AfterName: name, AfterID: id, Limit: in.Limit + 1})
 	if err != nil {
 		return pageOf[APIBotItem]{}, err
 	}

@@ -85,7 +85,7 @@ func (a *api) getDelivery(ctx context.Context, actor account.Actor, in *APIOneDe
 	if err != nil {
 		return APIDelivery{}, err
 	}
-	item, whole := deliveryItem(d), d.Whole()
+	item, whole := deliveryItem(d), d.Complete()
 	item.Answer, item.Body, item.Replayable = d.Answer, string(d.Body), &whole
 	return item, nil
 }

@@ -182,7 +182,7 @@ func (a *api) problem(ctx context.Context, err error) error {
 			a.Log.Error("answer an API call", "method", middleware.Method(r), "path", middleware.Path(r), "request",
 				middleware.RequestID(r), "err", err)
 		}
-		if db.IsAway(err) {
+		if db.IsUnavailable(err) {
 			p.Status, p.Detail = http.StatusServiceUnavailable, awayText
 			break
 		}

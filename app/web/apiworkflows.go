@@ -135,7 +135,7 @@ func (a *api) listWorkflows(ctx context.Context, actor account.Actor,
 	if err != nil {
 		return pageOf[APIWorkflowItem]{}, err
 	}
-	list, err := a.Rules.WorkflowPage(ctx, actor, db.ByName{AfterName: name, AfterID: id, Limit: in.Limit + 1})
+	list, err := a.Rules.WorkflowPage(ctx, actor, db.NamePage{AfterName: name, AfterID: id, Limit: in.Limit + 1})
 	if err != nil {
 		return pageOf[APIWorkflowItem]{}, err
 	}

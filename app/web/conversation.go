@@ -22,8 +22,8 @@ func (s sessionPages) addConversation(r *http.Request, actor account.Actor, p *v
 	script := s.isScript(session.Provider)
 	p.CanBreak = manage && session.Status == db.SessionInProgress && session.CancelRequestedAt.IsZero() &&
 		session.InterruptAt.IsZero()
-	p.CanForget = manage && !script && !session.Forget && !session.Status.Closed()
-	p.Forgets = session.Forget
+	p.CanForget = manage && !script && !session.ResetContext && !session.Status.Closed()
+	p.Forgets = session.ResetContext
 	away, err := automation.AwayWorker(r.Context(), s.DB, session, s.Now())
 	if err != nil {
 		return err

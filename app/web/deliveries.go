@@ -119,7 +119,7 @@ func (s deliveryPages) one(w http.ResponseWriter, r *http.Request, actor account
 	}
 	p := views.DeliveryPage{
 		DeliveryItem: s.item(d, actor), Name: a.Name, Query: d.Query, Body: readable(d.Body),
-		Answer: string(answered), CanReplay: d.Whole(), Withheld: d.Sealed != nil,
+		Answer: string(answered), CanReplay: d.Complete(), Withheld: d.Sealed != nil,
 		Facts: []views.Fact{
 			{Label: "Call", Value: d.Method, Mono: true}, {Label: "From", Value: d.Address, Mono: true},
 			{Label: "Token", Value: d.Fingerprint, Mono: true},

@@ -77,7 +77,8 @@ func (s *Server) mcpServer() http.Handler {
 			status, text := ours(w, r, err)
 			s.mcpRefuse(w, status, text)
 		default:
-			inner.ServeHTTP(w, r.WithContext(contextWith(db.ByToken(r.Context(), actor.TokenName), mcpActor{}, actor)))
+			inner.ServeHTTP(w, r.WithContext(contextWith(db.WithTokenName(r.Context(), actor.TokenName), mcpActor{},
+				actor)))
 		}
 	})
 }
@@ -179,7 +180,7 @@ func (c *mcpCaller) told(ctx context.Context, tool string, err error) error {
 		return err
 	}
 	c.server.Log.Error("answer an MCP call", "tool", tool, "request", c.request, "err", err)
-	if db.IsAway(err) {
+	if db.IsUnavailable(err) {
 		return errors.New(toolAway)
 	}
 	return fmt.Errorf("something went wrong on our side, noted as %s", c.request)

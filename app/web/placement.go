@@ -21,7 +21,7 @@ func (s *Server) full(ctx context.Context) (func(provider string) string, error)
 	if len(workers) == 0 {
 		return func(string) string { return "" }, nil
 	}
-	working, err := db.PlacesTaken(ctx, s.DB)
+	working, err := db.SlotsTaken(ctx, s.DB)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (s *Server) full(ctx context.Context) (func(provider string) string, error)
 			if !w.Has(provider) {
 				continue
 			}
-			if w.Places == 0 || working[w.ID] < w.Places {
+			if w.Slots == 0 || working[w.ID] < w.Slots {
 				return ""
 			}
 			names = append(names, w.Name)

@@ -132,18 +132,18 @@ func TestAQueuedSessionNamesTheWorkersThatHaveItsAgentAndAreFull(t *testing.T) {
 	page := "/sessions/" + s.agentRun(mira).Session.ID.String()
 	has, lacks := map[string]db.WorkerProvider{"agent": {Version: "1"}},
 		map[string]db.WorkerProvider{"agent": {Problem: "agent was not found in PATH"}}
-	alone := []db.Worker{{ID: "w", Name: "forge-1", Places: 1, Providers: has}}
+	alone := []db.Worker{{ID: "w", Name: "forge-1", Slots: 1, Providers: has}}
 	for _, tt := range []struct {
 		name    string
 		workers []db.Worker
 		want    string
 	}{
 		{"the only worker is full", alone, "a place on forge-1:"},
-		{"another lacks the agent", append(alone, db.Worker{ID: "x", Name: "forge-2", Places: 1, Providers: lacks}),
+		{"another lacks the agent", append(alone, db.Worker{ID: "x", Name: "forge-2", Slots: 1, Providers: lacks}),
 			"a place on forge-1, which has Agent:"},
-		{"another has a place", append(alone, db.Worker{ID: "x", Name: "forge-2", Places: 1, Providers: has}), ""},
+		{"another has a place", append(alone, db.Worker{ID: "x", Name: "forge-2", Slots: 1, Providers: has}), ""},
 		{"no worker lives", nil, ""},
-		{"none has the agent", []db.Worker{{ID: "w", Name: "forge-1", Places: 1, Providers: lacks}}, ""},
+		{"none has the agent", []db.Worker{{ID: "w", Name: "forge-1", Slots: 1, Providers: lacks}}, ""},
 	} {
 		workers = tt.workers
 		if a := mira.get(page); strings.Contains(a.body, "Waiting for "+cmp(tt.want, "a place")) != (tt.want != "") {
@@ -275,8 +275,8 @@ func TestConversationGoesOnFromThePage(t *testing.T) {
 	mira.post(page + "/interruption")
 	held, err := db.SessionByID(t.Context(), s.server.DB, run.Session.ID)
 	check(t, err)
-	if held.InterruptAt.IsZero() || !held.Forget {
-		t.Errorf("asked to interrupt at %s, to forget %v", held.InterruptAt, held.Forget)
+	if held.InterruptAt.IsZero() || !held.ResetContext {
+		t.Errorf("asked to interrupt at %s, to forget %v", held.InterruptAt, held.ResetContext)
 	}
 	check(t, s.rules.Finish(t.Context(), lease, automation.Outcome{
 		Status: db.Canceled, Reason: "interrupted", Interrupted: true,
@@ -440,7 +440,7 @@ func TestAModelThatWasRefusedIsMarkedWhereModelsAreOffered(t *testing.T) {
 			{ID: "other", Name: "Other", Models: []string{"small"}}}
 	}
 	mira := s.as("Mira", "administrator")
-	check(t, db.RefuseModel(t.Context(), s.server.DB, &db.RefusedModel{
+	check(t, db.RecordModelRefusal(t.Context(), s.server.DB, &db.RefusedModel{
 		Provider: "agent", Model: "small", RefusedAt: time.Date(2025, 3, 9, 12, 0, 0, 0, time.UTC),
 		Reason: "there is no such model",
 	}, time.Time{}))
