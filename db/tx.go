@@ -11,15 +11,15 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// attempts is how often a transaction is begun that the server gives up because of another one.
+// attempts bounds how often a transaction is run that the server aborts because of another one.
 const attempts = 5
 
-// InTx runs a function in a transaction, and again when the server gave it up because of another one: the function must
-// not keep anything from one attempt to the next. Where q is a transaction already, InTx makes a savepoint and calls
-// the function once. What the function wrote is taken back when it fails, and the transaction can go on.
+// InTx runs a function in a transaction, and again when the server aborts it because of another one. The function must
+// not keep anything from one attempt to the next. If q is a transaction already, InTx makes a savepoint and calls the
+// function once. A function that fails is rolled back, and the outer transaction can continue.
 func InTx(ctx context.Context, q bun.IDB, do func(ctx context.Context, tx bun.Tx) error) error {
 	once := func() error {
-		// bun hands the context of the whole transaction to a savepoint: do gets the one of this call
+		// bun passes the context of the outer transaction to a savepoint, so the context of this call is used instead
 		return q.RunInTx(ctx, &sql.TxOptions{}, func(_ context.Context, tx bun.Tx) error { return do(ctx, tx) })
 	}
 	if _, within := q.(bun.Tx); within {
@@ -34,8 +34,8 @@ func InTx(ctx context.Context, q bun.IDB, do func(ctx context.Context, tx bun.Tx
 	return err
 }
 
-// OnSnapshot runs a function on one snapshot of the database that it cannot change, and in which no statement takes
-// longer than a time.
+// OnSnapshot runs a function in a read-only transaction on one snapshot of the database, with a timeout for each
+// statement.
 func OnSnapshot(ctx context.Context, d *DB, within time.Duration, do func(ctx context.Context, q bun.IDB) error) error {
 	return d.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		for _, setting := range []string{"TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
@@ -52,20 +52,20 @@ func OnSnapshot(ctx context.Context, d *DB, within time.Duration, do func(ctx co
 	})
 }
 
-// LimitLocks lets each further statement of a transaction fail that waits longer than a time for what another
-// transaction holds.
+// LimitLocks sets the timeout of a transaction's further statements for locks of other transactions. IsTimeout
+// recognizes the error.
 func LimitLocks(ctx context.Context, tx bun.Tx, most time.Duration) error {
 	_, err := tx.NewRaw("SELECT set_config('lock_timeout', ?, true)", strconv.FormatInt(most.Milliseconds(), 10)).
 		Exec(ctx)
-	return wrapped(err, "limit the wait for locks")
+	return wrap(err, "limit the wait for locks")
 }
 
-// LockKey holds a lock named by an id until the transaction ends, without touching its row.
+// LockKey takes an advisory lock named by an id until the transaction ends.
 func LockKey(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	return lockKey(ctx, tx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", id)
 }
 
-// ShareKey is LockKey for many at once: together they keep out who calls LockKey.
+// ShareKey takes the lock of LockKey in shared mode.
 func ShareKey(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	return lockKey(ctx, tx, "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))", id)
 }
@@ -77,7 +77,7 @@ func lockKey(ctx context.Context, tx bun.Tx, lock string, id uuid.UUID) error {
 	return nil
 }
 
-// LockText holds a lock named by a text until the transaction ends.
+// LockText takes an advisory lock named by a text until the transaction ends.
 func LockText(ctx context.Context, tx bun.Tx, text string) error {
 	if _, err := tx.NewRaw("SELECT pg_advisory_xact_lock(hashtextextended(?, 1))", text).Exec(ctx); err != nil {
 		return fmt.Errorf("lock: %w", err)

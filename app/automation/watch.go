@@ -233,8 +233,8 @@ func (s *Service) takeBack(ctx context.Context, tx bun.Tx, a *db.Automation, now
 	return nil
 }
 
-// PullBack lets what waits for an instant that a clock which was set back has put too far ahead go on in time.
+// CorrectFutureTimes corrects times that are too far in the future because the clock was set back.
 // Recurring schedules are computed anew by FindGaps.
-func (s *Service) PullBack(ctx context.Context) error {
+func (s *Service) CorrectFutureTimes(ctx context.Context) error {
 	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CorrectFutureTimes(ctx, tx, s.Now()) })
 }
