@@ -236,5 +236,7 @@ func (s *Service) takeBack(ctx context.Context, tx bun.Tx, a *db.Automation, now
 // CorrectFutureTimes corrects times that are too far in the future because the clock was set back.
 // Recurring schedules are computed anew by FindGaps.
 func (s *Service) CorrectFutureTimes(ctx context.Context) error {
-	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error { return db.CorrectFutureTimes(ctx, tx, s.Now()) })
+	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		return db.CorrectFutureTimes(ctx, tx, s.Now())
+	})
 }
