@@ -252,7 +252,7 @@ var settings = []setting{
 			if err != nil || n < 0 || n > 1<<30 {
 				return "0, or a number of MiB"
 			}
-			c.Limits.Room = n << 20
+			c.Limits.FreeDisk = n << 20
 			return ""
 		}},
 	{"CARILLON_TRIGGER_RATE", "50",

@@ -22,12 +22,12 @@ func lookAtMachine(ctx context.Context, c *config, q *db.DB) db.Machine {
 		Roles: c.Roles, Root: os.Geteuid() == 0, ConfinesNew: c.Sandbox, Shell: c.Shell,
 		CountsLimits: runtime.GOOS == "linux",
 		Processes:    c.Limits.Processes, Memory: c.Limits.Memory,
-		Disk: c.Limits.Disk, MinFreeDisk: c.Limits.Room, LowDisk: agent.LacksRoom(c.Data, c.Limits.Room),
+		Disk: c.Limits.Disk, MinFreeDisk: c.Limits.FreeDisk, LowDisk: agent.LacksDiskSpace(c.Data, c.Limits.FreeDisk),
 		Hides: c.Hidden,
 		Shows: c.Shown, OwnDatabase: c.DatabaseURL == "",
 	}
 	if c.has(roleWorker) || c.has(roleWeb) {
-		box := agent.LookAtSandbox(ctx, c.agents)
+		box := agent.InspectSandbox(ctx, c.agents)
 		m.Bubblewrap, m.Namespace = box.Version, db.NamespaceNone
 		switch {
 		case box.NoFurther:

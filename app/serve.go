@@ -51,7 +51,7 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 		return err
 	}
 	log := newLog(c, p.stderr)
-	if err := agent.Conceal(); err != nil { // a child must not read our environment from /proc
+	if err := agent.ProtectMemory(); err != nil { // a child must not read our environment from /proc
 		log.Warn("conceal the environment", "err", err)
 	}
 	keys, err := loadKeys(c)
@@ -97,7 +97,7 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 	}
 	rules := newRules(c, agents, database, keys, log)
 	rules.Conceals = func(path string) string {
-		return agent.Concealed(path, c.agents, hiddenPaths(c, opened.address))
+		return agent.HiddenReason(path, c.agents, hiddenPaths(c, opened.address))
 	}
 	if err := rules.EnsureScratch(ctx); err != nil {
 		return err
@@ -274,7 +274,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 		if scheduler != nil {
 			server.SincePass = scheduler.SincePass
 		}
-		server.Bearer = x.accounts.Bearer
+		server.Bearer = x.accounts.ActorByToken
 		server.Metrics = promhttp.HandlerFor(newMetrics(x.database, x.rules.Now, scheduler), promhttp.HandlerOpts{})
 		server.Init()
 		loop("live pages", server.Listen)

@@ -19,7 +19,7 @@ func TestNoRunBeginsWhereTheDiskHasNoRoom(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
 	k := prepare(t)
 	k.runner.Data, k.runner.Store.Root = disk, disk
-	k.runner.Limits.Room = 256 << 20 // of so small a disk it is a fiftieth
+	k.runner.Limits.FreeDisk = 256 << 20 // of so small a disk it is a fiftieth
 	filler := filepath.Join(disk, "filler")
 	check(t, os.WriteFile(filler, make([]byte, 99<<20), 0o600))
 	k.start()

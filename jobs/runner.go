@@ -375,7 +375,7 @@ func (r *Runner) claim(ctx, runCtx context.Context, runs *sync.WaitGroup, agents
 // lacksDiskSpace reports whether the disk of the data folder is too full for a run to begin. Queued sessions stay
 // queued and are tried at the next poll.
 func (r *Runner) lacksDiskSpace() bool {
-	lacks := agent.LacksRoom(r.Data, r.Limits.Room)
+	lacks := agent.LacksDiskSpace(r.Data, r.Limits.FreeDisk)
 	if r.diskFull.Swap(lacks) != lacks {
 		if lacks {
 			r.Log.Warn("no run begins: the disk of the data folder has too little room left", "folder", r.Data,

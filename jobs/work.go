@@ -309,12 +309,12 @@ func (w *work) runTurn(ctx context.Context, p agent.Provider, tree git.Worktree,
 	runAgent := func() (agent.Result, error) {
 		defer w.trackProcess()()
 		return agent.Run(ctx, p, agent.Turn{
-			Dir: tree.Dir, Used: meter.report, MostUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn),
+			Dir: tree.Dir, OnUsage: meter.report, MaxUSD: w.moneyLeft(ctx), Prompt: w.prompt(ctx, p, tree, turn),
 			Model: w.session.Model, Resume: w.session.Conversation,
 			Params: parameters, Env: append(env, toolEnv...), RunDir: w.dir, Idle: idleTimeout(p), MCP: servers,
-			Worked:       func() bool { return w.producedWork(ctx, tree, begun) },
+			HasWorked:    func() bool { return w.producedWork(ctx, tree, begun) },
 			Instructions: w.instructions(p, tree, turn), ReadOnly: limits.ReadOnly, AllowedTools: limits.AllowedTools,
-			Spent: w.formerUsage(ctx), Sandbox: w.sandbox, Limits: w.Limits, Now: w.Now,
+			FormerUsage: w.formerUsage(ctx), Sandbox: w.sandbox, Limits: w.Limits, Now: w.Now,
 		}, func(e transcript.Event) {
 			if e.Kind == transcript.KindConversation {
 				// stored at once for a resume after this process dies; not part of the transcript

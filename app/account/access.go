@@ -27,14 +27,14 @@ func Found[T any](row T, err error) (T, error) {
 
 // Sees reports whether the actor sees what belongs to one of some people, in a workspace that the actor is a member of.
 func (a Actor) Sees(owners ...uuid.UUID) bool {
-	return a.Every(func(p Actor) bool {
+	return a.All(func(p Actor) bool {
 		return slices.Contains(owners, p.ID) && p.Can(ViewOwn) || p.Can(ViewAll)
 	})
 }
 
 // Manages reports whether the actor may change what belongs to one of some people and what the actor sees.
 func (a Actor) Manages(owners ...uuid.UUID) bool {
-	return a.Every(func(p Actor) bool {
+	return a.All(func(p Actor) bool {
 		return slices.Contains(owners, p.ID) && p.Can(Manage) || p.Can(ManageAll)
 	})
 }
@@ -44,7 +44,7 @@ func (a Actor) Manages(owners ...uuid.UUID) bool {
 func RequireMember(ctx context.Context, q bun.IDB, actor Actor, workspace uuid.UUID) error {
 	if actor.Session != uuid.Nil {
 		if actor.Workspace != workspace {
-			Refused(ctx, actor, "a session has no other workspace than its own")
+			RecordRefusal(ctx, actor, "a session has no other workspace than its own")
 			return fault.ErrNotFound
 		}
 		return nil
@@ -57,7 +57,7 @@ func RequireMember(ctx context.Context, q bun.IDB, actor Actor, workspace uuid.U
 		return err
 	}
 	if !ok {
-		Refused(ctx, actor, "is no member of the workspace")
+		RecordRefusal(ctx, actor, "is no member of the workspace")
 		return fault.ErrNotFound
 	}
 	return nil
@@ -110,7 +110,7 @@ func WasTold(ctx context.Context, q bun.IDB, actor Actor, of db.NoticeSubject, r
 // Unseen notes for the audit log that somebody may not see something, where err is fault.ErrNotFound. It returns err.
 func Unseen(ctx context.Context, actor Actor, err error, reason string) error {
 	if errors.Is(err, fault.ErrNotFound) {
-		Refused(ctx, actor, reason)
+		RecordRefusal(ctx, actor, reason)
 	}
 	return err
 }
@@ -128,7 +128,7 @@ func AsOfNow(ctx context.Context, tx bun.Tx, actor Actor) (Actor, error) {
 	if !u.DeactivatedAt.IsZero() {
 		return actor, fault.ErrForbidden
 	}
-	return actor.Still(u.Permissions), nil
+	return actor.Restrict(u.Permissions), nil
 }
 
 // StillMay asks once more whether a person may do something, after a wait for somebody else's server in which the
@@ -154,7 +154,7 @@ func StillMay(ctx context.Context, tx bun.Tx, actor Actor, p Permission, workspa
 func MayChangeShared(ctx context.Context, actor Actor, uses []db.Use, now uuid.UUID, what string) error {
 	for _, u := range uses {
 		if !u.Member && !actor.Can(Admin) {
-			Refused(ctx, actor, "is no member of a workspace that uses the "+what)
+			RecordRefusal(ctx, actor, "is no member of a workspace that uses the "+what)
 			return fault.Invalid{
 				"workspace": "Automations in workspaces that you are not a member of use this " + what +
 					", so you cannot change it. Make one of your own.",

@@ -85,13 +85,13 @@ type NewUser struct {
 // Setup makes the first administrator. It returns ErrSetUp when anybody exists, fault.Invalid for bad input.
 func (s *Service) Setup(ctx context.Context, in NewUser) (*db.User, error) {
 	in.Role = RoleAdministrator
-	return s.add(ctx, nil, addition{NewUser: in, first: true})
+	return s.addUser(ctx, nil, addition{NewUser: in, first: true})
 }
 
 // Add makes a person. A nil actor is the command line. It returns fault.Invalid for bad input, and fault.ErrForbidden
 // also for a role that may do more than the actor.
 func (s *Service) Add(ctx context.Context, actor *Actor, in NewUser) (*db.User, error) {
-	return s.add(ctx, actor, addition{NewUser: in})
+	return s.addUser(ctx, actor, addition{NewUser: in})
 }
 
 // addition is somebody to add.
@@ -102,7 +102,7 @@ type addition struct {
 	invite *Link       // takes a link, by which the person chooses a password
 }
 
-func (s *Service) add(ctx context.Context, actor *Actor, in addition) (*db.User, error) {
+func (s *Service) addUser(ctx context.Context, actor *Actor, in addition) (*db.User, error) {
 	by := uuid.Nil
 	if actor != nil {
 		if !actor.Can(ManageUsers) {
@@ -235,7 +235,7 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 			return err
 		}
 		if actor != nil {
-			reaches, err := s.reaches(ctx, tx, *actor, user)
+			reaches, err := s.mayHoldLink(ctx, tx, *actor, user)
 			if err != nil {
 				return err
 			}
@@ -246,10 +246,10 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 		if err := db.SetPasswordHash(ctx, tx, user, stored, s.Now()); err != nil {
 			return err
 		}
-		if err := shutOut(ctx, tx, user); err != nil {
+		if err := endAccess(ctx, tx, user); err != nil {
 			return err
 		}
-		if err := s.tellReset(ctx, tx, actor, user, s.Now()); err != nil {
+		if err := s.notifyReset(ctx, tx, actor, user, s.Now()); err != nil {
 			return err
 		}
 		event := db.AuditEvent{
@@ -281,14 +281,14 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 	now := s.Now().Truncate(time.Microsecond)          // as the database keeps it, so that an attempt is found again
 	email = norm.NFKC.String(strings.TrimSpace(email)) // as cleanEmail stored it
 	keys := attemptKeys(email, address)
-	if err := s.attempt(ctx, now, email, address, keys); err != nil {
+	if err := s.countAttempt(ctx, now, email, address, keys); err != nil {
 		return nil, err
 	}
 	u, err := db.UserByEmail(ctx, s.DB, email)
 	if err != nil && !db.IsNotFound(err) {
 		return nil, err
 	}
-	nobody := s.nobody()
+	nobody := s.dummyHash()
 	stored := nobody
 	if err == nil && u.PasswordHash != "" && u.DeactivatedAt.IsZero() {
 		stored = u.PasswordHash
@@ -296,7 +296,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 	if len(password) > maxPassword {
 		password, stored = "", nobody
 	}
-	ok, outdated, err := s.matches(stored, password)
+	ok, outdated, err := s.checkHash(stored, password)
 	if err != nil {
 		return nil, fmt.Errorf("sign in: %w", err)
 	}
@@ -322,7 +322,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 			return ErrWrongCredentials
 		}
 		if locked.PasswordHash != stored {
-			if ok, _, _ := s.matches(locked.PasswordHash, password); !ok {
+			if ok, _, _ := s.checkHash(locked.PasswordHash, password); !ok {
 				return ErrWrongCredentials
 			}
 		} else if anew != "" {
@@ -350,17 +350,18 @@ type attemptKeySet struct{ pair, email, address []byte }
 func attemptKeys(email, address string) attemptKeySet {
 	email, from := strings.ToLower(email), network(address)
 	return attemptKeySet{
-		pair: key("email from", email+" "+from), email: key("email", email), address: key("address", from),
+		pair: attemptKey("email from", email+" "+from), email: attemptKey("email", email),
+		address: attemptKey("address", from),
 	}
 }
 
-// attempt counts an attempt as failed before it is made, so that many at once cannot pass a limit together; one that
-// succeeds is taken back. It returns *Throttled when a limit is reached.
+// countAttempt counts an attempt as failed before it is made, so that many at once cannot pass a limit together; one
+// that succeeds is taken back. It returns *Throttled when a limit is reached.
 //
 // What counts first is the pair of a person and a network: by the person alone, anybody who knows an address could keep
 // its owner out. Guessing from many networks is bounded too, and that bound does not hold where the person is signed
 // in.
-func (s *Service) attempt(ctx context.Context, now time.Time, email, address string, keys attemptKeySet) error {
+func (s *Service) countAttempt(ctx context.Context, now time.Time, email, address string, keys attemptKeySet) error {
 	if err := db.AddSignInFailure(ctx, s.DB, now, keys.pair, keys.email, keys.address); err != nil {
 		return err
 	}
@@ -400,7 +401,7 @@ func (s *Service) signedInFrom(ctx context.Context, email, address string, now t
 	return slices.ContainsFunc(list, func(a string) bool { return network(a) == from }), err
 }
 
-func key(kind, value string) []byte {
+func attemptKey(kind, value string) []byte {
 	sum := sha256.Sum256([]byte(kind + " " + value))
 	return sum[:]
 }

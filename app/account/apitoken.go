@@ -158,9 +158,9 @@ func (s *Service) auditToken(ctx context.Context, tx bun.Tx, actor Actor, action
 	})
 }
 
-// Bearer finds the person on whose behalf an API token asks, with what they may do now, less what the token is not for.
-// It returns fault.ErrNotFound for a token that is none, expired or revoked, and of somebody deactivated.
-func (s *Service) Bearer(ctx context.Context, token string) (Actor, error) {
+// ActorByToken finds the person on whose behalf an API token asks, with what they may do now, less what the token is
+// not for. It returns fault.ErrNotFound for a token that is none, expired or revoked, and of somebody deactivated.
+func (s *Service) ActorByToken(ctx context.Context, token string) (Actor, error) {
 	if !strings.HasPrefix(token, TokenPrefix) {
 		return Actor{}, fault.ErrNotFound
 	}
@@ -193,8 +193,8 @@ func tokenHash(token string) []byte {
 	return sum[:]
 }
 
-// shutOut ends all of a person's sign-ins and API tokens: whoever had the account may have made either.
-func shutOut(ctx context.Context, tx bun.Tx, user uuid.UUID) error {
+// endAccess ends all of a person's sign-ins and API tokens: whoever had the account may have made either.
+func endAccess(ctx context.Context, tx bun.Tx, user uuid.UUID) error {
 	if _, err := db.DeleteAPITokens(ctx, tx, user); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func TestATokenMayWhatItsOwnerMayNowAndNothingThatItIsNotFor(t *testing.T) {
 	all, some := token(t, s, owner), token(t, s, owner, ManageAll, ManageTickets)
 	may := func(token string) (list []Permission) {
 		t.Helper()
-		a, err := s.Bearer(t.Context(), token)
+		a, err := s.ActorByToken(t.Context(), token)
 		check(t, err)
 		if a.ID != owner.ID || a.Token == owner.Token {
 			t.Errorf("the token is of %s; want %s, by a token", a.ID, owner.ID)
@@ -99,7 +99,7 @@ func TestATokenEnds(t *testing.T) {
 			RoleMember)
 		made := token(t, s, owner)
 		end(owner)
-		if _, err := s.Bearer(t.Context(), made); !errors.Is(err, fault.ErrNotFound) {
+		if _, err := s.ActorByToken(t.Context(), made); !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("%s: %v; want not found", name, err)
 		}
 	}
@@ -109,13 +109,13 @@ func TestATokenEnds(t *testing.T) {
 	check(t, err)
 	check(t, s.ChangePassword(t.Context(), owner, login.ID, good, other))
 	c.move(90*24*time.Hour - time.Second)
-	if _, err := s.Bearer(t.Context(), made); err != nil {
+	if _, err := s.ActorByToken(t.Context(), made); err != nil {
 		t.Errorf("after a change of the password, a second before its end: %v; want it to be good", err)
 	}
 	c.move(time.Second)
 	for _, token := range []string{made, "", TokenPrefix, strings.TrimPrefix(made, TokenPrefix), made + "x",
 		strings.ToUpper(made)} {
-		if _, err := s.Bearer(t.Context(), token); !errors.Is(err, fault.ErrNotFound) {
+		if _, err := s.ActorByToken(t.Context(), token); !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("%q: %v; want not found", token, err)
 		}
 	}
@@ -127,7 +127,7 @@ func TestAProgramChangesNothingOfHowItsOwnerIsLetIn(t *testing.T) {
 	owner := person(t, s, "owner@example.com", RoleAdministrator)
 	login, err := signIn(t, s, "owner@example.com", good)
 	check(t, err)
-	by, err := s.Bearer(t.Context(), token(t, s, owner))
+	by, err := s.ActorByToken(t.Context(), token(t, s, owner))
 	check(t, err)
 	_, created := s.CreateToken(t.Context(), by, TokenInput{Name: "More", Days: "365"})
 	_, listed := s.Tokens(t.Context(), by)
@@ -162,7 +162,7 @@ func TestATokenIsKeptAsAHashAndItsUseOnceAMinute(t *testing.T) {
 	for _, tt := range []struct{ after, want time.Duration }{{0, 0}, {59 * time.Second, 0},
 		{time.Second, time.Minute}} {
 		c.move(tt.after)
-		_, err := s.Bearer(db.WithAddress(t.Context(), "192.0.2.7"), made)
+		_, err := s.ActorByToken(db.WithAddress(t.Context(), "192.0.2.7"), made)
 		check(t, err)
 		list, err := s.Tokens(t.Context(), owner)
 		check(t, err)

@@ -53,7 +53,7 @@ func (s *Service) Invite(ctx context.Context, actor Actor, in Invitation) (u *db
 	if in.Password == "" {
 		a.invite = &link
 	}
-	u, err = s.add(ctx, &actor, a)
+	u, err = s.addUser(ctx, &actor, a)
 	var bad fault.Invalid
 	if errors.As(err, &bad) && bad["user"] != "" { // there is no page of the person to say it on
 		bad["email"] = bad["user"]
@@ -103,10 +103,10 @@ func (s *Service) ResetPassword(ctx context.Context, actor Actor, user uuid.UUID
 		if err := db.SetPasswordHash(ctx, tx, user, "", now); err != nil {
 			return change{}, err
 		}
-		if err := shutOut(ctx, tx, user); err != nil {
+		if err := endAccess(ctx, tx, user); err != nil {
 			return change{}, err
 		}
-		if err := s.tellReset(ctx, tx, &actor, user, now); err != nil {
+		if err := s.notifyReset(ctx, tx, &actor, user, now); err != nil {
 			return change{}, err
 		}
 		link, err = s.link(ctx, tx, actor, u, false, now)
@@ -115,19 +115,19 @@ func (s *Service) ResetPassword(ctx context.Context, actor Actor, user uuid.UUID
 	return link, err
 }
 
-// tellReset tells a person that somebody took their password. A nil actor is the command line.
-func (s *Service) tellReset(ctx context.Context, tx bun.Tx, actor *Actor, user uuid.UUID, now time.Time) error {
+// notifyReset tells a person that somebody took their password. A nil actor is the command line.
+func (s *Service) notifyReset(ctx context.Context, tx bun.Tx, actor *Actor, user uuid.UUID, now time.Time) error {
 	by := "Whoever runs the server"
 	if actor != nil {
 		by = actor.Name
 	}
-	return tellOwn(ctx, tx, user, now, by+" reset your password",
+	return notifyOwn(ctx, tx, user, now, by+" reset your password",
 		"Every sign-in and API token that you had ended then. If you did not ask for it, ask them why.")
 }
 
-// reaches reports whether somebody may hold a link by which they could become a person: they are a member of all the
-// person's workspaces, or an administrator, so that nothing opens to them that was shut.
-func (s *Service) reaches(ctx context.Context, q bun.IDB, actor Actor, person uuid.UUID) (bool, error) {
+// mayHoldLink reports whether somebody may hold a link by which they could become a person: they are a member of all
+// the person's workspaces, or an administrator, so that nothing opens to them that was shut.
+func (s *Service) mayHoldLink(ctx context.Context, q bun.IDB, actor Actor, person uuid.UUID) (bool, error) {
 	if actor.Can(Admin) {
 		return true, nil
 	}
@@ -137,7 +137,7 @@ func (s *Service) reaches(ctx context.Context, q bun.IDB, actor Actor, person uu
 // link writes a link by which a person chooses a password.
 func (s *Service) link(ctx context.Context, tx bun.Tx, by Actor, u *db.User, invites bool,
 	now time.Time) (Link, error) {
-	shown, err := s.reaches(ctx, tx, by, u.ID)
+	shown, err := s.mayHoldLink(ctx, tx, by, u.ID)
 	if err != nil {
 		return Link{}, err
 	}
@@ -204,7 +204,7 @@ func (s *Service) linked(ctx context.Context, q bun.IDB, token string) (*db.Pass
 		if by := ActorOf(maker); !maker.DeactivatedAt.IsZero() || !by.Can(ManageUsers) || !by.Covers(u.Permissions) {
 			return nil, nil, fault.ErrNotFound
 		} else if !link.Mailed {
-			if ok, err := s.reaches(ctx, q, by, u.ID); err != nil || !ok {
+			if ok, err := s.mayHoldLink(ctx, q, by, u.ID); err != nil || !ok {
 				return nil, nil, cmp.Or(err, error(fault.ErrNotFound))
 			}
 		}

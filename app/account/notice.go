@@ -14,8 +14,8 @@ import (
 // their account.
 const NoticeKind = "account"
 
-// tellOwn puts a notice about a person's account into their inbox.
-func tellOwn(ctx context.Context, tx bun.Tx, user uuid.UUID, now time.Time, title, body string) error {
+// notifyOwn puts a notice about a person's account into their inbox.
+func notifyOwn(ctx context.Context, tx bun.Tx, user uuid.UUID, now time.Time, title, body string) error {
 	id := db.NewID()
 	_, err := db.InsertNotifications(ctx, tx, []db.Notification{{
 		ID: id, UserID: user, Kind: NoticeKind, Title: title, Body: body, DedupKey: "account " + id.String(),

@@ -38,16 +38,16 @@ func (s *Service) hashMemory() uint32 { return cmp.Or(s.PasswordMemory, hashMemo
 func (s *Service) hash(password string) string {
 	salt := make([]byte, saltLength)
 	rand.Read(salt) //nolint:errcheck // never fails, by its documentation
-	return stored(s.hashMemory(), salt, derive(password, salt, hashTime, s.hashMemory(), hashThreads))
+	return encodeHash(s.hashMemory(), salt, derive(password, salt, hashTime, s.hashMemory(), hashThreads))
 }
 
-// nobody is a stored form that no password has; checking against it costs as much as against a real one.
-func (s *Service) nobody() string {
-	return stored(s.hashMemory(), make([]byte, saltLength), make([]byte, hashLength))
+// dummyHash is a stored form that no password has; checking against it costs as much as against a real one.
+func (s *Service) dummyHash() string {
+	return encodeHash(s.hashMemory(), make([]byte, saltLength), make([]byte, hashLength))
 }
 
-// stored is the stored form of a key that was derived with a memory in KiB.
-func stored(memory uint32, salt, key []byte) string {
+// encodeHash is the stored form of a key that was derived with a memory in KiB.
+func encodeHash(memory uint32, salt, key []byte) string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, hashTime, hashThreads,
 		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key))
 }
@@ -60,8 +60,8 @@ func derive(password string, salt []byte, time, memory uint32, threads uint8) []
 
 var errHash = errors.New("not a password hash")
 
-// matches reports whether a password has a stored form, and whether that form should be made anew with today's cost.
-func (s *Service) matches(stored, password string) (ok, outdated bool, err error) {
+// checkHash reports whether a password has a stored form, and whether that form should be made anew with today's cost.
+func (s *Service) checkHash(stored, password string) (ok, outdated bool, err error) {
 	parts := strings.Split(stored, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" {
 		return false, false, errHash

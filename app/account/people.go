@@ -37,7 +37,7 @@ func (s *Service) Deactivate(ctx context.Context, actor *Actor, user uuid.UUID) 
 			return change{}, err
 		}
 		return change{before: map[string]any{"active": true}, after: map[string]any{"active": false}},
-			shutOut(ctx, tx, user)
+			endAccess(ctx, tx, user)
 	})
 }
 
@@ -54,8 +54,9 @@ func (s *Service) Activate(ctx context.Context, actor *Actor, user uuid.UUID) er
 	})
 }
 
-// Denied writes down that a person was refused what they asked for, such as "POST /workspaces", why, and from where.
-func (s *Service) Denied(ctx context.Context, actor Actor, asked, why, address string) error {
+// AuditDenied writes down that a person was refused what they asked for, such as "POST /workspaces", why, and from
+// where.
+func (s *Service) AuditDenied(ctx context.Context, actor Actor, asked, why, address string) error {
 	return db.AddAudit(ctx, s.DB, db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: "permission.denied", SubjectKind: "request",
 		SubjectName: db.Printable(asked, 300), Reason: why, Address: address,

@@ -102,7 +102,7 @@ func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID,
 		u.Email, u.Name, u.UpdatedAt = email, name, now
 		var open bool
 		if another {
-			if open, err = s.readdress(ctx, tx, actor, u, now); err != nil {
+			if open, err = s.changeAddress(ctx, tx, actor, u, now); err != nil {
 				return c, err
 			}
 		}
@@ -111,7 +111,7 @@ func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID,
 			return c, fault.Invalid{"email": "Somebody has this address already."}
 		}
 		if err == nil && open && user != actor.ID {
-			err = tellOwn(ctx, tx, user, now, actor.Name+" changed the e-mail address of your account",
+			err = notifyOwn(ctx, tx, user, now, actor.Name+" changed the e-mail address of your account",
 				"You sign in as "+email+" now. If you did not ask for it, ask them why.")
 		}
 		if err == nil && open && s.Mail {
@@ -122,10 +122,10 @@ func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID,
 	return link, err
 }
 
-// readdress prepares a person's row for another address. It reports whether a mail to it has to be answered.
-func (s *Service) readdress(ctx context.Context, tx bun.Tx, actor Actor, u *db.User,
+// changeAddress prepares a person's row for another address. It reports whether a mail to it has to be answered.
+func (s *Service) changeAddress(ctx context.Context, tx bun.Tx, actor Actor, u *db.User,
 	now time.Time) (open bool, err error) {
-	reaches, err := s.reaches(ctx, tx, actor, u.ID)
+	reaches, err := s.mayHoldLink(ctx, tx, actor, u.ID)
 	if err != nil {
 		return false, err
 	}
@@ -174,9 +174,9 @@ func (s *Service) RenewAddressLink(ctx context.Context, actor Actor, user uuid.U
 	return link, err
 }
 
-// AnswerAddress confirms the address of the person of a link that was sent to it. The link works once. It returns
-// fault.ErrNotFound as Joining does.
-func (s *Service) AnswerAddress(ctx context.Context, token, address string) error {
+// ConfirmAddressByLink confirms the address of the person of a link that was sent to it. The link works once. It
+// returns fault.ErrNotFound as Joining does.
+func (s *Service) ConfirmAddressByLink(ctx context.Context, token, address string) error {
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		_, before, err := s.linked(ctx, tx, token)
 		if err != nil {

@@ -162,7 +162,7 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 	}
 	now := s.Now()
 	// not the key of signing in: a guesser here must not lock the person out there
-	guesses := key("password of", actor.ID.String())
+	guesses := attemptKey("password of", actor.ID.String())
 	u, err := db.UserByID(ctx, s.DB, actor.ID)
 	if err != nil {
 		return err
@@ -189,7 +189,7 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 	}
 	ok := false
 	if len(current) <= maxPassword {
-		if ok, _, err = s.matches(u.PasswordHash, current); err != nil {
+		if ok, _, err = s.checkHash(u.PasswordHash, current); err != nil {
 			return fmt.Errorf("change password: %w", err)
 		}
 	}
@@ -278,7 +278,7 @@ func (s *Service) UpdateNotices(ctx context.Context, actor Actor, in NoticesInpu
 			if in.Version != "" && in.Version != NoticesVersion(*p) {
 				return nil, nil, fault.ErrStale
 			}
-			before = chosen(p)
+			before = auditedNotices(p)
 			if p.UpdatedAt.IsZero() && !in.Email && address == "" && len(muted) == 0 {
 				return before, before, nil // nothing was chosen yet, and nothing is now
 			}
@@ -307,13 +307,14 @@ func (s *Service) UpdateNotices(ctx context.Context, actor Actor, in NoticesInpu
 					return nil, nil, err
 				}
 			}
-			return before, chosen(p), nil
+			return before, auditedNotices(p), nil
 		})
 	return secret, err
 }
 
-// chosen is a choice of copies as the audit log keeps it: of the webhook only the host, since the rest may be a secret.
-func chosen(p *db.NoticePreferences) map[string]any {
+// auditedNotices is a choice of copies as the audit log keeps it: of the webhook only the host, since the rest may be a
+// secret.
+func auditedNotices(p *db.NoticePreferences) map[string]any {
 	host := ""
 	if u, err := url.Parse(p.WebhookURL); err == nil {
 		host = u.Host

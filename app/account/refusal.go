@@ -17,15 +17,15 @@ type Refusals struct {
 
 type refusalsKey struct{}
 
-// Gather lets the refusals of what is done with a context be gathered.
-func Gather(ctx context.Context) (context.Context, *Refusals) {
+// WithRefusals lets the refusals of what is done with a context be gathered.
+func WithRefusals(ctx context.Context) (context.Context, *Refusals) {
 	r := &Refusals{}
 	return context.WithValue(ctx, refusalsKey{}, r), r
 }
 
-// Refused notes that the actor was refused something, and why, for the audit log. Where nobody gathers, as on the
+// RecordRefusal notes that the actor was refused something, and why, for the audit log. Where nobody gathers, as on the
 // command line, it does nothing.
-func Refused(ctx context.Context, actor Actor, why string) {
+func RecordRefusal(ctx context.Context, actor Actor, why string) {
 	r, ok := ctx.Value(refusalsKey{}).(*Refusals)
 	if !ok {
 		return
@@ -38,8 +38,8 @@ func Refused(ctx context.Context, actor Actor, why string) {
 	}
 }
 
-// Taken is who was refused and why, and that there was anything. What was taken is not had again.
-func (r *Refusals) Taken() (actor Actor, why string, any bool) {
+// Take is who was refused and why, and that there was anything. What was taken is not had again.
+func (r *Refusals) Take() (actor Actor, why string, any bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	why, any = strings.Join(r.reasons, ", "), len(r.reasons) > 0

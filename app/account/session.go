@@ -33,7 +33,7 @@ func (a Actor) InSession(session, workspace uuid.UUID, automates bool, others ..
 	}
 	a.held = nil
 	for _, p := range allowed {
-		if a.Every(func(person Actor) bool { return person.Can(p) }) {
+		if a.All(func(person Actor) bool { return person.Can(p) }) {
 			a.held = append(a.held, string(p))
 		}
 	}
@@ -45,8 +45,8 @@ func (a Actor) InSession(session, workspace uuid.UUID, automates bool, others ..
 // roles say of reading and of tickets stays, and they leave nobody a right to manage automations.
 func (a Actor) Former() Actor { return a.within(inSession) }
 
-// Still is the actor with what of their permissions is among those held now.
-func (a Actor) Still(held []string) Actor {
+// Restrict is the actor with what of their permissions is among those held now.
+func (a Actor) Restrict(held []string) Actor {
 	var left []string
 	for _, p := range Permissions {
 		if a.Can(p.Permission) && Grants(held, p.Permission) {
@@ -77,10 +77,10 @@ func (a Actor) within(allowed []Permission) Actor {
 	return a
 }
 
-// Every reports whether something holds for everybody on whose words the actor acts: of a session all who had a word in
+// All reports whether something holds for everybody on whose words the actor acts: of a session all who had a word in
 // it, each with what they may do, else the person alone. What belongs to one of them is decided by it, since a
 // permission for one's own says nothing of what belongs to another.
-func (a Actor) Every(holds func(person Actor) bool) bool {
+func (a Actor) All(holds func(person Actor) bool) bool {
 	if len(a.people) == 0 {
 		return holds(a)
 	}
@@ -96,8 +96,8 @@ func (a Actor) People() db.PeopleIDs {
 	return people
 }
 
-// Behind lists those on whose words the actor acts, the person themselves first.
-func (a Actor) Behind() []Actor {
+// Principals lists those on whose words the actor acts, the person themselves first.
+func (a Actor) Principals() []Actor {
 	if len(a.people) == 0 {
 		return []Actor{a}
 	}
@@ -107,7 +107,7 @@ func (a Actor) Behind() []Actor {
 // Names are the names of those on whose words the actor acts, the person themselves first.
 func (a Actor) Names() []string {
 	var list []string
-	for _, p := range a.Behind() {
+	for _, p := range a.Principals() {
 		list = append(list, p.Name)
 	}
 	return list

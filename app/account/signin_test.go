@@ -163,7 +163,7 @@ func TestAttemptsAreThrottledPerNetwork(t *testing.T) {
 	} {
 		now := s.Now()
 		for range attemptsPerAddress { // as that many addresses of people would leave them
-			check(t, db.AddSignInFailure(t.Context(), s.DB, now, key("address", network(tt.from))))
+			check(t, db.AddSignInFailure(t.Context(), s.DB, now, attemptKey("address", network(tt.from))))
 		}
 		var throttled *Throttled
 		if _, err := s.SignIn(t.Context(), "m@example.com", good, tt.same, ""); !errors.As(err, &throttled) {
@@ -242,7 +242,7 @@ func TestAPasswordThatWasReplacedWhileCheckedMakesNoLogin(t *testing.T) {
 		done <- err
 	}()
 	<-hashing // the old password is being checked
-	check(t, db.SetPasswordHash(t.Context(), s.DB, u.ID, s.nobody(), s.Now()))
+	check(t, db.SetPasswordHash(t.Context(), s.DB, u.ID, s.dummyHash(), s.Now()))
 	check(t, db.DeleteLogins(t.Context(), s.DB, u.ID, [16]byte{}))
 	hashing <- struct{}{}
 	for {

@@ -26,8 +26,8 @@ type SignOn struct {
 // GroupRole gives the members of a provider's group a role, by its name.
 type GroupRole struct{ Group, Role string }
 
-// Outsider is somebody as a single sign-on knows them.
-type Outsider struct {
+// ExternalIdentity is somebody as a single sign-on knows them.
+type ExternalIdentity struct {
 	Issuer, Subject string // together name one account for ever
 	Email           string
 	EmailVerified   bool // the provider has made sure that the address is theirs
@@ -41,10 +41,11 @@ type NotAdmitted struct{ Reason string }
 
 func (n *NotAdmitted) Error() string { return n.Reason }
 
-// SignInFromOutside makes a login for somebody whom a single sign-on vouches for. Whom it knows by the account is that
+// SignInExternal makes a login for somebody whom a single sign-on vouches for. Whom it knows by the account is that
 // person; at the first sign-in, an address that the provider has verified finds the person, or adds them where that is
 // wanted. An account that was there before loses then what others may have of it. It returns *NotAdmitted.
-func (s *Service) SignInFromOutside(ctx context.Context, who Outsider, address, userAgent string) (*db.Login, error) {
+func (s *Service) SignInExternal(ctx context.Context, who ExternalIdentity, address,
+	userAgent string) (*db.Login, error) {
 	now := s.Now().Truncate(time.Microsecond)
 	var login *db.Login
 	var refused *NotAdmitted
@@ -88,7 +89,7 @@ func (s *Service) SignInFromOutside(ctx context.Context, who Outsider, address, 
 type admission struct {
 	s       *Service
 	tx      bun.Tx
-	who     Outsider
+	who     ExternalIdentity
 	now     time.Time
 	address string
 	added   bool // the person has come into being by this sign-in
@@ -123,7 +124,7 @@ func (a *admission) person(ctx context.Context) (*db.User, error) {
 	found, err := db.UserByEmail(ctx, a.tx, email)
 	switch {
 	case db.IsNotFound(err) && a.s.SignOn.AutoCreate:
-		if found, err = a.add(ctx, email); err != nil {
+		if found, err = a.addUser(ctx, email); err != nil {
 			return nil, err
 		}
 	case db.IsNotFound(err):
@@ -153,7 +154,7 @@ func (a *admission) person(ctx context.Context) (*db.User, error) {
 	}
 	var taken map[string]any
 	if !a.added {
-		if taken, err = a.takeOver(ctx, u, link.Issuer); err != nil {
+		if taken, err = a.dropFormerAccess(ctx, u, link.Issuer); err != nil {
 			return nil, err
 		}
 	}
@@ -161,10 +162,10 @@ func (a *admission) person(ctx context.Context) (*db.User, error) {
 		map[string]any{"issuer": link.Issuer, "subject": link.Subject, "email": email})
 }
 
-// takeOver takes from an account what would let somebody else in who used it before its owner came by a single sign-on:
-// its password and the links to choose one, its sign-ins, its API tokens, and the webhook to which copies of its
-// notices went. It tells the owner, and returns what the account had.
-func (a *admission) takeOver(ctx context.Context, u *db.User, issuer string) (had map[string]any, err error) {
+// dropFormerAccess takes from an account what would let somebody else in who used it before its owner came by a single
+// sign-on: its password and the links to choose one, its sign-ins, its API tokens, and the webhook to which copies of
+// its notices went. It tells the owner, and returns what the account had.
+func (a *admission) dropFormerAccess(ctx context.Context, u *db.User, issuer string) (had map[string]any, err error) {
 	logins, err := db.Logins(ctx, a.tx, u.ID, a.now)
 	if err != nil {
 		return nil, err
@@ -199,15 +200,15 @@ func (a *admission) takeOver(ctx context.Context, u *db.User, issuer string) (ha
 			return nil, err
 		}
 	}
-	return had, tellOwn(ctx, a.tx, u.ID, a.now, "You sign in by single sign-on from now on",
+	return had, notifyOwn(ctx, a.tx, u.ID, a.now, "You sign in by single sign-on from now on",
 		"The account here that has your address belongs to "+issuer+
 			" now. Its password, its sign-ins, its API tokens and the webhook of its "+
 			"notices ended, since somebody else may have had them. Look through the automations that it owns: they "+
 			"act with your rights.")
 }
 
-// add makes a person who has no password, with the roles of their groups, or as a Member where groups give none.
-func (a *admission) add(ctx context.Context, email string) (*db.User, error) {
+// addUser makes a person who has no password, with the roles of their groups, or as a Member where groups give none.
+func (a *admission) addUser(ctx context.Context, email string) (*db.User, error) {
 	local, _, _ := strings.Cut(email, "@")
 	name := form.NameOf(db.Printable(a.who.Name, 200))
 	if checkName(name) != "" {
@@ -338,7 +339,7 @@ func (a *admission) roles(ctx context.Context, u *db.User) (*NotAdmitted, error)
 	if len(after) > 0 {
 		return nil, nil
 	}
-	if err := shutOut(ctx, a.tx, u.ID); err != nil {
+	if err := endAccess(ctx, a.tx, u.ID); err != nil {
 		return nil, err
 	}
 	return &NotAdmitted{"None of your groups is let in here any more. Ask an administrator."}, nil
@@ -379,6 +380,6 @@ func (s *Service) Unlink(ctx context.Context, actor *Actor, user uuid.UUID) erro
 		for _, i := range list {
 			was[i.Issuer] = i.Subject
 		}
-		return change{before: was}, shutOut(ctx, tx, user)
+		return change{before: was}, endAccess(ctx, tx, user)
 	})
 }

@@ -21,45 +21,45 @@ import (
 	"carillon/app/runas"
 )
 
-// account is the sign-in of a program in a sandbox. The program works with a copy of the server's file. Programs renew
-// their sign-ins, and an old one may be worth nothing afterwards, so that the copy is looked at while the program
-// works: what it renewed is taken over for the server and with that for every other sandbox, and what was renewed
-// elsewhere becomes its copy. The server's file is changed under a lock alone, by a sign-in of the same form and
-// account that is not older. Whatever a program writes beside that stays its own.
+// account is the sign-in of a program in a sandbox. The program works with a copy of the server's file. A program
+// renews its sign-in, and the former one may become invalid. So the copy and the server's file are synchronized while
+// the program works: a renewed copy becomes the server's file and so reaches every other sandbox, and a renewed
+// server's file becomes the copy. The server's file is written under a lock alone, and only with a sign-in of the same
+// form and account that is not older. Anything else that a program writes stays in its copy.
 type account struct {
-	name   string // the provider's
-	shared string // the server's file
-	root   *os.Root
-	seen   string      // the copy, within root
-	base   []byte      // what both were when they were the same
-	user   *runas.User // whose files both are; nil: the server's own
+	name       string // the provider's
+	serverFile string // the server's file
+	root       *os.Root
+	copyFile   string      // the copy, within root
+	lastCommon []byte      // content of both when they were last the same
+	user       *runas.User // owner of both files; nil: the server's user
 
-	renewing *os.File  // locked while the program is the one that may renew a sign-in that has ended
+	renewing *os.File  // locked while this program may renew a sign-in that has expired
 	since    time.Time // when it was locked
 }
 
 const (
-	// mostAccount is how long the file of a sign-in is, at most.
-	mostAccount = 1 << 20
-	// accountEvery is how long a renewal waits until others have it, at most.
-	accountEvery = 250 * time.Millisecond
-	// accountPatience is how long the lock on a sign-in is waited for, which others hold for a moment.
-	accountPatience = 30 * time.Second
-	// renewPatience is how long a program whose sign-in has ended is waited for to renew it, by those that would too.
-	renewPatience = 30 * time.Second
-	// renewBefore is how long before its end programs renew a sign-in.
+	// maxSignInSize bounds the file of a sign-in, in bytes.
+	maxSignInSize = 1 << 20
+	// syncSignInEvery is the interval of synchronization.
+	syncSignInEvery = 250 * time.Millisecond
+	// signInLockTimeout bounds the wait for the lock on a sign-in, which others hold only briefly.
+	signInLockTimeout = 30 * time.Second
+	// renewTimeout bounds the wait for another program's renewal of an expired sign-in.
+	renewTimeout = 30 * time.Second
+	// renewBefore is how long before the expiry programs renew a sign-in.
 	renewBefore = 5 * time.Minute
-	// accountNote is the file, in Turn.RunDir, that tells where a run has its copy.
-	accountNote = "sign-in.json"
+	// signInNoteFile is the file in Turn.RunDir that says where a run has its copy.
+	signInNoteFile = "sign-in.json"
 )
 
-// signInNote is what accountNote has.
+// signInNote is the content of signInNoteFile.
 type signInNote struct {
 	Name, Shared, Folder, Seen string
 	User                       *runas.User `json:",omitempty"`
 }
 
-// signIn gives the home a copy of the server's sign-in, if there is one.
+// signIn copies the server's sign-in into the home, if there is one.
 func (r *run) signIn(s *Sandbox, fresh string) error {
 	if r.Account == "" {
 		return nil
@@ -76,7 +76,7 @@ func (r *run) signIn(s *Sandbox, fresh string) error {
 	}
 	n := signInNote{Name: r.Name, Shared: shared, Folder: fresh, Seen: r.Account, User: r.User}
 	for _, path := range r.State {
-		if rest, ok := strings.CutPrefix(r.Account, path+"/"); ok { // in a folder that is kept
+		if rest, ok := strings.CutPrefix(r.Account, path+"/"); ok { // in a folder of Provider.State
 			n.Folder, n.Seen = filepath.Join(s.Home, path), rest
 		}
 	}
@@ -86,19 +86,19 @@ func (r *run) signIn(s *Sandbox, fresh string) error {
 	}
 	r.account = a
 	a.awaitWritten()
-	if _, _, err := a.sync(atBegin); err != nil {
+	if _, _, err := a.sync(beforeStart); err != nil {
 		r.warn("The sign-in of %s could not be looked after: %v.", r.Name, err)
 		if err := a.copyOnly(); err != nil {
 			return err
 		}
 	}
-	note, _ := json.Marshal(n) // strings always are JSON
-	_, err = r.write(accountNote, note)
+	note, _ := json.Marshal(n) // strings always marshal
+	_, err = r.write(signInNoteFile, note)
 	return err
 }
 
 func (n signInNote) open() (*account, error) {
-	a := &account{name: n.Name, shared: n.Shared, seen: filepath.Clean(n.Seen), user: n.User}
+	a := &account{name: n.Name, serverFile: n.Shared, copyFile: filepath.Clean(n.Seen), user: n.User}
 	err := n.User.Do(func() (err error) {
 		a.root, err = os.OpenRoot(n.Folder)
 		return err
@@ -109,9 +109,9 @@ func (n signInNote) open() (*account, error) {
 	return a, nil
 }
 
-// keepSignIn keeps the turn's sign-in and the server's the same until the function that it returns is called. Of
-// several that start with a sign-in that has ended one renews it, and the others wait for that.
-func (r *run) keepSignIn(ctx context.Context) (end func()) {
+// syncSignIn synchronizes the turn's sign-in with the server's until end is called. If several turns start with an
+// expired sign-in, one renews it and the others wait.
+func (r *run) syncSignIn(ctx context.Context) (end func()) {
 	a := r.account
 	if a == nil {
 		return func() {}
@@ -120,7 +120,7 @@ func (r *run) keepSignIn(ctx context.Context) (end func()) {
 	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
-		ticker := time.NewTicker(accountEvery)
+		ticker := time.NewTicker(syncSignInEvery)
 		defer ticker.Stop()
 		for {
 			select {
@@ -128,10 +128,10 @@ func (r *run) keepSignIn(ctx context.Context) (end func()) {
 				return
 			case <-ticker.C:
 				if a.changed() {
-					_, _, _ = a.sync(atWork) // what does not go now is tried again, and told at the end
+					_, _, _ = a.sync(whileRunning) // a failure is tried again, and reported at the end
 				}
-				if !ended(a.base) || time.Since(a.since) > renewPatience {
-					a.letOthersRenew()
+				if !signInEnded(a.lastCommon) || time.Since(a.since) > renewTimeout {
+					a.unlockRenewal()
 				}
 			}
 		}
@@ -139,8 +139,8 @@ func (r *run) keepSignIn(ctx context.Context) (end func()) {
 	return sync.OnceFunc(func() {
 		close(done)
 		<-stopped
-		defer a.letOthersRenew()
-		switch own, fits, err := a.sync(atEnd); {
+		defer a.unlockRenewal()
+		switch own, fits, err := a.sync(afterEnd); {
 		case err != nil:
 			r.warn("The sign-in of %s could not be looked after: %v.", r.Name, err)
 		case own == nil:
@@ -152,62 +152,61 @@ func (r *run) keepSignIn(ctx context.Context) (end func()) {
 	})
 }
 
-// waitForRenewal waits while another program renews a sign-in that has ended, within bounds: of most sign-ins the
-// vendor renews each once. Where it returns with a sign-in that has ended, this program is the one that may renew it,
-// or waited in vain.
+// waitForRenewal waits, with a timeout, while another program renews an expired sign-in: most vendors renew a sign-in
+// only once. If the sign-in is still expired afterwards, this program may renew it, or the timeout has passed.
 func (r *run) waitForRenewal(ctx context.Context) {
 	a := r.account
 	if env, _ := environment(os.Environ(), r.Provider, r.Turn); signedInBy(r.Provider, env) != "" {
-		// the file is of no use then
+		// the file could not be locked
 		return
 	}
-	patience := r.renewPatience
+	patience := r.renewTimeout
 	if patience == 0 {
-		patience = renewPatience
+		patience = renewTimeout
 	}
-	for until := time.Now().Add(patience); ended(a.base) && a.renewing == nil && ctx.Err() == nil &&
+	for until := time.Now().Add(patience); signInEnded(a.lastCommon) && a.renewing == nil && ctx.Err() == nil &&
 		time.Now().Before(until); {
 		var f *os.File
 		err := a.user.Do(func() (err error) {
-			f, err = os.Open(a.shared)
+			f, err = os.Open(a.serverFile)
 			return err
 		})
 		if err == nil && syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			a.renewing, a.since = f, time.Now() // until the file is another, or this one is closed
+			a.renewing, a.since = f, time.Now() // until the file is replaced or this one is closed
 		} else {
 			_ = f.Close() // nothing was written
 			select {
 			case <-ctx.Done():
-			case <-time.After(accountEvery):
+			case <-time.After(syncSignInEvery):
 			}
 		}
-		_, _, err = a.sync(atWork) // with what is there by now
+		_, _, err = a.sync(whileRunning) // with what is there by now
 		for a.renewing != nil && errors.Is(err, syscall.EWOULDBLOCK) && ctx.Err() == nil && time.Now().Before(until) {
-			// others hold the lock for a moment: who may renew must know whether somebody has
-			time.Sleep(accountEvery / 50)
-			_, _, err = a.sync(atWork)
+			// the lock is held only briefly, and this program must know whether another has renewed the sign-in
+			time.Sleep(syncSignInEvery / 50)
+			_, _, err = a.sync(whileRunning)
 		}
 	}
 }
 
-func (a *account) letOthersRenew() {
+func (a *account) unlockRenewal() {
 	if a.renewing != nil {
 		_ = a.renewing.Close() // which unlocks
 		a.renewing = nil
 	}
 }
 
-// ended reports whether a sign-in says that it has ended, or is about to: its program will renew it.
-func ended(text []byte) bool {
+// signInEnded reports whether a sign-in has expired or is about to, so that its program will renew it.
+func signInEnded(text []byte) bool {
 	var value any
 	if json.Unmarshal(text, &value) != nil {
 		return false
 	}
-	at := max(latest("", value, ends[1:]), accessEnds("", value))
+	at := max(latest("", value, timeKeys[1:]), accessEnds("", value))
 	return at != 0 && time.UnixMilli(at).Before(time.Now().Add(renewBefore))
 }
 
-// accessEnds is when the token by which a program asks ends, where that is a JWT; 0 where none is.
+// accessEnds is the expiry of a JWT among the values of a sign-in, in milliseconds; 0: there is none.
 func accessEnds(key string, value any) int64 {
 	most := int64(0)
 	switch v := value.(type) {
@@ -229,16 +228,17 @@ func accessEnds(key string, value any) int64 {
 	return most
 }
 
-// forgetSignIn lets go of the folder in which the copy is.
-func (r *run) forgetSignIn() {
+// closeSignIn closes the folder of the copy.
+func (r *run) closeSignIn() {
 	if r.account != nil {
 		_ = r.account.root.Close() // nothing was written through it
 	}
 }
 
-// TakeOverSignIn takes over what a run renewed whose worker died. Dir was its Turn.RunDir; nothing of the run is alive.
+// TakeOverSignIn takes over the sign-in that a run renewed whose worker died. dir is the run's Turn.RunDir. No process
+// of the run may be alive.
 func TakeOverSignIn(dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, accountNote))
+	text, err := os.ReadFile(filepath.Join(dir, signInNoteFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -247,7 +247,7 @@ func TakeOverSignIn(dir string) error {
 	}
 	var n signInNote
 	if err := json.Unmarshal(text, &n); err != nil {
-		return fmt.Errorf("%s: %w", accountNote, err)
+		return fmt.Errorf("%s: %w", signInNoteFile, err)
 	}
 	a, err := n.open()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -257,67 +257,68 @@ func TakeOverSignIn(dir string) error {
 		return err
 	}
 	defer a.root.Close()
-	if _, _, err = a.sync(atEnd); errors.Is(err, fs.ErrNotExist) { // the server's folder of that program is gone
+	if _, _, err = a.sync(afterEnd); errors.Is(err, fs.ErrNotExist) {
+		// the program's folder in the server's home was removed
 		return nil
 	}
 	return err
 }
 
-// copyOnly gives the program a copy where it has none, without a lock: the server's file cannot be changed.
+// copyOnly makes the copy if there is none, without a lock, because the server's file cannot be written.
 func (a *account) copyOnly() error { return a.user.Do(a.copyOnce) }
 
 func (a *account) copyOnce() error {
-	if own, _, _ := a.readSeen(); own != nil {
+	if own, _, _ := a.readCopy(); own != nil {
 		return nil
 	}
-	now, _, err := readAccount(os.OpenFile(a.shared, readPlain, 0))
+	now, _, err := readAccount(os.OpenFile(a.serverFile, readPlain, 0))
 	if err != nil {
 		return err
 	}
-	a.base = now
-	return a.renewSeen(now)
+	a.lastCommon = now
+	return a.writeCopy(now)
 }
 
-// awaitWritten waits a moment for a copy that another run of the workspace is just writing.
+// awaitWritten waits briefly for a copy that another run of the workspace is writing.
 func (a *account) awaitWritten() {
-	_ = a.user.Do(func() error { a.awaitCopy(); return nil }) // it fails in nothing
+	_ = a.user.Do(func() error { a.awaitCopy(); return nil }) // it cannot fail
 }
 
 func (a *account) awaitCopy() {
 	for range 20 {
-		if own, _, _ := a.readSeen(); own != nil {
+		if own, _, _ := a.readCopy(); own != nil {
 			return
 		}
-		if info, err := a.root.Lstat(a.seen); err != nil || !info.Mode().IsRegular() {
+		if info, err := a.root.Lstat(a.copyFile); err != nil || !info.Mode().IsRegular() {
 			return
 		}
-		time.Sleep(accountEvery / 5)
+		time.Sleep(syncSignInEvery / 5)
 	}
 }
 
-// The moments at which a copy and the server's sign-in are made the same.
-type moment int
+// The phases in which a copy is synchronized with the server's sign-in.
+type syncPhase int
 
 const (
-	atBegin moment = iota // nothing runs yet: the copy is the server's then
-	atWork                // the program may be about to write
-	atEnd                 // the program is gone: its copy is of no use any more
+	beforeStart  syncPhase = iota // no program runs: the copy is overwritten
+	whileRunning                  // the program may write the copy at any time
+	afterEnd                      // the program has ended
 )
 
-// changed reports whether the copy or the server's sign-in is another than when they were the same.
+// changed reports whether the copy or the server's sign-in differs from lastCommon.
 func (a *account) changed() bool {
 	var own, now []byte
 	err := a.user.Do(func() error {
-		own, _, _ = a.readSeen()
-		now, _, _ = readAccount(os.OpenFile(a.shared, readPlain, 0))
+		own, _, _ = a.readCopy()
+		now, _, _ = readAccount(os.OpenFile(a.serverFile, readPlain, 0))
 		return nil
 	})
-	return err == nil && (!bytes.Equal(own, a.base) || !bytes.Equal(now, a.base))
+	return err == nil && (!bytes.Equal(own, a.lastCommon) || !bytes.Equal(now, a.lastCommon))
 }
 
-// sync takes over a renewed copy, or renews the copy. It returns what the program has in its place, nil for what is no
-// sign-in, and whether that may be taken over at all.
-func (a *account) sync(when moment) (own []byte, fits bool, err error) {
+// sync takes over a renewed copy, or overwrites the copy with a renewed server's file. own is the copy's content, nil
+// if it is not a sign-in. fits reports whether the copy may be taken over.
+func (a *account) sync(when syncPhase) (own []byte, fits bool, err error) {
 	err = a.user.Do(func() (err error) {
 		own, fits, err = a.syncOnce(when)
 		return err
@@ -325,21 +326,21 @@ func (a *account) sync(when moment) (own []byte, fits bool, err error) {
 	return own, fits, err
 }
 
-func (a *account) syncOnce(when moment) (own []byte, fits bool, err error) {
-	unlock, err := lockAccount(a.shared, when)
+func (a *account) syncOnce(when syncPhase) (own []byte, fits bool, err error) {
+	unlock, err := lockAccount(a.serverFile, when)
 	if err != nil {
 		return nil, false, err
 	}
 	defer unlock()
-	own, ownAt, err := a.readSeen()
+	own, ownAt, err := a.readCopy()
 	if err != nil && !errors.Is(err, errNoAccount) {
 		return nil, false, err
 	}
-	now, nowAt, err := readAccount(os.OpenFile(a.shared, readPlain, 0))
+	now, nowAt, err := readAccount(os.OpenFile(a.serverFile, readPlain, 0))
 	if errors.Is(err, errNoAccount) {
-		// a person has signed out, or is about to sign in: nothing of a run's changes that
-		if when == atBegin {
-			return nil, true, a.putAside()
+		// a person has signed out or is signing in: a run must not change that
+		if when == beforeStart {
+			return nil, true, a.moveAside()
 		}
 		return own, true, nil
 	}
@@ -349,24 +350,24 @@ func (a *account) syncOnce(when moment) (own []byte, fits bool, err error) {
 	fits = own != nil && sameForm(now, own)
 	switch {
 	case bytes.Equal(own, now):
-		a.base = now
-	case fits && !bytes.Equal(own, a.base) && renews(own, ownAt, now, nowAt, bytes.Equal(now, a.base)):
-		if err := replaceAccount(a.shared, own); err != nil {
+		a.lastCommon = now
+	case fits && !bytes.Equal(own, a.lastCommon) && isNewer(own, ownAt, now, nowAt, bytes.Equal(now, a.lastCommon)):
+		if err := replaceAccount(a.serverFile, own); err != nil {
 			return own, fits, err
 		}
-		a.base = own
-	case when == atBegin, when == atWork && own != nil && !bytes.Equal(now, a.base):
-		if err := a.renewSeen(now); err != nil {
+		a.lastCommon = own
+	case when == beforeStart, when == whileRunning && own != nil && !bytes.Equal(now, a.lastCommon):
+		if err := a.writeCopy(now); err != nil {
 			return own, fits, err
 		}
-		a.base, own, fits = now, now, true
+		a.lastCommon, own, fits = now, now, true
 	}
 	return own, fits, nil
 }
 
-// renews reports whether a sign-in takes the place of another one: by what they tell about when they end or were
-// renewed, else because the program had the other one before, else by when they were written.
-func renews(own []byte, ownAt time.Time, now []byte, nowAt time.Time, had bool) bool {
+// isNewer reports whether a sign-in replaces another one. It compares their times of expiry or renewal; without such
+// times a program's sign-in is newer if the program had the other one before; otherwise the times of the files decide.
+func isNewer(own []byte, ownAt time.Time, now []byte, nowAt time.Time, had bool) bool {
 	a, b := freshness(own), freshness(now)
 	switch {
 	case a != 0 && b != 0 && a != b:
@@ -379,21 +380,21 @@ func renews(own []byte, ownAt time.Time, now []byte, nowAt time.Time, had bool) 
 
 var errNoAccount = errors.New("the file is no sign-in")
 
-// readPlain opens a file to be read. It waits for no pipe.
+// readPlain is the mode to open a file for reading without waiting for a pipe.
 const readPlain = os.O_RDONLY | syscall.O_NONBLOCK
 
-func (a *account) readSeen() ([]byte, time.Time, error) {
-	if info, err := a.root.Lstat(a.seen); err != nil || !info.Mode().IsRegular() {
+func (a *account) readCopy() ([]byte, time.Time, error) {
+	if info, err := a.root.Lstat(a.copyFile); err != nil || !info.Mode().IsRegular() {
 		return nil, time.Time{}, errNoAccount
 	}
-	f, err := a.root.OpenFile(a.seen, readPlain, 0)
-	if err != nil { // gone, or a link by now
+	f, err := a.root.OpenFile(a.copyFile, readPlain, 0)
+	if err != nil { // removed, or replaced by a link
 		return nil, time.Time{}, errNoAccount
 	}
 	return readAccount(f, nil)
 }
 
-// readAccount reads a sign-in, and when it was written. It closes the file.
+// readAccount reads a sign-in and its time of modification, and closes the file.
 func readAccount(f *os.File, err error) ([]byte, time.Time, error) {
 	var none time.Time
 	if errors.Is(err, fs.ErrNotExist) {
@@ -407,49 +408,49 @@ func readAccount(f *os.File, err error) ([]byte, time.Time, error) {
 	if err != nil {
 		return nil, none, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > mostAccount {
+	if !info.Mode().IsRegular() || info.Size() > maxSignInSize {
 		return nil, none, errNoAccount
 	}
-	text, err := io.ReadAll(io.LimitReader(f, mostAccount+1))
+	text, err := io.ReadAll(io.LimitReader(f, maxSignInSize+1))
 	if err != nil {
 		return nil, none, err
 	}
 	var object map[string]any
-	if len(text) > mostAccount || json.Unmarshal(text, &object) != nil || len(object) == 0 {
+	if len(text) > maxSignInSize || json.Unmarshal(text, &object) != nil || len(object) == 0 {
 		return nil, none, errNoAccount
 	}
 	return text, info.ModTime(), nil
 }
 
-// renewSeen gives the program another sign-in.
-func (a *account) renewSeen(text []byte) error {
-	if dir := filepath.Dir(a.seen); dir != "." {
+// writeCopy writes another sign-in into the program's copy.
+func (a *account) writeCopy(text []byte) error {
+	if dir := filepath.Dir(a.copyFile); dir != "." {
 		if err := a.root.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 	}
-	temp := a.seen + "." + rand.Text()
+	temp := a.copyFile + "." + rand.Text()
 	if err := a.root.WriteFile(temp, text, 0o600); err != nil {
 		return err
 	}
-	err := a.root.Rename(temp, a.seen)
-	if err != nil { // a folder is there
-		err = errors.Join(a.putAside(), a.root.Rename(temp, a.seen))
+	err := a.root.Rename(temp, a.copyFile)
+	if err != nil { // a folder has this name
+		err = errors.Join(a.moveAside(), a.root.Rename(temp, a.copyFile))
 	}
 	return err
 }
 
-// putAside takes away what is in the place of the copy. A folder stays under another name: what a program put into one
-// may be more than can be removed in a moment, and goes with its home.
-func (a *account) putAside() error {
-	err := a.root.Remove(a.seen)
+// moveAside removes what has the name of the copy. It renames a folder, whose removal may take long; the folder is
+// removed with the home.
+func (a *account) moveAside() error {
+	err := a.root.Remove(a.copyFile)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return a.root.Rename(a.seen, a.seen+"."+rand.Text())
+	return a.root.Rename(a.copyFile, a.copyFile+"."+rand.Text())
 }
 
-// replaceAccount writes the server's sign-in, whole.
+// replaceAccount replaces the server's sign-in atomically.
 func replaceAccount(path string, text []byte) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -467,7 +468,7 @@ func replaceAccount(path string, text []byte) error {
 		}
 		_ = os.Remove(temp.Name())
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY, 0) // the file is mounted by itself, or the folder takes no other
+	f, err := os.OpenFile(path, os.O_WRONLY, 0) // the file is a mount of its own, or the folder is read-only
 	if err != nil {
 		return err
 	}
@@ -475,28 +476,28 @@ func replaceAccount(path string, text []byte) error {
 	return errors.Join(err, f.Truncate(int64(len(text))), f.Sync(), f.Close())
 }
 
-// lockAccount keeps all others, of other processes too, from a sign-in until unlock is called.
-func lockAccount(shared string, when moment) (unlock func(), err error) {
+// lockAccount locks a sign-in against all other goroutines and processes until unlock is called.
+func lockAccount(shared string, when syncPhase) (unlock func(), err error) {
 	dir, err := os.Open(filepath.Dir(shared))
 	if err != nil {
 		return nil, err
 	}
-	end := time.Now().Add(accountPatience)
+	end := time.Now().Add(signInLockTimeout)
 	for {
 		err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
 		case err == nil:
-			return func() { _ = dir.Close() }, nil // closing unlocks
-		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || when == atWork ||
+			return func() { _ = dir.Close() }, nil // closing releases the lock
+		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || when == whileRunning ||
 			time.Now().After(end):
 			return nil, errors.Join(fmt.Errorf("lock the sign-in: %w", err), dir.Close())
 		}
-		time.Sleep(accountEvery / 50)
+		time.Sleep(syncSignInEvery / 50)
 	}
 }
 
-// sameForm reports whether a JSON value has all that another one has: the keys, each with a value of its kind that is
-// not empty where the other's is not, and the same account.
+// sameForm reports whether a JSON value has the form of another one: the same keys with values of the same kinds, none
+// newly empty, and the same account.
 func sameForm(was, is []byte) bool {
 	var a, b any
 	return json.Unmarshal(was, &a) == nil && json.Unmarshal(is, &b) == nil && sameValue("", a, b)
@@ -527,20 +528,19 @@ func sameValue(key string, was, is any) bool {
 	return true
 }
 
-// ends are the names that programs give to the time at which a sign-in was renewed, the first, and at which it ends.
-var ends = []string{"lastrefresh", "expiresat", "expires", "expirydate", "expiry", "exp"}
+// timeKeys are the keys of times in sign-ins of programs: first of the renewal, then of the expiry.
+var timeKeys = []string{"lastrefresh", "expiresat", "expires", "expirydate", "expiry", "exp"}
 
-// freshness is by what a sign-in is told to be newer than another one: the latest time that it names, in milliseconds;
-// 0 where it names none.
+// freshness is the latest time in a sign-in, in milliseconds; 0: there is none. A greater one is newer.
 func freshness(text []byte) int64 {
 	var value any
 	if json.Unmarshal(text, &value) != nil {
 		return 0
 	}
-	return latest("", value, ends)
+	return latest("", value, timeKeys)
 }
 
-// latest is the latest time in a value that has one of some names.
+// latest is the latest time in a value under one of some keys.
 func latest(key string, value any, names []string) int64 {
 	most := int64(0)
 	switch v := value.(type) {
@@ -557,21 +557,21 @@ func latest(key string, value any, names []string) int64 {
 			if v < 1e11 { // seconds
 				v *= 1000
 			}
-			return believed(int64(v))
+			return capExpiry(int64(v))
 		}
 	case string:
 		if at, err := time.Parse(time.RFC3339, v); err == nil && slices.Contains(names, plainKey(key)) {
-			return believed(at.UnixMilli())
+			return capExpiry(at.UnixMilli())
 		}
 	}
 	return most
 }
 
-// longestSignIn is how far ahead the end of a sign-in is believed. What a run made up must not outlast every renewal.
-const longestSignIn = 400 * 24 * time.Hour
+// maxSignInLifetime bounds the expiry of a sign-in, so that a forged time of a run does not win over every renewal.
+const maxSignInLifetime = 400 * 24 * time.Hour
 
-func believed(ms int64) int64 {
-	if time.UnixMilli(ms).After(time.Now().Add(longestSignIn)) {
+func capExpiry(ms int64) int64 {
+	if time.UnixMilli(ms).After(time.Now().Add(maxSignInLifetime)) {
 		return 0
 	}
 	return ms

@@ -170,12 +170,12 @@ func TestARenewalThatDoesNotComeIsNotWaitedForForEver(t *testing.T) {
 	holder.Go(func() { runTurn(t, s.provider, turn("tell holds; await out")) })
 	s.await("holds")
 	waiter := turn("echo went on")
-	waiter.renewPatience = 10 * time.Millisecond
+	waiter.renewTimeout = 10 * time.Millisecond
 	if _, f, seen := runTurn(t, s.provider, waiter); f != nil || seen.stream("stdout") != "went on\n" {
 		t.Errorf("who waited said %q: %v", seen.stream("stdout"), f)
 	}
 	stopped := turn("echo went on")
-	stopped.renewPatience = patience
+	stopped.renewTimeout = patience
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() { // before it waits or while it does
@@ -186,7 +186,7 @@ func TestARenewalThatDoesNotComeIsNotWaitedForForEver(t *testing.T) {
 		t.Errorf("who was stopped ended with %v", f)
 	}
 	byVariable := turn("echo went on")
-	byVariable.renewPatience = patience
+	byVariable.renewTimeout = patience
 	p := s.provider
 	p.Keys, byVariable.Env = []string{"TOOL_*"}, []string{"TOOL_API_KEY=k"}
 	if _, f, seen := runTurn(t, p, byVariable); f != nil || seen.stream("stdout") != "went on\n" {
@@ -293,13 +293,13 @@ func TestARenewalOutlivesTheDeathOfItsWorker(t *testing.T) {
 		if err := r.prepare(); err != nil {
 			t.Fatal(err)
 		}
-		if own, _, err := r.account.readSeen(); err != nil || string(own) != was {
+		if own, _, err := r.account.readCopy(); err != nil || string(own) != was {
 			t.Fatalf("the copy is %s (%v); want %s", own, err, was)
 		}
-		if err := r.account.renewSeen([]byte(renewed)); err != nil {
+		if err := r.account.writeCopy([]byte(renewed)); err != nil {
 			t.Fatal(err)
 		}
-		r.forgetSignIn()
+		r.closeSignIn()
 		s.expect("before", was)
 		if i == 1 { // the next start of the workspace finds it too
 			if got := s.run("w", "cat ~/.tool/auth.json"); got != renewed {

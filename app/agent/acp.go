@@ -21,38 +21,38 @@ import (
 
 const (
 	acpVersion   = 1
-	acpStart     = 90 * time.Second // for everything before the prompt
-	acpUnhandled = 256              // the library closes a connection on which 1,024 updates wait
+	acpStart     = 90 * time.Second // bounds everything before the prompt
+	acpUnhandled = 256              // unhandled updates; the library closes a connection with 1,024 of them
 )
 
 // acpAgent is a running agent that speaks ACP.
 type acpAgent struct {
 	*run
-	p       *process
-	conn    *acp.Connection
-	replay  atomic.Bool   // updates are of an old turn
-	retold  atomic.Bool   // some were
-	paced   chan struct{} // one for each update under way
-	stderr  *tail
-	ended   chan struct{}
-	end     ending
-	late    atomic.Bool // it did not answer in time
-	quiet   atomic.Int64
-	rejects atomic.Int64
+	p        *process
+	conn     *acp.Connection
+	replay   atomic.Bool   // updates belong to an earlier turn
+	replayed atomic.Bool   // such updates have come
+	paced    chan struct{} // one for each update under way
+	stderr   *tail
+	ended    chan struct{}
+	end      ending
+	timedOut atomic.Bool // the agent did not answer in time
+	quiet    atomic.Int64
+	rejects  atomic.Int64
 
-	mu       sync.Mutex
-	session  string
-	answer   strings.Builder  // what was said since the last tool call
-	cut      bool             // a tool call came: what is said next begins the answer anew
-	broke    string           // the last error that it told in the voice of the model
-	steps    transcript.Usage // summed over steps, of agents that tell it so
-	cost     *float64
-	answered bool          // the agent answered the last call
-	over     chan struct{} // closed when that call returned
-	router   bool          // the agent chooses the model by asking one, which it does not tell in what it used
+	mu        sync.Mutex
+	session   string
+	answer    strings.Builder  // text since the last tool call
+	answerCut bool             // a tool call came: the next text begins a new answer
+	lastError string           // the last error that the agent sent as text of the model
+	steps     transcript.Usage // sum over steps, for agents that report steps
+	cost      *float64
+	answered  bool          // the agent answered the last call
+	returned  chan struct{} // closed when this call has returned
+	router    bool          // the agent chooses the model with a model, whose usage it does not report
 }
 
-// acpSession is what session/new, session/resume and session/load answer.
+// acpSession is the answer to session/new, session/resume and session/load.
 type acpSession struct {
 	SessionID string      `json:"sessionId"`
 	Options   []acpOption `json:"configOptions"`
@@ -121,22 +121,22 @@ func (r *run) runACP(ctx context.Context) (Result, error) {
 	a.close(err == nil)
 	res.Conversation, res.ExitCode = a.sessionID(), a.end.Exit
 	if err == nil {
-		res.ExitCode = 0 // it was told to end after its answer
+		res.ExitCode = 0 // it was ended after its answer
 		return res, nil
 	}
 	if ctx.Err() != nil {
-		return res, r.stopped(ctx)
+		return res, r.stoppedFailure(ctx)
 	}
 	return res, err
 }
 
 func (r *run) startACP() (*acpAgent, error) {
 	env := r.env()
-	if err := r.keepChat(env); err != nil {
+	if err := r.prepareChat(env); err != nil {
 		r.warn("The files of the conversation could not be put right for %s: %s", r.Name, err)
 	}
 	p, err := start(command{
-		argv: r.Command, dir: r.Dir, env: env, pipeIn: true, grace: r.grace, user: r.User, sandbox: r.box,
+		argv: r.Command, dir: r.Dir, env: env, pipeIn: true, grace: r.grace, user: r.User, sandbox: r.sandbox,
 		bounds: r.bounds(), hold: r.RunDir,
 	})
 	if err != nil {
@@ -151,21 +151,21 @@ func (r *run) startACP() (*acpAgent, error) {
 	a.conn.SetLogger(slog.New(slog.DiscardHandler))
 	go func() {
 		<-a.conn.Done()
-		in.Close() // nobody reads any more
+		in.Close() // nobody reads it any more
 	}()
 	go func() {
 		defer close(a.ended)
 		a.end = r.finish(p, func() {
 			a.pace(p.stdout, out)
-			a.hear()
+			a.awaitAnswer()
 			out.Close()
 		}, func() { _, _ = io.Copy(a.stderr, p.stderr) })
 	}()
 	return a, nil
 }
 
-// pace hands the agent's lines to the library, no faster than updates are handled. It leaves out
-// what would close the connection: banners and lines that are too long.
+// pace passes the agent's lines to the library, no faster than updates are handled. It drops lines that would close the
+// connection: banners and lines that are too long.
 func (a *acpAgent) pace(from io.Reader, to *io.PipeWriter) {
 	eachLine(from, maxLine, func(line []byte) {
 		a.touch()
@@ -190,19 +190,19 @@ func (a *acpAgent) pace(from io.Reader, to *io.PipeWriter) {
 			}
 		}
 		_, _ = to.Write(append(line, '\n'))
-	}, a.skipped)
+	}, a.lineSkipped)
 }
 
-// hear waits until the call whose answer the agent gave has it. The library may tell of the end of a connection rather
-// than of an answer that came before.
-func (a *acpAgent) hear() {
+// awaitAnswer waits until the pending call has received its answer. The library may otherwise report the end of the
+// connection in place of an answer that came before.
+func (a *acpAgent) awaitAnswer() {
 	a.mu.Lock()
-	answered, over := a.answered, a.over
+	answered, over := a.answered, a.returned
 	a.mu.Unlock()
 	if !answered {
 		return
 	}
-	timer := time.NewTimer(10 * time.Second) // an answer may be to no call
+	timer := time.NewTimer(10 * time.Second) // there may be no call for an answer
 	defer timer.Stop()
 	select {
 	case <-over:
@@ -213,15 +213,15 @@ func (a *acpAgent) hear() {
 // cancel asks the agent to stop, and ends it if it does not.
 func (a *acpAgent) cancel() {
 	if id := a.sessionID(); id != "" {
-		go func() { // writing may block: the agent may not read
+		go func() { // writing blocks if the agent does not read
 			_ = a.conn.SendNotification(context.Background(), "session/cancel", object{"sessionId": id})
 		}()
 	}
 	time.AfterFunc(a.grace, a.p.stop)
 }
 
-// close ends the agent and waits for its end. One that answered may end by itself for a moment: some
-// write their conversation down then.
+// close ends the agent and waits for its end. It gives an agent that has answered a moment to end by itself, because
+// some agents save their conversation then.
 func (a *acpAgent) close(friendly bool) {
 	a.p.stdin.Close()
 	if friendly {
@@ -233,7 +233,7 @@ func (a *acpAgent) close(friendly bool) {
 	a.p.stop()
 	<-a.ended
 	<-a.conn.Done()
-	// What the agent said last is handled by now, or soon.
+	// The agent's last messages are handled by now, or soon.
 	timer := time.NewTimer(2 * time.Second)
 	defer timer.Stop()
 	for range acpUnhandled {
@@ -257,11 +257,11 @@ func (a *acpAgent) setSession(id string) {
 	a.session = id
 }
 
-// call sends a request and waits for its answer, or for the agent's death.
+// call sends a request and waits for its answer or the agent's end.
 func call[T any](a *acpAgent, method string, params any) (T, error) {
 	over := make(chan struct{})
 	a.mu.Lock()
-	a.answered, a.over = false, over
+	a.answered, a.returned = false, over
 	a.mu.Unlock()
 	res, err := acp.SendRequest[T](a.conn, context.Background(), method, params)
 	close(over)
@@ -270,7 +270,7 @@ func call[T any](a *acpAgent, method string, params any) (T, error) {
 	}
 	var rpc *acp.RequestError
 	if errors.As(err, &rpc) && rpc.Code == -32603 {
-		// So the library also says that it cannot write to an agent that just died.
+		// The library also reports this when it cannot write to an agent that has just ended.
 		select {
 		case <-a.conn.Done():
 		case <-time.After(300 * time.Millisecond):
@@ -280,26 +280,26 @@ func call[T any](a *acpAgent, method string, params any) (T, error) {
 	case <-a.conn.Done():
 		a.p.stop()
 		<-a.ended
-		if a.late.Load() {
+		if a.timedOut.Load() {
 			return res, &Failure{Kind: FailStart, Reason: fmt.Sprintf("%s did not start within %s", a.Name, acpStart)}
 		}
 		if a.end.Start != "" {
 			return res, a.startFailure(errors.New(a.end.Start))
 		}
-		return res, a.died(a.end, a.stderr.String(), a.now())
+		return res, a.exitFailure(a.end, a.stderr.String(), a.now())
 	default:
 	}
 	if rpc != nil {
-		return res, a.refused(rpc)
+		return res, a.requestFailure(rpc)
 	}
 	return res, err
 }
 
-// refused is the failure that an agent's error answer tells.
-func (a *acpAgent) refused(e *acp.RequestError) *Failure {
-	told := trouble{text: e.Message}
+// requestFailure makes the failure of an agent's error answer.
+func (a *acpAgent) requestFailure(e *acp.RequestError) *Failure {
+	told := errorReport{text: e.Message}
 	if raw, err := json.Marshal(e.Data); e.Data != nil && err == nil {
-		detail := trouble{}
+		detail := errorReport{}
 		if text, is := e.Data.(string); is {
 			detail.text = text
 		} else {
@@ -315,7 +315,7 @@ func (a *acpAgent) refused(e *acp.RequestError) *Failure {
 		told.status = 401
 	}
 	if e.Code >= 400 && e.Code < 600 {
-		told.status = e.Code // HTTP's, as gemini passes it on
+		told.status = e.Code // an HTTP status, which gemini passes on
 	}
 	f := a.failure(told, a.now())
 	if f.Cause == nil {
@@ -324,14 +324,14 @@ func (a *acpAgent) refused(e *acp.RequestError) *Failure {
 	return f
 }
 
-// turn is the dialogue: who are you, a session, its model and mode, the prompt.
+// turn is the dialogue of a turn: initialize, open a session, choose its model and mode, send the prompt.
 func (a *acpAgent) turn(ctx context.Context) (Result, error) {
 	late := time.AfterFunc(acpStart, func() {
-		a.late.Store(true)
+		a.timedOut.Store(true)
 		a.p.stop()
 	})
 	defer late.Stop()
-	info, err := a.hello()
+	info, err := a.initialize()
 	if err != nil {
 		return Result{}, err
 	}
@@ -351,7 +351,7 @@ func (a *acpAgent) turn(ctx context.Context) (Result, error) {
 	}
 	late.Stop()
 	if ctx.Err() != nil {
-		return Result{}, a.stopped(ctx)
+		return Result{}, a.stoppedFailure(ctx)
 	}
 	res, err := call[acpAnswer](a, "session/prompt", object{"sessionId": a.sessionID(),
 		"prompt": []object{{"type": "text", "text": prompt}}})
@@ -361,7 +361,7 @@ func (a *acpAgent) turn(ctx context.Context) (Result, error) {
 	return a.result(res)
 }
 
-func (a *acpAgent) hello() (acpInfo, error) {
+func (a *acpAgent) initialize() (acpInfo, error) {
 	info, err := call[acpInfo](a, "initialize", object{"protocolVersion": acpVersion,
 		"clientInfo":         object{"name": "carillon", "version": "1"},
 		"clientCapabilities": object{"fs": object{"readTextFile": false, "writeTextFile": false}, "terminal": false}})
@@ -372,10 +372,10 @@ func (a *acpAgent) hello() (acpInfo, error) {
 	return info, err
 }
 
-// hasSystemPrompt tells an agent that takes instructions beside the prompt.
+// hasSystemPrompt reports whether an agent accepts instructions beside the prompt.
 func hasSystemPrompt(info acpInfo) bool { return strings.Contains(info.Agent.Name, "claude") }
 
-// open begins a session or goes on with one.
+// open begins a session or resumes one.
 func (a *acpAgent) open(ctx context.Context, info acpInfo) (acpSession, error) {
 	params := object{"cwd": a.Dir, "mcpServers": a.servers(info)}
 	if a.Instructions != "" && hasSystemPrompt(info) {
@@ -396,10 +396,10 @@ func (a *acpAgent) open(ctx context.Context, info acpInfo) (acpSession, error) {
 	if info.Can.Session.Resume == nil || string(info.Can.Session.Resume) == "null" {
 		slices.Reverse(ways)
 	}
-	for _, way := range ways { // what an agent offers need not be what it has
+	for _, way := range ways { // an agent may lack a method that it offers
 		opened, err := way()
-		if !lacks(err) {
-			return opened, a.unknown(err)
+		if !lacksMethod(err) {
+			return opened, a.asUnknownConversation(err)
 		}
 	}
 	return acpSession{}, &Failure{Kind: FailAgent, Reason: a.Name + " cannot go on with a conversation"}
@@ -412,21 +412,21 @@ const (
 	acpNoResource = -32002
 )
 
-// lacks reports whether an agent answered that it has no such method.
-func lacks(err error) bool {
+// lacksMethod reports whether an agent answered that it does not have a method.
+func lacksMethod(err error) bool {
 	var e *acp.RequestError
 	return errors.As(err, &e) && e.Code == acpNoMethod
 }
 
-// unknown makes of an answer to session/resume or session/load the failure that it is where the agent does not know the
-// conversation.
-func (a *acpAgent) unknown(err error) error {
+// asUnknownConversation turns an error of session/resume or session/load into an unknown conversation if it says that
+// the agent does not know the conversation.
+func (a *acpAgent) asUnknownConversation(err error) error {
 	var e *acp.RequestError
 	if !errors.As(err, &e) {
 		return err
 	}
 	var data struct {
-		Service string `json:"service"` // OpenCode says which part of it failed, and no more
+		Service string `json:"service"` // OpenCode names the failed service only
 	}
 	if raw, wrong := json.Marshal(e.Data); wrong == nil {
 		_ = json.Unmarshal(raw, &data)
@@ -437,7 +437,7 @@ func (a *acpAgent) unknown(err error) error {
 	return err
 }
 
-// load goes on with a conversation that the agent tells again from its beginning.
+// load resumes a conversation that the agent replays from its beginning.
 func (a *acpAgent) load(ctx context.Context, params object) (acpSession, error) {
 	a.replay.Store(true)
 	defer a.replay.Store(false)
@@ -445,7 +445,7 @@ func (a *acpAgent) load(ctx context.Context, params object) (acpSession, error) 
 	if err != nil {
 		return opened, err
 	}
-	// Old messages may follow the answer: wait until it is quiet, five seconds at most.
+	// Replayed messages may follow the answer: wait until none comes, five seconds at most.
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
 		rest := 300*time.Millisecond - time.Since(time.Unix(0, a.quiet.Load()))
 		if rest <= 0 {
@@ -453,11 +453,11 @@ func (a *acpAgent) load(ctx context.Context, params object) (acpSession, error) 
 		}
 		select {
 		case <-ctx.Done():
-			return opened, a.stopped(ctx)
+			return opened, a.stoppedFailure(ctx)
 		case <-time.After(rest):
 		}
 	}
-	if !a.retold.Load() { // the protocol demands that it is; Qwen makes a new one of an id that it does not know
+	if !a.replayed.Load() { // the protocol demands a replay; Qwen begins a new conversation for an unknown id
 		a.warn("%s told nothing of the conversation that it was to go on with. It may have forgotten it.", a.Name)
 	}
 	return opened, nil

@@ -346,9 +346,9 @@ func TestACPCostIsTheShareOfTheTurn(t *testing.T) {
 		t.Fatalf("first turn: %+v, %v", first.Usage, f)
 	}
 	turn := newTurn(t, "[[cost 0.75]][[say x]]")
-	turn.Resume, turn.Spent = first.Conversation, first.Usage
+	turn.Resume, turn.FormerUsage = first.Conversation, first.Usage
 	var told transcript.Usage
-	turn.Used = func(u transcript.Usage) { told = u }
+	turn.OnUsage = func(u transcript.Usage) { told = u }
 	second, f, _ := runTurn(t, p, turn)
 	if f != nil || second.Usage.CostUSD != 0.5 || told.CostUSD != 0.5 || !told.CostKnown {
 		t.Errorf("second turn: %+v, %v, and %+v told while at work; want 0.5 USD", second.Usage, f, told)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// geminiRouter is the model of Gemini CLI that chooses among the others.
+// geminiRouter is the model name with which Gemini CLI chooses a model itself.
 const geminiRouter = "auto"
 
 func (a *acpAgent) chooseModel(opened acpSession) error {
@@ -32,12 +32,12 @@ func (a *acpAgent) chooseModel(opened acpSession) error {
 		a.warn("%s offers no choice of models: %s was not chosen.", a.Name, a.Model)
 	}
 	select {
-	case <-a.conn.Done(): // it died, whatever the model
+	case <-a.conn.Done(): // the agent ended
 		return err
 	default:
 	}
 	var f *Failure
-	// it has the others all the same
+	// the other models are available
 	if errors.As(err, &f) && (f.Kind == FailAgent || f.Kind == FailModel || f.Kind == FailAuth) {
 		f.Kind, f.Reason = FailModel, fmt.Sprintf("%s refused the model %s: %s", a.Name, a.Model, f.Reason)
 		f.Fix = "Choose another model, or none for the provider's default."
@@ -72,7 +72,7 @@ func (a *acpAgent) chooseMode(opened acpSession) error {
 		return err
 	}
 	if a.ReadOnly && a.Sandbox == nil && !a.Asks {
-		return a.unheld(fmt.Sprintf("%s does not offer the mode %s", a.Name, mode))
+		return a.readOnlyFailure(fmt.Sprintf("%s does not offer the mode %s", a.Name, mode))
 	}
 	a.warn("%s does not offer the mode %s.", a.Name, mode)
 	return nil
@@ -100,9 +100,9 @@ func (s acpSession) models() []string {
 	return list
 }
 
-// Models lists the models that a provider offers, without a call of any model. Only the acp driver
-// asks the program, which takes seconds; of the others it is Provider.Models. The folder must exist,
-// env is as in Turn.Env. The error is a *Failure.
+// Models lists the models that a provider offers, without a call of any model. The acp driver asks the program, which
+// takes seconds; other drivers return Provider.Models. The folder must exist; env is as in Turn.Env. The error is a
+// *Failure.
 func Models(ctx context.Context, p Provider, dir string, env []string) ([]string, error) {
 	if p.Driver != DriverACP {
 		return p.Models, nil
@@ -128,19 +128,19 @@ func Models(ctx context.Context, p Provider, dir string, env []string) ([]string
 	}
 	defer context.AfterFunc(ctx, a.p.stop)()
 	late := time.AfterFunc(acpStart, func() {
-		a.late.Store(true)
+		a.timedOut.Store(true)
 		a.p.stop()
 	})
 	defer late.Stop()
 	var opened acpSession
-	info, err := a.hello()
+	info, err := a.initialize()
 	if err == nil {
 		opened, err = a.open(ctx, info)
 	}
 	a.close(false)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return nil, r.stopped(ctx)
+		return nil, r.stoppedFailure(ctx)
 	case err != nil:
 		return nil, err
 	}

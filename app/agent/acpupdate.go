@@ -12,7 +12,7 @@ import (
 	"carillon/app/transcript"
 )
 
-// acpUpdate is what an agent tells during a turn, as far as it is understood.
+// acpUpdate is an update of an agent during a turn. Unknown fields are ignored.
 type acpUpdate struct {
 	Kind      string          `json:"sessionUpdate"`
 	MessageID string          `json:"messageId"`
@@ -51,8 +51,8 @@ type acpTokens struct {
 	Total      int64 `json:"totalTokens"`
 }
 
-// usage makes Input the tokens from no cache. Agents differ; where the total is input and output
-// alone, the cached ones are among the input.
+// usage gives the tokens with Input without cached ones. Agents differ: if the total is the sum of input and output,
+// the input includes the cached ones.
 func (t acpTokens) usage() transcript.Usage {
 	u := transcript.Usage{
 		Known: true, Input: t.Input, CacheRead: t.CacheRead, CacheWrite: t.CacheWrite, Output: t.Output,
@@ -76,7 +76,7 @@ type acpAnswer struct {
 	} `json:"_meta"`
 }
 
-// handle takes what the agent sends by itself.
+// handle processes the agent's requests and notifications.
 func (a *acpAgent) handle(ctx context.Context, method string, params json.RawMessage) (any, *acp.RequestError) {
 	switch method {
 	case acp.ClientMethodSessionRequestPermission:
@@ -90,7 +90,7 @@ func (a *acpAgent) handle(ctx context.Context, method string, params json.RawMes
 	defer func() {
 		select {
 		case <-a.paced:
-		default: // a request of a kind that we do not know
+		default: // an unknown request
 		}
 	}()
 	if method == acp.ClientMethodSessionUpdate {
@@ -100,7 +100,7 @@ func (a *acpAgent) handle(ctx context.Context, method string, params json.RawMes
 		switch {
 		case json.Unmarshal(params, &p) != nil:
 		case a.replay.Load():
-			a.retell(p.Update)
+			a.handleReplay(p.Update)
 		default:
 			a.update(p.Update)
 		}
@@ -109,11 +109,11 @@ func (a *acpAgent) handle(ctx context.Context, method string, params json.RawMes
 	return nil, acp.NewMethodNotFound(method)
 }
 
-// retell takes what an agent tells of the turns before.
-func (a *acpAgent) retell(raw json.RawMessage) {
+// handleReplay ignores a replayed update of earlier turns, and notes that one came.
+func (a *acpAgent) handleReplay(raw json.RawMessage) {
 	var u acpUpdate
 	if json.Unmarshal(raw, &u) == nil && (u.Kind == "user_message_chunk" || u.Kind == "agent_message_chunk") {
-		a.retold.Store(true)
+		a.replayed.Store(true)
 	}
 }
 
@@ -127,19 +127,19 @@ func (a *acpAgent) update(raw json.RawMessage) {
 		a.mu.Lock()
 		a.steps = a.steps.Add(u.Meta.Usage.usage())
 		a.mu.Unlock()
-		a.used(a.soFar())
+		a.used(a.usageSoFar())
 	}
 	switch u.Kind {
 	case "agent_message_chunk":
 		text := blockText(u.Content)
 		mode, ok := strings.CutPrefix(strings.TrimSpace(text), "[MODE_UPDATE] ")
 		if ok && mode != "" && (mode == a.AutoMode || mode == a.ReadMode) {
-			return // Gemini and Qwen say so of the mode that Carillon chose, in the voice of the model
+			return // Gemini and Qwen report the mode that Carillon chose as text of the model
 		}
-		if a.Experimental && a.notice(text) {
+		if a.Experimental && a.agentNotice(text) {
 			return
 		}
-		a.say(text)
+		a.appendAnswer(text)
 		if text != "" {
 			a.emit(transcript.Event{Kind: transcript.KindText, ID: u.MessageID, Text: text})
 		}
@@ -154,12 +154,12 @@ func (a *acpAgent) update(raw json.RawMessage) {
 		}
 		a.emit(transcript.Event{Kind: transcript.KindPlan, Plan: steps, Raw: raw})
 	case "usage_update":
-		// Zero is what agents say of a model whose price they do not know.
+		// Agents report zero for a model whose price they do not know.
 		if u.Cost != nil && u.Cost.Amount > 0 && (u.Cost.Currency == "" || u.Cost.Currency == "USD") {
 			a.mu.Lock()
 			a.cost = &u.Cost.Amount
 			a.mu.Unlock()
-			a.used(a.soFar())
+			a.used(a.usageSoFar())
 		}
 	case "user_message_chunk", "available_commands_update", "current_mode_update", "config_option_update",
 		"session_info_update":
@@ -168,34 +168,35 @@ func (a *acpAgent) update(raw json.RawMessage) {
 	}
 }
 
-// notice takes what an agent says of itself in the voice of the model, and reports whether it was such a thing. An
-// error after which nothing is said is why the turn ended, though the agent ends it like one that went well.
-func (a *acpAgent) notice(text string) bool {
+// agentNotice reports whether a text of the model is in fact a message of the agent, and processes it. An error without
+// a later text is the reason of the turn's end, although the agent ends the turn as a success.
+func (a *acpAgent) agentNotice(text string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if words, ok := strings.CutPrefix(text, "Info: "); ok {
-		a.cut = a.cut || strings.HasSuffix(strings.TrimSpace(words), "Retrying...") // what was said is said anew
+		// the text will be repeated
+		a.answerCut = a.answerCut || strings.HasSuffix(strings.TrimSpace(words), "Retrying...")
 		a.warn("%s", words)
 		return true
 	}
 	words, failed := strings.CutPrefix(text, "Error: ")
-	if a.broke = words; !failed {
-		a.broke = ""
+	if a.lastError = words; !failed {
+		a.lastError = ""
 		return false
 	}
 	a.warn("%s", words)
 	return true
 }
 
-// say keeps the answer: what is said after the last tool call.
-func (a *acpAgent) say(text string) {
+// appendAnswer collects the answer: the text after the last tool call.
+func (a *acpAgent) appendAnswer(text string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.cut && text != "" {
+	if a.answerCut && text != "" {
 		a.answer.Reset()
-		a.cut = false
+		a.answerCut = false
 	}
-	if a.answer.WriteString(text); a.answer.Len() > 2*maxAnswer { // its end tells how it went
+	if a.answer.WriteString(text); a.answer.Len() > 2*maxAnswer { // the end of the answer is kept
 		end := a.answer.String()[a.answer.Len()-maxAnswer:]
 		a.answer.Reset()
 		a.answer.WriteString(end)
@@ -211,7 +212,7 @@ func (a *acpAgent) text() string {
 func (a *acpAgent) tool(u acpUpdate, raw json.RawMessage) {
 	if u.Kind == "tool_call" {
 		a.mu.Lock()
-		a.cut = true
+		a.answerCut = true
 		a.mu.Unlock()
 	}
 	t := &transcript.Tool{Name: u.Name, Kind: u.ToolKind, Title: u.Title, Input: u.Input}
@@ -239,7 +240,7 @@ func (a *acpAgent) tool(u acpUpdate, raw json.RawMessage) {
 		}
 	}
 	if len(t.Edits) == 0 && (u.ToolKind == "edit" || u.ToolKind == "delete") && u.Status != "failed" {
-		for _, l := range u.Locations { // not every agent shows what it changes
+		for _, l := range u.Locations { // some agents do not show their changes
 			t.Edits = append(t.Edits, transcript.Edit{
 				Path: l.Path, Action: map[string]string{"edit": "update", "delete": "delete"}[u.ToolKind],
 			})
@@ -271,7 +272,7 @@ func blockText(raw json.RawMessage) string {
 	return "[" + b.Type + "]"
 }
 
-// outputText finds the text in what a tool put out, whose shape is the agent's own.
+// outputText finds the text in a tool's output, whose format differs between agents.
 func outputText(raw json.RawMessage) string {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
@@ -289,7 +290,7 @@ func outputText(raw json.RawMessage) string {
 	return ""
 }
 
-// permission answers whether the agent may do something: yes, unless the turn changes nothing.
+// permission answers a request for permission: allowed, unless the turn is read-only.
 func (a *acpAgent) permission(params json.RawMessage) (any, *acp.RequestError) {
 	var p struct {
 		Tool struct {
@@ -308,7 +309,7 @@ func (a *acpAgent) permission(params json.RawMessage) (any, *acp.RequestError) {
 	}
 	allow := !a.ReadOnly || slices.Contains([]string{"read", "search", "think", "fetch"}, p.Tool.Kind) ||
 		p.Tool.Name != "" && slices.Contains(a.AllowedTools, p.Tool.Name)
-	// "Always" would be kept in the user's settings and hold in other runs.
+	// "Always" would be stored in the user's settings and apply to other runs.
 	kinds := []string{"reject_once", "reject_always"}
 	if allow {
 		kinds = []string{"allow_once", "allow_always"}
@@ -331,15 +332,15 @@ func (a *acpAgent) permission(params json.RawMessage) (any, *acp.RequestError) {
 	return object{"outcome": outcome}, nil
 }
 
-// soFar is what the turn has used, of agents that tell it while they are at work.
-func (a *acpAgent) soFar() transcript.Usage {
+// usageSoFar is the turn's usage so far, for agents that report usage while they work.
+func (a *acpAgent) usageSoFar() transcript.Usage {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	u := a.steps
-	if a.cost != nil { // of the whole conversation
+	if a.cost != nil { // cost of the whole conversation
 		u.CostKnown, u.CostUSD = true, *a.cost
-		if a.Resume != "" && a.Spent.CostUSD <= *a.cost {
-			u.CostUSD -= a.Spent.CostUSD
+		if a.Resume != "" && a.FormerUsage.CostUSD <= *a.cost {
+			u.CostUSD -= a.FormerUsage.CostUSD
 		}
 	}
 	return u
@@ -347,10 +348,10 @@ func (a *acpAgent) soFar() transcript.Usage {
 
 // result is the end of a turn that the agent answered.
 func (a *acpAgent) result(answer acpAnswer) (Result, error) {
-	sum := a.soFar()
+	sum := a.usageSoFar()
 	a.mu.Lock()
 	res := Result{Text: strings.TrimSpace(a.answer.String()), Stop: answer.StopReason, Usage: sum}
-	broke := a.broke
+	broke := a.lastError
 	a.mu.Unlock()
 	switch quota := answer.Meta.Quota; {
 	case answer.Usage != nil:
@@ -372,10 +373,10 @@ func (a *acpAgent) result(answer acpAnswer) (Result, error) {
 		return res, &Failure{Kind: FailAgent, Reason: fmt.Sprintf("%s stopped: %s", a.Name,
 			strings.ReplaceAll(answer.StopReason, "_", " "))}
 	}
-	if first, _, _ := strings.Cut(broke, "\n"); broke != "" && (!res.Usage.Known || a.said(first) != "") {
-		return res, a.failure(trouble{text: broke}, a.now())
+	if first, _, _ := strings.Cut(broke, "\n"); broke != "" && (!res.Usage.Known || a.knownKind(first) != "") {
+		return res, a.failure(errorReport{text: broke}, a.now())
 	}
-	if broke != "" { // it was the model's, after all
+	if broke != "" { // the text was an error of the agent
 		res.Text = "Error: " + broke
 	}
 	if a.rejects.Load() > 0 && res.Text == "" && !a.ReadOnly {

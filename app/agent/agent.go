@@ -1,8 +1,8 @@
-// Package agent runs coding agents as child processes behind one interface. It knows nothing of
-// automations: it is given a prompt and a folder, and it hands back events and an end.
+// Package agent runs coding agents as child processes behind one interface. It knows nothing of automations: it gets a
+// prompt and a folder, and it gives events and a result.
 //
-// Every child runs under a small parent of its own (see MaybeShim), so that Run returns only when
-// nothing that it started is alive, and so that a killed server leaves no agent behind.
+// Every child runs under a small parent process, the shim (see MaybeShim). So Run returns only when all processes that
+// it started have ended, and a killed server leaves no agent running.
 package agent
 
 import (
@@ -19,7 +19,7 @@ import (
 	"carillon/app/transcript"
 )
 
-// The drivers: the ways to speak with a provider's program.
+// The drivers, one for each protocol of a provider's program.
 const (
 	DriverShell  = "shell"  // the prompt is a bash script
 	DriverACP    = "acp"    // the Agent Client Protocol over stdin and stdout
@@ -27,22 +27,21 @@ const (
 	DriverCodex  = "codex"  // codex exec --json
 )
 
-// Provider is a way to run a coding agent. It is data: Catalogue has the known ones, and an
-// administrator may change them or add some of the acp driver.
+// Provider is the configuration of a coding agent. Catalogue has the known ones. An administrator may change them and
+// add providers of the acp driver.
 type Provider struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"`
 	Driver string `json:"driver"`
 	// Command is the program and its fixed arguments. A program without a slash is looked up in PATH.
 	Command []string `json:"command"`
-	// Install is shown where the program is not found.
+	// Install is shown when the program is not found.
 	Install string `json:"install,omitempty"`
-	// SignIn tells how the program gets its account.
+	// SignIn says how to sign the program in.
 	SignIn string `json:"signIn,omitempty"`
-	// Account is the file, below the home folder, in which the program keeps its sign-in; empty where that is not
-	// known.
+	// Account is the file below the home folder with the program's sign-in; empty: unknown.
 	Account string `json:"account,omitempty"`
-	// Keys are the environment variables by which the program signs in. They are passed on.
+	// Keys are the environment variables with credentials of the program. They are passed on.
 	Keys []string `json:"keys,omitempty"`
 	// PassEnv are further variables of the server passed on; a name ending in * is a prefix.
 	PassEnv []string `json:"passEnv,omitempty"`
@@ -50,55 +49,54 @@ type Provider struct {
 	SetEnv []string `json:"setEnv,omitempty"`
 	// Models are offered when the program cannot list its own.
 	Models []string `json:"models,omitempty"`
-	// VendorKeys are, of a program that speaks with many vendors, those of Keys that are one vendor's, by the word
-	// before the slash in a model's name. A turn gets those of the vendor of its model alone.
+	// VendorKeys are the Keys of each vendor, for a program that uses several vendors, by the part before the slash in
+	// a model's name. A turn gets the keys of its model's vendor alone.
 	VendorKeys map[string][]string `json:"vendorKeys,omitempty"`
-	// KeysWhere are those of Keys that are passed on only where another variable is set: that a cloud is to be used.
+	// KeysWhere are Keys that are passed on only if another variable is set, which selects a cloud.
 	KeysWhere map[string][]string `json:"keysWhere,omitempty"`
-	// HoldEnv are KEY=VALUE settings of the program that nothing else changes, neither a variable of the server nor one
-	// of a workspace: by them it leaves the configuration that a repository brings.
+	// HoldEnv are KEY=VALUE settings that no variable of the server or of a workspace overrides. They make the program
+	// ignore the configuration in a repository.
 	HoldEnv []string `json:"holdEnv,omitempty"`
-	// PinEnv are variables that are empty where nobody sets them, so that no file of a repository does.
+	// PinEnv are variables that are set to an empty value unless somebody sets them, so that no file of a repository
+	// sets them.
 	PinEnv []string `json:"pinEnv,omitempty"`
-	// DotEnv are files of a repository from which the program takes variables. What steers a program is pinned as
-	// PinEnv.
+	// DotEnv are files of a repository from which the program reads variables. Variables in them that steer the program
+	// are set as those of PinEnv.
 	DotEnv []string `json:"dotEnv,omitempty"`
-	// Obeys are files and folders of a repository by which the program runs something or speaks to another server, and
-	// which it cannot be told to leave. The sandbox hides them; without one a turn is refused where they are.
+	// Obeys are files and folders of a repository that make the program run commands or use another server, and that it
+	// cannot be configured to ignore. The sandbox hides them. Without a sandbox a turn is refused if one exists.
 	Obeys []string `json:"obeys,omitempty"`
-	// Unread says that the program does not read InstructionFile of a repository by itself, as it is started: the
-	// caller hands it over in Turn.Instructions.
+	// Unread says that the program, as Carillon starts it, does not read a repository's InstructionFile. The caller
+	// passes the file in Turn.Instructions.
 	Unread bool `json:"unread,omitempty"`
-	// Asks says that the program asks before each change, so that a turn that changes nothing refuses them.
+	// Asks says that the program asks before each change, so that a read-only turn can refuse.
 	Asks bool `json:"asks,omitempty"`
 	// AutoMode is the ACP session mode that asks no questions.
 	AutoMode string `json:"autoMode,omitempty"`
 	// ReadMode is the ACP session mode that changes no files.
 	ReadMode string `json:"readMode,omitempty"`
-	// ReadEnv are further settings of a turn that changes no files, of a program whose ReadMode alone does not keep it
-	// from that.
+	// ReadEnv are further settings of a read-only turn, for a program whose ReadMode alone is not enough.
 	ReadEnv []string `json:"readEnv,omitempty"`
-	// Chats is the folder, below the home folder, in which a program keeps conversations that it would lose without
-	// keepChat.
+	// Chats is the folder below the home folder with conversations that the program would lose without prepareChat.
 	Chats string `json:"chats,omitempty"`
-	// InstructionFile is what the program reads by itself in a repository; empty is AGENTS.md.
+	// InstructionFile is the file with instructions in a repository that the program reads; empty: AGENTS.md.
 	InstructionFile string `json:"instructionFile,omitempty"`
-	// Unpriced says that the program never tells what a turn costs. Of others nobody can say beforehand.
+	// Unpriced says that the program never reports the cost of a turn. Other programs may report it or not.
 	Unpriced bool `json:"unpriced,omitempty"`
-	// Understates says that the program tells of a turn what its last step used alone. The numbers are less than the
-	// truth then, so its usage never counts as known.
+	// Understates says that the program reports the usage of a turn's last step alone. So its usage never counts as
+	// known.
 	Understates bool `json:"understates,omitempty"`
-	// Experimental marks a provider whose failures cannot be told from answers with certainty.
+	// Experimental marks a provider whose failures cannot be distinguished from answers with certainty.
 	Experimental bool `json:"experimental,omitempty"`
-	// State are the program's own folders below the home folder that each workspace with a Sandbox keeps: what it needs
-	// to go on with its conversations. Where Account is empty they begin as a copy of the server's own.
+	// State are the program's folders below the home folder that each workspace with a Sandbox keeps, so that the
+	// program can resume conversations. If Account is empty, they begin as a copy of the server's folders.
 	State []string `json:"state,omitempty"`
-	// Config are the files and folders below the home folder by which a person configures the program. A Sandbox shows
-	// those of the server's user, read-only.
+	// Config are the files and folders below the home folder with a person's configuration of the program. A Sandbox
+	// shows those of the server's user, read-only.
 	Config []string `json:"config,omitempty"`
 
-	// User is whom the program runs as, with all that it starts. Its home is the one in which it is configured and
-	// signed in. nil: the server's own.
+	// User is the user that the program and its children run as. The program is configured and signed in in the home of
+	// this user. nil: the server's user.
 	User *runas.User `json:"-"`
 }
 
@@ -112,35 +110,36 @@ type MCPServer struct {
 	Headers map[string]string `json:"headers,omitempty"`
 }
 
-// Limits are what the processes of a turn may use together, looked at twice a second; 0 is no limit. A turn that uses
-// more is ended, and fails. Only Linux can do it.
+// Limits bound what the processes of a turn use together; 0: no limit. They are checked twice a second, on Linux alone.
+// A turn that exceeds one is ended and fails.
 type Limits struct {
 	Processes int
 	Memory    int64 // bytes
-	Disk      int64 // bytes of files that are there, of those that the turn wrote
-	// Room is what is to be free on the disk of Turn.RunDir, in bytes. Where less is, a turn that has written much
-	// ends. A small disk has less: see LacksRoom.
-	Room int64
+	Disk      int64 // bytes of existing files that the turn has written
+	// FreeDisk is what is to be free on the disk of Turn.RunDir, in bytes. Where less is, a turn that has written much
+	// ends. A small disk has less: see LacksDiskSpace.
+	FreeDisk int64
 }
 
-// bounds are the limits of one turn, with the folders in which it writes.
+// bounds are the limits of one turn, with the folders that it writes to.
 type bounds struct {
 	Limits
-	Grace  int64 // milliseconds between SIGTERM and SIGKILL
-	User   *runas.User
-	Own    []string // its own, the first of them on the disk that is to have Limits.Room
-	Shared []string // in which others write too: looked through where the turn itself has written as much as it may
+	Grace int64 // milliseconds between SIGTERM and SIGKILL
+	User  *runas.User
+	Own   []string // folders of this turn alone; the first is on the disk of Limits.FreeDisk
+	// folders that others write to as well: they are searched when the turn has written as much as it may
+	Shared []string
 }
 
-// bounds tells where the turn writes. Without a sandbox it may write elsewhere too.
+// bounds gives the folders that the turn writes to. Without a sandbox it may write elsewhere too.
 func (r *run) bounds() bounds {
 	b := bounds{Limits: r.Limits, Own: []string{r.RunDir, r.Dir}}
-	if r.box != nil {
-		if r.box.Home != "" {
-			b.Shared = append(b.Shared, r.box.Home)
+	if r.sandbox != nil {
+		if r.sandbox.Home != "" {
+			b.Shared = append(b.Shared, r.sandbox.Home)
 		}
-		for _, m := range r.box.Repository {
-			if m.Writable && m.Path != r.Dir { // what follows lies in it
+		for _, m := range r.sandbox.Repository {
+			if m.Writable && m.Path != r.Dir { // the following ones are within it
 				b.Shared = append(b.Shared, m.Path)
 				break
 			}
@@ -149,7 +148,7 @@ func (r *run) bounds() bounds {
 	return b
 }
 
-// Turn is one prompt and what surrounds it.
+// Turn is one prompt with its settings.
 type Turn struct {
 	Dir          string // the worktree; must exist
 	Prompt       string // for the shell driver the script, with its placeholders
@@ -161,38 +160,39 @@ type Turn struct {
 	Env    []string          // KEY=VALUE of the workspace
 	MCP    []MCPServer
 
-	ReadOnly     bool     // the agent may look, not change; of a script only the Sandbox can make it so
-	AllowedTools []string // what a read-only turn may use without asking; names of the provider
+	ReadOnly     bool     // the agent may read and not change; only a Sandbox can enforce this for a script
+	AllowedTools []string // tools that a read-only turn may use without asking, by the provider's names
 
-	Spent transcript.Usage // what the resumed conversation has used so far
+	FormerUsage transcript.Usage // usage of the resumed conversation before this turn
 
-	// MostUSD is what the turn may cost, of agents that hold themselves to that; nil is no limit. They look after each
-	// step, so a turn may cost that of one step more.
-	MostUSD *float64
+	// MaxUSD bounds the cost of the turn in US dollars, for agents that enforce such a bound; nil: no limit. They check
+	// it after each step, so a turn may exceed it by the cost of one step.
+	MaxUSD *float64
 
-	// Now is the time from which "try again in a minute" counts; nil is that of the machine.
+	// Now gives the time for texts such as "try again in a minute"; nil: the machine's time.
 	Now func() time.Time
 
 	Timeout time.Duration // of the whole turn; 0 is none
 	Idle    time.Duration // without any output; 0 is none
 
-	// RunDir is an existing folder of this run alone, outside the worktree. Run puts the script,
-	// the tool configuration and TMPDIR there; the caller removes it.
+	// RunDir is an existing folder of this run alone, outside the worktree. Run writes the script, the configuration of
+	// tools and TMPDIR there. The caller removes the folder.
 	RunDir  string
 	Sandbox *Sandbox // nil runs without one
-	Limits  Limits   // what the turn's processes may use together
+	Limits  Limits   // of the turn's processes together
 
-	// Used is told what the turn has used so far, whenever the agent says something about it; nil: nobody asks. It must
-	// not block. What the turn has used in the end may be more.
-	Used func(transcript.Usage)
+	// OnUsage is called with the turn's usage so far whenever the agent reports it; may be nil. It must not block. The
+	// final usage may be greater.
+	OnUsage func(transcript.Usage)
 
-	// Worked reports whether the agent has done anything that its events do not tell, such as change a file. It is
-	// asked where the agent ends without an answer, which is a failure if it has done nothing; nil: it has not.
-	Worked func() bool
+	// HasWorked reports whether the agent has done anything that its events do not show, such as changing a file. It is
+	// called when the agent ends without an answer, which is a failure if the agent has done nothing; nil: it has done
+	// nothing.
+	HasWorked func() bool
 
-	allVendors bool // the keys of all vendors are passed on: to list the models of all
+	allVendors bool // the keys of all vendors are passed on, to list all models
 
-	renewPatience time.Duration // for another's renewal of a sign-in; 0 is the usual one
+	renewTimeout time.Duration // of another program's renewal of a sign-in; 0: the default
 
 	grace time.Duration // between SIGTERM and SIGKILL; 0 is five seconds
 
@@ -212,7 +212,7 @@ type timer interface {
 	Reset(time.Duration) bool
 }
 
-// Result is the end of a turn. Beside an error it holds what was known by then.
+// Result is the result of a turn. With an error it has what was known until then.
 type Result struct {
 	Conversation string           // for Turn.Resume; empty where the driver cannot resume
 	Text         string           // the final answer; of the shell driver the end of its standard output
@@ -221,8 +221,8 @@ type Result struct {
 	Stop         string // the agent's word for why it ended, such as end_turn
 }
 
-// The kinds of Failure. FailStart, FailAuth and FailModel are faults of the configuration: Fix says
-// what to do. FailRateLimit and FailTransient may pass by themselves.
+// The kinds of Failure. FailStart, FailAuth and FailModel are errors of the configuration: Fix says what to do.
+// FailRateLimit and FailTransient may pass by themselves.
 const (
 	FailStart     = "start"      // the program could not be started
 	FailAuth      = "auth"       // not signed in, or refused
@@ -236,17 +236,16 @@ const (
 	FailPermission = "permission" // the agent was not allowed what it needed
 	FailTimeout    = "timeout"    // Turn.Timeout
 	FailIdle       = "idle"       // Turn.Idle
-	FailBudget     = "budget"     // Turn.MostUSD
+	FailBudget     = "budget"     // Turn.MaxUSD
 	FailCanceled   = "canceled"   // the context given to Run ended
 )
 
-// Failure is why a turn failed, in words for a person. Of a canceled turn errors.Is finds the
-// context's cause.
+// Failure says why a turn failed, as texts for a person. For a canceled turn errors.Is finds the context's cause.
 type Failure struct {
 	Kind     string
 	Reason   string
 	Fix      string    // what to do about it; may be empty
-	RetryAt  time.Time // when to try again, if the agent told
+	RetryAt  time.Time // when to try again, if the agent reported it
 	ExitCode int
 	Cause    error
 }
@@ -255,25 +254,25 @@ func (f *Failure) Error() string { return f.Reason }
 
 func (f *Failure) Unwrap() error { return f.Cause }
 
-// ErrUnknownConversation is what a Failure wraps where the agent does not know the conversation that it was to go on
-// with. The turn has done nothing: another without Turn.Resume begins anew.
+// ErrUnknownConversation is wrapped by a Failure if the agent does not know the conversation of Turn.Resume. The turn
+// has done nothing. A turn without Turn.Resume begins a new conversation.
 var ErrUnknownConversation = errors.New("the agent does not know the conversation")
 
-// longestWait is how far ahead an agent is believed about when to try again.
-const longestWait = 31 * 24 * time.Hour
+// maxRetryDelay bounds the time of a retry that an agent reports.
+const maxRetryDelay = 31 * 24 * time.Hour
 
 var (
 	errTimeout = errors.New("timed out")
 	errIdle    = errors.New("no output")
 )
 
-// Run runs one turn and returns when nothing that it started is alive. It calls emit for each event,
-// one at a time, and not after it returned. The error is a *Failure. To stop a turn, cancel ctx: the
-// failure is then FailCanceled and wraps context.Cause(ctx).
+// Run runs one turn and returns when all processes that it started have ended. It calls emit for each event, one at a
+// time, and not after it has returned. The error is a *Failure. To stop a turn, cancel ctx: the failure is then
+// FailCanceled and wraps context.Cause(ctx).
 func Run(ctx context.Context, p Provider, t Turn, emit func(transcript.Event)) (Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r := &run{Provider: p, Turn: t, emitTo: emit, touch: func() {}, named: t.Resume}
+	r := &run{Provider: p, Turn: t, emitTo: emit, touch: func() {}, lastConversation: t.Resume}
 	if r.grace == 0 {
 		r.grace = 5 * time.Second
 	}
@@ -290,9 +289,9 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(transcript.Event)) (
 		r.touch = func() { timer.Reset(t.Idle) }
 	}
 	if ctx.Err() != nil {
-		return Result{}, r.stopped(ctx)
+		return Result{}, r.stoppedFailure(ctx)
 	}
-	defer r.forgetSignIn()
+	defer r.closeSignIn()
 	if err := r.prepare(); err != nil {
 		return Result{}, &Failure{Kind: FailStart, Reason: err.Error(), Cause: err}
 	}
@@ -301,27 +300,28 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(transcript.Event)) (
 			r.uncover()
 		}
 	}()
-	if err := r.guarded(); err != nil {
+	if err := r.guardRepository(); err != nil {
 		return Result{}, err
 	}
-	signedIn := r.keepSignIn(ctx)
+	signedIn := r.syncSignIn(ctx)
 	res, err := r.drive(ctx)
 	signedIn()
-	if r.over != "" && ctx.Err() == nil {
+	if r.exceeded != "" && ctx.Err() == nil {
 		err = &Failure{
-			Kind: FailAgent, Reason: r.over, Fix: "Let it do less at once, or ask an administrator for a higher limit.",
+			Kind: FailAgent, Reason: r.exceeded,
+			Fix: "Let it do less at once, or ask an administrator for a higher limit.",
 		}
-		if r.lacked {
-			err = &Failure{Kind: FailTransient, Reason: r.over, Fix: "Ask an administrator to make room."}
+		if r.diskFull {
+			err = &Failure{Kind: FailTransient, Reason: r.exceeded, Fix: "Ask an administrator to make room."}
 		}
 	}
-	r.silence()
+	r.stopEvents()
 	res.Text, res.Conversation = Clean(res.Text), Clean(res.Conversation)
 	if p.Understates {
 		res.Usage.Known, res.Usage.CostKnown = false, false
 	}
 	if err == nil && p.Driver != DriverShell && strings.TrimSpace(res.Text) == "" && !r.hasWorked() &&
-		(t.Worked == nil || !t.Worked()) {
+		(t.HasWorked == nil || !t.HasWorked()) {
 		err = &Failure{Kind: FailTransient, Reason: "the agent answered nothing"}
 	}
 	if err == nil {
@@ -332,7 +332,7 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(transcript.Event)) (
 		f = &Failure{Kind: FailAgent, Reason: err.Error(), Cause: err}
 	}
 	f.Reason, f.ExitCode = Clean(f.Reason), res.ExitCode
-	if f.RetryAt.Sub(r.now()) > longestWait {
+	if f.RetryAt.Sub(r.now()) > maxRetryDelay {
 		f.RetryAt = time.Time{}
 	}
 	return res, f
@@ -342,19 +342,19 @@ func Run(ctx context.Context, p Provider, t Turn, emit func(transcript.Event)) (
 type run struct {
 	Provider
 	Turn
-	touch   func() // tells that the agent said something
-	named   string // the conversation that was told last
-	mu      sync.Mutex
-	emitTo  func(transcript.Event)
-	worked  bool     // it said something, or called a tool
-	box     *Sandbox // the turn's, prepared
-	over    string   // which limit the turn went over
-	lacked  bool     // the disk had no room left
-	account *account // of the sandbox; nil: it shares none
-	masked  []string // files of the repository that the sandbox hides
-	ignored string   // a file that lists them for Git
-	uncover func()   // ends that Git takes them for unchanged; nil: it does not
-	pins    []string // variables that are empty where nobody sets them
+	touch            func() // is called when the agent sends something
+	lastConversation string // the last conversation that was reported
+	mu               sync.Mutex
+	emitTo           func(transcript.Event)
+	hasOutput        bool     // the agent sent text or called a tool
+	sandbox          *Sandbox // of the turn, prepared
+	exceeded         string   // the limit that the turn exceeded
+	diskFull         bool     // the disk had too little free space
+	account          *account // of the sandbox; nil: none is shared
+	masked           []string // files of the repository that the sandbox hides
+	ignored          string   // a file that lists the masked files for Git
+	uncover          func()   // undoes that Git treats the masked files as unchanged; may be nil
+	pins             []string // variables that are set to empty values unless somebody sets them
 }
 
 func (r *run) drive(ctx context.Context) (Result, error) {
@@ -381,33 +381,33 @@ func (r *run) prepare() error {
 	if info, err := os.Stat(r.Dir); err != nil || !info.IsDir() {
 		return fmt.Errorf("the worktree %s is not there", r.Dir)
 	}
-	if err := os.MkdirAll(filepath.Join(r.RunDir, temporary), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(r.RunDir, tempFolder), 0o700); err != nil {
 		return fmt.Errorf("folder of the run: %w", err)
 	}
 	if err := os.Chmod(r.RunDir, 0o700); err != nil {
 		return fmt.Errorf("folder of the run: %w", err)
 	}
-	// The files of the next message lie there: the user goes through it, and can neither list nor change it.
-	err := errors.Join(r.User.Pass(r.RunDir), r.User.Own(filepath.Join(r.RunDir, temporary)))
+	// The folder has the files of the next message, so the agent's user may traverse it but not list or change it.
+	err := errors.Join(r.User.Pass(r.RunDir), r.User.Own(filepath.Join(r.RunDir, tempFolder)))
 	if err != nil {
 		return fmt.Errorf("folder of the run: %w", err)
 	}
 	return r.prepareBox()
 }
 
-// used tells what the turn has used so far.
+// used reports the turn's usage so far.
 func (r *run) used(u transcript.Usage) {
-	if r.Used != nil {
-		r.Used(u)
+	if r.OnUsage != nil {
+		r.OnUsage(u)
 	}
 }
 
-// emit hands on an event, cleaned, one at a time.
+// emit cleans an event and passes it on, one at a time.
 func (r *run) emit(e transcript.Event) {
 	e.Text, e.ID = Clean(e.Text), Clean(e.ID)
 	if e.Tool != nil {
 		cleanTool(e.Tool)
-		if r.Dir != "" { // where the worktree lies tells nobody anything
+		if r.Dir != "" { // the path of the worktree is meaningless to readers
 			e.Tool.Title = strings.ReplaceAll(e.Tool.Title, strings.TrimSuffix(r.Dir, "/")+"/", "")
 		}
 	}
@@ -423,22 +423,22 @@ func (r *run) emit(e transcript.Event) {
 	if r.emitTo == nil {
 		return
 	}
-	r.worked = r.worked || e.Kind == transcript.KindTool || e.Kind == transcript.KindText &&
+	r.hasOutput = r.hasOutput || e.Kind == transcript.KindTool || e.Kind == transcript.KindText &&
 		strings.TrimSpace(e.Text) != ""
 	r.emitTo(e)
 }
 
-// hasWorked reports whether the agent said something or called a tool.
+// hasWorked reports whether the agent sent text or called a tool.
 func (r *run) hasWorked() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.worked
+	return r.hasOutput
 }
 
-// conversation tells the name of the conversation, where it is new.
+// conversation emits the id of the conversation if it is new.
 func (r *run) conversation(id string) {
-	if id = Clean(id); id != "" && id != r.named {
-		r.named = id
+	if id = Clean(id); id != "" && id != r.lastConversation {
+		r.lastConversation = id
 		r.emit(transcript.Event{Kind: transcript.KindConversation, ID: id})
 	}
 }
@@ -450,20 +450,22 @@ func (r *run) unknownConversation(words string) *Failure {
 		Fix: "Start a new session."}
 }
 
-// silence ends the events: a driver's last goroutine may still hold one.
-func (r *run) silence() {
+// stopEvents stops the events: a driver's last goroutine may still have one.
+func (r *run) stopEvents() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.emitTo = nil
 }
 
-// warn tells a reader of the transcript something, without raw JSON and without paths of the server.
+// warn emits a warning for readers of the transcript, without raw JSON and without paths of the server.
 func (r *run) warn(format string, args ...any) {
-	r.emit(transcript.Event{Kind: transcript.KindWarning, Text: r.withoutPaths(plain(fmt.Sprintf(format, args...)))})
+	r.emit(transcript.Event{
+		Kind: transcript.KindWarning, Text: r.withoutPaths(plainError(fmt.Sprintf(format, args...))),
+	})
 }
 
-// withoutPaths writes the paths of the server as a reader knows them: those of the worktree as they are in the
-// repository, those of the server's user below ~, and those of the run without the folders around it.
+// withoutPaths rewrites paths of the server for readers: those in the worktree become relative to the repository, those
+// in the home of the server's user begin with ~, and those in RunDir lose the folders above it.
 func (r *run) withoutPaths(text string) string {
 	var pairs []string
 	if r.Dir != "" {
@@ -478,8 +480,8 @@ func (r *run) withoutPaths(text string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// stopped is the failure of a turn that was ended from outside.
-func (r *run) stopped(ctx context.Context) *Failure {
+// stoppedFailure is the failure of a turn that was stopped: by a timeout, by silence or by its context.
+func (r *run) stoppedFailure(ctx context.Context) *Failure {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errTimeout):
 		return &Failure{
@@ -497,10 +499,10 @@ func (r *run) stopped(ctx context.Context) *Failure {
 	}
 }
 
-// temporary is the folder for temporary files in Turn.RunDir.
-const temporary = "tmp"
+// tempFolder is the folder for temporary files in Turn.RunDir.
+const tempFolder = "tmp"
 
-// write puts a file of the run into its folder, readable by nobody else, and returns its path.
+// write writes a file into the run's folder, readable by nobody else, and returns its path.
 func (r *run) write(name string, content []byte) (string, error) {
 	path := filepath.Join(r.RunDir, name)
 	if err := errors.Join(os.WriteFile(path, content, 0o600), r.User.Read(path)); err != nil {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Catalogue is the providers that are known. Keys are named only: their values stay in the server's
-// environment and are never stored.
+// Catalogue gives the known providers. It has the names of keys alone: their values stay in the server's environment
+// and are never stored.
 func Catalogue() []Provider {
 	ofVendors := map[string][]string{
 		"anthropic": {"ANTHROPIC_API_KEY"}, "openai": {"OPENAI_API_KEY"}, "openrouter": {"OPENROUTER_API_KEY"},
@@ -117,5 +117,5 @@ func Catalogue() []Provider {
 	}
 }
 
-// xdg are the folders in which a program that keeps to the usual places remembers its conversations.
+// xdg gives the folders for the conversations of a program that follows the XDG specification.
 func xdg(name string) []string { return []string{".local/share/" + name, ".local/state/" + name} }

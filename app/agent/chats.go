@@ -22,16 +22,16 @@ import (
 const (
 	chatPrefix = "session-"
 	chatSuffix = ".jsonl"
-	// chatTime takes the place of the minute in a file's name: no clock gives it again.
+	// chatTime replaces the minute in a file's name with a time that no clock gives again.
 	chatTime  = "1970-01-01T00-00-"
 	chatShort = 8
-	// chatLine is how long the first line of such a file is, at most.
+	// chatLine bounds the first line of such a file, in bytes.
 	chatLine = 64 << 10
 )
 
-// keepChat puts the files of the conversation that is to be gone on with so that the program finds it, and does not
+// prepareChat renames the files of the conversation to resume so that the program finds the conversation and does not
 // delete it.
-func (r *run) keepChat(env []string) error {
+func (r *run) prepareChat(env []string) error {
 	if r.Chats == "" || r.Resume == "" || len(r.Resume) < chatShort || strings.ContainsAny(r.Resume, `/\*?[`) {
 		return nil
 	}
@@ -42,11 +42,11 @@ func (r *run) keepChat(env []string) error {
 	if !filepath.IsAbs(home) {
 		return nil
 	}
-	return r.User.Do(func() error { return r.keepChatBelow(filepath.Join(home, r.Chats)) })
+	return r.User.Do(func() error { return r.prepareChatBelow(filepath.Join(home, r.Chats)) })
 }
 
-func (r *run) keepChatBelow(dir string) error {
-	root, err := os.OpenRoot(dir) // it follows no link that leads out of it
+func (r *run) prepareChatBelow(dir string) error {
+	root, err := os.OpenRoot(dir) // it follows no link out of the folder
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -77,9 +77,9 @@ func (r *run) keepChatBelow(dir string) error {
 	return nil
 }
 
-// readChat reads whose conversation a file has, and whether it has no message.
+// readChat reads the id of a file's conversation, and whether the conversation has no message.
 func readChat(root *os.Root, file string) (id string, empty bool, err error) {
-	f, err := root.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // of a pipe too it waits for nobody
+	f, err := root.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // does not wait for a pipe
 	if err != nil {
 		return "", false, err
 	}

@@ -52,7 +52,7 @@ func TestAConversationIsKeptFromWhatDeletesIt(t *testing.T) {
 	}
 	r := &run{Provider: Provider{Chats: ".gemini/tmp"}, Turn: Turn{Resume: id}}
 	for range 2 { // as often as a conversation goes on
-		if err := r.keepChat([]string{"HOME=" + home}); err != nil {
+		if err := r.prepareChat([]string{"HOME=" + home}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -75,7 +75,7 @@ func TestAConversationIsKeptFromWhatDeletesIt(t *testing.T) {
 	}
 	for _, nothing := range []*run{{}, {Provider: r.Provider}, {Provider: r.Provider, Turn: Turn{Resume: "../../x"}},
 		{Provider: Provider{Chats: ".none"}, Turn: r.Turn}} {
-		if err := nothing.keepChat([]string{"HOME=" + home}); err != nil {
+		if err := nothing.prepareChat([]string{"HOME=" + home}); err != nil {
 			t.Error(err)
 		}
 	}

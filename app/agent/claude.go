@@ -12,7 +12,7 @@ import (
 	"carillon/app/transcript"
 )
 
-// claudeLine is a line of claude's stream, as far as it is understood.
+// claudeLine is a line of claude's stream. Unknown fields are ignored.
 type claudeLine struct {
 	Type      string          `json:"type"`
 	Subtype   string          `json:"subtype"`
@@ -45,7 +45,7 @@ type claudeLine struct {
 	ModelUsage map[string]claudeModel `json:"modelUsage"` // what TotalCost is for
 }
 
-// claudeModel is what claude counts of a model.
+// claudeModel is claude's usage of one model.
 type claudeModel struct {
 	Input      int64   `json:"inputTokens"`
 	CacheRead  int64   `json:"cacheReadInputTokens"`
@@ -82,12 +82,12 @@ type claudeBlock struct {
 // claudeTurn is a turn of claude under way.
 type claudeTurn struct {
 	*run
-	session string
-	edits   map[string][]transcript.Edit // of tool calls that have not ended
-	steps   map[string]transcript.Usage  // by the model's answers, of which a line tells a part
-	last    *claudeLine                  // the result
-	refused *claudeLine                  // the server refused to let us in
-	erred   string                       // the name of the error that it said last, in the voice of the model
+	session   string
+	edits     map[string][]transcript.Edit // of running tool calls
+	steps     map[string]transcript.Usage  // by the model's answers; a line may report a part
+	last      *claudeLine                  // the result
+	refused   *claudeLine                  // the server refused the credentials
+	errorName string                       // name of the last error that was sent as text of the model
 }
 
 func (r *run) runClaude(ctx context.Context) (Result, error) {
@@ -97,7 +97,7 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 	}
 	env := r.env()
 	if os.Geteuid() == 0 {
-		env = append(env, "IS_SANDBOX=1") // without it root may not skip the questions
+		env = append(env, "IS_SANDBOX=1") // without it root may not skip questions
 	}
 	c := &claudeTurn{
 		run: r, session: r.Resume, edits: map[string][]transcript.Edit{}, steps: map[string]transcript.Usage{},
@@ -107,7 +107,7 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 	if l := c.last; l != nil {
 		res.Text, res.Stop, res.Usage = l.Result, l.StopReason, r.claudeUsage(l)
 		if u := res.Usage; u.Input+u.CacheRead+u.CacheWrite+u.Output == 0 {
-			// one that ended early tells none in its result
+			// the result of a turn that ended early has no usage
 			res.Usage = transcript.Usage{CostUSD: u.CostUSD, CostKnown: u.CostKnown}
 		}
 	}
@@ -116,12 +116,13 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 	case err != nil:
 		return res, err
 	case ctx.Err() != nil && end.Asked:
-		return res, r.stopped(ctx)
+		return res, r.stoppedFailure(ctx)
 	case c.refused != nil:
-		return res, r.failure(trouble{fmt.Sprintf("the model's server refused the sign-in (%d)", c.refused.ErrorStatus),
+		return res, r.failure(errorReport{fmt.Sprintf("the model's server refused the sign-in (%d)",
+			c.refused.ErrorStatus),
 			c.refused.ErrorStatus, ""}, now)
 	case c.last == nil:
-		return res, r.died(end, stderr, now)
+		return res, r.exitFailure(end, stderr, now)
 	case c.last.Subtype == "error_max_budget_usd":
 		return res, &Failure{Kind: FailBudget, Reason: "what its budget leaves is used up"}
 	case c.last.IsError || strings.HasPrefix(c.last.Subtype, "error"):
@@ -129,12 +130,12 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 		if strings.TrimSpace(text) == "" {
 			text = strings.ReplaceAll(c.last.Subtype, "_", " ")
 		}
-		told := trouble{text, c.last.APIStatus, c.last.Terminal}
-		if names[told.name] == "" {
-			told.name = c.erred
+		told := errorReport{text, c.last.APIStatus, c.last.Terminal}
+		if errorNames[told.name] == "" {
+			told.name = c.errorName
 		}
 		return res, r.failure(told, now)
-	case end.Exit != 0: // its result decides; what came after that is only told
+	case end.Exit != 0: // the result decides; a later exit status is only a warning
 		r.warn("%s ended with exit %d after its answer was complete.", r.Name, end.Exit)
 	}
 	return res, nil
@@ -143,13 +144,14 @@ func (r *run) runClaude(ctx context.Context) (Result, error) {
 func (r *run) claudeCommand() ([]string, error) {
 	mode := "bypassPermissions"
 	if r.ReadOnly {
-		mode = "dontAsk" // refuses what is not allowed beforehand
+		mode = "dontAsk" // refuses tools that are not allowed beforehand
 	}
-	if err := r.resumes(); err != nil {
+	if err := r.checkResume(); err != nil {
 		return nil, err
 	}
-	// Settings and tool servers of the repository would run programs without a question, and name the server that the
-	// key is sent to. Without its settings the repository's CLAUDE.md is not read either: see Provider.Unread.
+	// Settings and tool servers of the repository would run programs without a question, and could send the key to
+	// another server. Without these settings claude does not read the repository's CLAUDE.md either: see
+	// Provider.Unread.
 	argv := append(slices.Clone(r.Command), "-p", "--output-format=stream-json", "--verbose", "--setting-sources=user",
 		"--strict-mcp-config", "--permission-mode="+mode, `--settings={"disableAllHooks":true}`)
 	if r.ReadOnly {
@@ -160,13 +162,13 @@ func (r *run) claudeCommand() ([]string, error) {
 	if r.Model != "" {
 		argv = append(argv, "--model="+r.Model)
 	}
-	if r.MostUSD != nil { // of this call: what a resumed conversation cost before does not count
-		argv = append(argv, "--max-budget-usd="+strconv.FormatFloat(max(*r.MostUSD, 1e-6), 'f', 6, 64))
+	if r.MaxUSD != nil { // for this call, without the earlier cost of a resumed conversation
+		argv = append(argv, "--max-budget-usd="+strconv.FormatFloat(max(*r.MaxUSD, 1e-6), 'f', 6, 64))
 	}
 	if r.Resume != "" {
 		argv = append(argv, "--resume="+r.Resume)
 	}
-	if r.Instructions != "" { // a resumed conversation has forgotten its own
+	if r.Instructions != "" { // a resumed conversation does not keep them
 		argv = append(argv, "--append-system-prompt="+r.Instructions)
 	}
 	if len(r.MCP) > 0 {
@@ -174,7 +176,7 @@ func (r *run) claudeCommand() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		path, err := r.write("mcp.json", config) // it may hold secrets, and everyone can read a command line
+		path, err := r.write("mcp.json", config) // it may contain secrets, and everyone can read a command line
 		if err != nil {
 			return nil, err
 		}
@@ -197,8 +199,8 @@ func claudeServers(list []MCPServer) map[string]any {
 	return servers
 }
 
-// claudeUsage is what the turn used. The tokens are the turn's. The total cost is the conversation's in some versions
-// and the process's, which is the turn's, in others: the models' tokens, which it is for, tell which.
+// claudeUsage is the turn's usage. The tokens are those of the turn. The total cost is that of the conversation in some
+// versions and that of the turn in others: a comparison with the models' tokens decides.
 func (r *run) claudeUsage(l *claudeLine) transcript.Usage {
 	var u transcript.Usage
 	if l.Usage != nil {
@@ -218,9 +220,9 @@ func (r *run) claudeUsage(l *claudeLine) transcript.Usage {
 				Input: m.Input, CacheRead: m.CacheRead, CacheWrite: m.CacheWrite, Output: m.Output,
 			})
 		}
-		if r.Resume != "" && counted.Tokens() > u.Tokens() && counted.Tokens() >= u.Tokens()+r.Spent.Tokens() &&
-			r.Spent.CostUSD <= u.CostUSD {
-			u.CostUSD -= r.Spent.CostUSD
+		if r.Resume != "" && counted.Tokens() > u.Tokens() && counted.Tokens() >= u.Tokens()+r.FormerUsage.Tokens() &&
+			r.FormerUsage.CostUSD <= u.CostUSD {
+			u.CostUSD -= r.FormerUsage.CostUSD
 		}
 	}
 	return u
@@ -256,7 +258,7 @@ func (c *claudeTurn) system(l claudeLine, raw []byte, stop func()) {
 			status = fmt.Sprintf(" (%d)", l.ErrorStatus)
 		}
 		c.warn("The model's server failed%s; attempt %d of %d follows.", status, l.Attempt, l.MaxRetries)
-		// It tries a refused key again for minutes. Once is enough for a token that was just renewed.
+		// claude tries a refused key again for minutes. One more attempt is enough for a token that was just renewed.
 		if (l.ErrorStatus == 401 || l.ErrorStatus == 403) && l.Attempt > 1 {
 			c.refused = &l
 			stop()
@@ -268,8 +270,8 @@ func (c *claudeTurn) system(l claudeLine, raw []byte, stop func()) {
 	}
 }
 
-// soFar is what the model's answers have used.
-func (c *claudeTurn) soFar() transcript.Usage {
+// usageSoFar is what the model's answers have used.
+func (c *claudeTurn) usageSoFar() transcript.Usage {
 	var sum transcript.Usage
 	for _, step := range c.steps {
 		sum = sum.Add(step)
@@ -277,11 +279,11 @@ func (c *claudeTurn) soFar() transcript.Usage {
 	return sum
 }
 
-// message tells what the model said and which tools it calls, and what that has used.
+// message emits the model's text and tool calls, and its usage.
 func (c *claudeTurn) message(l claudeLine, raw []byte) {
-	c.erred = l.Error
+	c.errorName = l.Error
 	if l.APIError || l.Error != "" {
-		return // the result says it again
+		return // the result repeats it
 	}
 	var m struct {
 		ID      string          `json:"id"`
@@ -293,14 +295,14 @@ func (c *claudeTurn) message(l claudeLine, raw []byte) {
 	}
 	if m.Usage != nil && m.ID != "" {
 		c.steps[m.ID] = m.Usage.usage()
-		c.used(c.soFar())
+		c.used(c.usageSoFar())
 	}
 	for _, b := range blocks(m.Content) {
 		switch b.Type {
 		case "text":
 			kind := transcript.KindText
 			if l.Parent != "" {
-				kind = transcript.KindThought // a subagent speaks to the agent, not to us
+				kind = transcript.KindThought // a subagent's text is for the agent
 			}
 			c.emit(transcript.Event{Kind: kind, ID: m.ID, Text: b.Text})
 		case "thinking":
@@ -316,7 +318,7 @@ func (c *claudeTurn) message(l claudeLine, raw []byte) {
 	}
 }
 
-// results tells how tool calls ended.
+// results emits the ends of tool calls.
 func (c *claudeTurn) results(l claudeLine, raw []byte) {
 	var m struct {
 		Content json.RawMessage `json:"content"`
@@ -327,7 +329,7 @@ func (c *claudeTurn) results(l claudeLine, raw []byte) {
 	var detail struct {
 		Type string `json:"type"`
 	}
-	_ = json.Unmarshal(l.ToolUseResult, &detail) // a string where there is nothing to tell
+	_ = json.Unmarshal(l.ToolUseResult, &detail) // a string if there are no details
 	for _, b := range blocks(m.Content) {
 		if b.Type != "tool_result" {
 			continue

@@ -11,18 +11,18 @@ import (
 
 const maxRaw = 64 << 10
 
-// Clean makes text fit for storing: bytes that are not UTF-8, and NUL, which PostgreSQL refuses,
-// become the replacement character.
+// Clean makes text storable: bytes that are not UTF-8, and NUL, which PostgreSQL refuses, become the replacement
+// character.
 func Clean(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	return strings.ReplaceAll(s, "\x00", "\uFFFD")
 }
 
-// terminalCommands colour what a terminal shows, move its cursor, set its title or make links.
+// terminalCommands matches escape sequences for colors, the cursor, the title and links.
 var terminalCommands = regexp.MustCompile(
 	`\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]`)
 
-// Plain is text without the commands that it has for a terminal.
+// Plain removes terminal escape sequences from a text.
 func Plain(text string) string {
 	if !strings.Contains(text, "\x1b") {
 		return text
@@ -30,7 +30,7 @@ func Plain(text string) string {
 	return terminalCommands.ReplaceAllString(text, "")
 }
 
-// cleanTool makes what is told of a tool call fit for storing.
+// cleanTool makes a tool call storable.
 func cleanTool(t *transcript.Tool) {
 	t.Name = Clean(t.Name)
 	t.Kind = Clean(t.Kind)
@@ -43,7 +43,7 @@ func cleanTool(t *transcript.Tool) {
 	}
 }
 
-// cleanJSON makes JSON fit for storing, as Clean does text. What is not JSON is dropped.
+// cleanJSON makes JSON storable, as Clean does for text. It drops invalid JSON.
 func cleanJSON(raw json.RawMessage) json.RawMessage {
 	out, ok := jsontext.Storable(raw)
 	if !ok {

@@ -15,7 +15,7 @@ import (
 	"carillon/app/transcript"
 )
 
-// codexLine is a line of codex exec --json, as far as it is understood.
+// codexLine is a line of codex exec --json. Unknown fields are ignored.
 type codexLine struct {
 	Type     string `json:"type"`
 	ThreadID string `json:"thread_id"`
@@ -68,9 +68,9 @@ type codexItem struct {
 // codexTurn is a turn of codex under way.
 type codexTurn struct {
 	*run
-	thread, answer, said string // said: its last error, which it may get over
-	failed               string
-	total                *transcript.Usage
+	thread, answer, lastError string // lastError may be followed by a success
+	failed                    string
+	total                     *transcript.Usage
 }
 
 func (r *run) runCodex(ctx context.Context) (Result, error) {
@@ -86,23 +86,23 @@ func (r *run) runCodex(ctx context.Context) (Result, error) {
 	case err != nil:
 		return res, err
 	case ctx.Err() != nil && end.Asked:
-		return res, r.stopped(ctx)
+		return res, r.stoppedFailure(ctx)
 	case c.failed != "":
-		return res, r.failure(trouble{text: c.failed}, now)
-	case c.total != nil: // its result decides; what came after that is only told
+		return res, r.failure(errorReport{text: c.failed}, now)
+	case c.total != nil: // the result decides; a later exit status is only a warning
 		if end.Exit != 0 {
 			r.warn("%s ended with exit %d after its answer was complete.", r.Name, end.Exit)
 		}
 		res.Stop = "end_turn"
 		return res, nil
-	case c.said != "":
-		return res, r.failure(trouble{text: c.said}, now)
+	case c.lastError != "":
+		return res, r.failure(errorReport{text: c.lastError}, now)
 	}
-	return res, r.died(end, stderr, now)
+	return res, r.exitFailure(end, stderr, now)
 }
 
 func (r *run) codexCommand() (argv, env []string, err error) {
-	if err := r.resumes(); err != nil {
+	if err := r.checkResume(); err != nil {
 		return nil, nil, err
 	}
 	argv = append(slices.Clone(r.Command), "exec", "--json", "--skip-git-repo-check")
@@ -155,13 +155,13 @@ func (r *run) codexCommand() (argv, env []string, err error) {
 
 var serverName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// toml is a string of TOML, whose basic strings have JSON's escapes.
+// toml encodes a basic string of TOML, which has JSON's escapes.
 func toml(s string) string {
 	b, _ := json.Marshal(strings.ReplaceAll(Clean(s), "\x7f", "")) // a string always is JSON
 	return string(b)
 }
 
-// launcher writes a script that starts a tool server: its variables and arguments may be secrets, and
+// launcher writes a script that starts a tool server. Variables and arguments of the server may be secrets, and
 // everyone can read a command line.
 func (r *run) launcher(name string, s MCPServer) (string, error) {
 	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
@@ -189,21 +189,21 @@ func (r *run) launcher(name string, s MCPServer) (string, error) {
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// codexUsage is what the turn used: codex counts the whole thread, cached tokens among the input.
+// codexUsage is the turn's usage. codex reports the sum over the thread, with cached tokens in the input.
 func (r *run) codexUsage(total *transcript.Usage) transcript.Usage {
 	if total == nil {
 		return transcript.Usage{}
 	}
 	u := *total
 	u.Input -= u.CacheRead + u.CacheWrite
-	if s := r.Spent; r.Resume != "" && s.Known && s.Input <= u.Input && s.CacheRead <= u.CacheRead &&
+	if s := r.FormerUsage; r.Resume != "" && s.Known && s.Input <= u.Input && s.CacheRead <= u.CacheRead &&
 		s.Output <= u.Output {
 		u.Input = u.Input - s.Input
 		u.CacheRead = u.CacheRead - s.CacheRead
 		u.CacheWrite = max(0, u.CacheWrite-s.CacheWrite)
 		u.Output = u.Output - s.Output
 	} else if r.Resume != "" && !s.Known {
-		return transcript.Usage{} // the share of this turn cannot be told
+		return transcript.Usage{} // the share of this turn is unknown
 	}
 	return u
 }
@@ -224,8 +224,8 @@ func (c *codexTurn) line(raw []byte, _ func()) {
 			c.conversation(l.ThreadID)
 		}
 	case "error":
-		c.said = l.Message
-		c.warn("%s", l.Message) // also said while it tries again
+		c.lastError = l.Message
+		c.warn("%s", l.Message) // codex also reports it while it tries again
 	case "turn.failed":
 		c.failed = "the turn failed"
 		if l.Error != nil && l.Error.Message != "" {

@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// A Confiner makes the command line that runs another one so that it can write in some folders alone, and not in what
-// is kept below them. What is kept and not there is left out.
+// A Confiner makes a command line that runs another one with write access to some folders alone, and without write
+// access to the kept paths below them. It leaves out kept paths that do not exist.
 type Confiner func(argv, writable, kept []string) []string
 
-// NewConfiner finds out whether this machine can confine what a program writes, by bubblewrap; nil: it cannot.
-// Everything is read as without it, and the network stays.
+// NewConfiner makes a Confiner with bubblewrap, or gives nil if this machine cannot run it. A confined program can read
+// everything and use the network.
 func NewConfiner(ctx context.Context) Confiner {
 	can, err := sandboxAbility(ctx, nil)
 	if err != nil {

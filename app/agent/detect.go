@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// Found is what is installed of a provider. Problem is empty if it can run.
+// Found is the result of Detect. Problem is empty if the program can run.
 type Found struct {
 	Path, Version, Problem string
 }
 
 var versionNumber = regexp.MustCompile(`\d+\.\d+(\.\d+)?[\w.+-]*`)
 
-// Detect looks for a provider's program and asks for its version, which takes up to ten seconds.
-// Agents update themselves: ask again after a minute.
+// Detect finds a provider's program and asks for its version, which takes up to ten seconds. Agents update themselves,
+// so callers detect again after a minute.
 func Detect(ctx context.Context, p Provider) Found {
 	if len(p.Command) == 0 {
 		return Found{Problem: "no command is set"}
@@ -65,7 +65,7 @@ func Detect(ctx context.Context, p Provider) Found {
 	return found
 }
 
-// folder is one of a moment's own.
+// folder is the path of a temporary folder.
 type folder string
 
 func tempDir() (folder, error) {

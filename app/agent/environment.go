@@ -10,19 +10,19 @@ import (
 	"carillon/app/shell"
 )
 
-// passed are the server's variables that every child gets; a name ending in * is a prefix.
-var passed = []string{
+// passedVariables are the server's variables that are passed to every child; a name ending in * is a prefix.
+var passedVariables = []string{
 	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ",
 	"XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME",
 	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO",
 }
 
-// secret are the server's own, which no list of a provider can pass on.
-var secret = []string{"CARILLON_*", "DATABASE_URL", "PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE"}
+// secretVariables are secrets of the server, which no provider's list can pass on.
+var secretVariables = []string{"CARILLON_*", "DATABASE_URL", "PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE"}
 
-// environment is what a child sees, in full. It begins with nothing, so that a secret of the server
-// has no way in. The second result names what the workspace wanted and may not set.
+// environment makes the whole environment of a child. It begins empty, so that no secret of the server is inherited.
+// refused names the workspace's variables that are not allowed.
 func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	values := map[string]string{}
 	home := ""
@@ -32,10 +32,11 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	if t.Sandbox != nil && t.Sandbox.Home != "" {
 		home = t.Sandbox.Home
 	}
-	allowed, others := slices.Concat(passed, p.Keys, p.PassEnv), p.othersKeys(server, t)
+	allowed, others := slices.Concat(passedVariables, p.Keys, p.PassEnv), p.unusableKeys(server, t)
 	for _, kv := range server {
 		name, value, _ := strings.Cut(kv, "=")
-		if named(allowed, name) && !named(secret, name) && !named(others, name) && (home == "" || !elsewhere(name)) {
+		if matchesName(allowed, name) && !matchesName(secretVariables, name) && !matchesName(others, name) &&
+			(home == "" || !isPathVariable(name)) {
 			values[name] = value
 		}
 	}
@@ -66,7 +67,7 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	if t.ReadOnly {
 		held = slices.Concat(held, p.ReadEnv)
 	}
-	for _, kv := range held { // after what the workspace wants
+	for _, kv := range held { // after the workspace's variables, to override them
 		name, value, _ := strings.Cut(kv, "=")
 		values[name] = value
 	}
@@ -76,7 +77,7 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	if p.User != nil {
 		values["USER"], values["LOGNAME"] = p.User.Name, p.User.Name
 	}
-	values["TMPDIR"], values["PWD"] = filepath.Join(t.RunDir, temporary), t.Dir
+	values["TMPDIR"], values["PWD"] = filepath.Join(t.RunDir, tempFolder), t.Dir
 	for name, value := range values {
 		env = append(env, name+"="+value)
 	}
@@ -84,12 +85,12 @@ func environment(server []string, p Provider, t Turn) (env, refused []string) {
 	return env, refused
 }
 
-// othersKeys are the keys that are of no use to a turn: those of vendors that its model is not of, and of clouds that
-// are not in use. Without a model it is of the first vendor, by name, of which the server has a key.
-func (p Provider) othersKeys(server []string, t Turn) []string {
+// unusableKeys lists the keys that a turn does not need: those of other vendors than its model's, and those of clouds
+// that are not in use. Without a model the vendor is the first one, by name, for which the server has a key.
+func (p Provider) unusableKeys(server []string, t Turn) []string {
 	var list []string
 	for cloud, names := range p.KeysWhere {
-		if !on(server, cloud) && !on(t.Env, cloud) {
+		if !isSet(server, cloud) && !isSet(t.Env, cloud) {
 			list = append(list, names...)
 		}
 	}
@@ -99,7 +100,7 @@ func (p Provider) othersKeys(server []string, t Turn) []string {
 	own, _, chosen := strings.Cut(t.Model, "/")
 	for _, vendor := range slices.Sorted(maps.Keys(p.VendorKeys)) {
 		names := p.VendorKeys[vendor]
-		has := slices.ContainsFunc(names, func(name string) bool { return on(server, name) || on(t.Env, name) })
+		has := slices.ContainsFunc(names, func(name string) bool { return isSet(server, name) || isSet(t.Env, name) })
 		if !chosen && has {
 			own, chosen = vendor, true
 		}
@@ -110,17 +111,17 @@ func (p Provider) othersKeys(server []string, t Turn) []string {
 	return slices.DeleteFunc(list, func(name string) bool { return slices.Contains(p.VendorKeys[own], name) })
 }
 
-// on reports whether an environment has a variable with a value.
-func on(environment []string, name string) bool { return variable(environment, name) != "" }
+// isSet reports whether a variable of an environment has a value.
+func isSet(environment []string, name string) bool { return variable(environment, name) != "" }
 
-func named(list []string, name string) bool {
+func matchesName(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(s string) bool {
 		prefix, is := strings.CutSuffix(s, "*")
 		return s == name || is && strings.HasPrefix(name, prefix)
 	})
 }
 
-// env is the environment of this run's child. It tells the reader what was left out.
+// env is the environment of this run's child. It warns of variables that were left out.
 func (r *run) env() []string {
 	env, refused := environment(os.Environ(), r.Provider, r.Turn)
 	for _, name := range refused {
@@ -137,11 +138,12 @@ func (r *run) env() []string {
 	return env
 }
 
-// KeysSet lists the names of the variables, of an environment, by which a provider may sign in.
+// KeysSet lists the names of the variables in an environment that have credentials of a provider.
 func KeysSet(p Provider, environment []string) []string {
 	var names []string
 	for _, kv := range environment {
-		if name, value, _ := strings.Cut(kv, "="); value != "" && named(p.Keys, name) && !named(secret, name) &&
+		if name, value, _ := strings.Cut(kv, "="); value != "" && matchesName(p.Keys, name) &&
+			!matchesName(secretVariables, name) &&
 			!strings.HasSuffix(name, "_CA_BUNDLE") {
 			names = append(names, name)
 		}
@@ -150,12 +152,12 @@ func KeysSet(p Provider, environment []string) []string {
 	return names
 }
 
-// credential are the ends of names of variables that hold a secret, rather than an address or a choice.
-var credential = []string{"_KEY", "_TOKEN", "_SECRET_ACCESS_KEY", "_APPLICATION_CREDENTIALS"}
+// credentialSuffixes are suffixes of names of variables with a secret, in contrast to an address or an option.
+var credentialSuffixes = []string{"_KEY", "_TOKEN", "_SECRET_ACCESS_KEY", "_APPLICATION_CREDENTIALS"}
 
-// SignedIn tells by what a provider's program is signed in, as far as that is known without asking it: the name of a
-// variable of an environment, or a file of its own below the home folder. Empty: neither was found. The model's server
-// may refuse either.
+// SignedIn gives the source of a provider's credentials, without a call of the program: the name of a variable in an
+// environment, or a file below the home folder. It is empty if there is neither. The model's server may refuse the
+// credentials.
 func SignedIn(p Provider, environment []string) string {
 	if name := signedInBy(p, environment); name != "" {
 		return name
@@ -167,7 +169,7 @@ func SignedIn(p Provider, environment []string) string {
 	if p.Account == "" || !filepath.IsAbs(home) {
 		return ""
 	}
-	const emptyObject = 3 // bytes: what is left of a file after its owner signed out
+	const emptyObject = 3 // bytes; a file after a sign-out
 	if file, err := os.Stat(filepath.Join(home, p.Account)); err != nil || !file.Mode().IsRegular() ||
 		file.Size() <= emptyObject {
 		return ""
@@ -175,15 +177,15 @@ func SignedIn(p Provider, environment []string) string {
 	return "~/" + p.Account
 }
 
-// signedInBy is the name of a variable by which a provider's program is signed in; empty where there is none.
+// signedInBy is the name of a set variable with credentials of a provider; empty: there is none.
 func signedInBy(p Provider, environment []string) string {
 	for _, name := range KeysSet(p, environment) {
-		if slices.ContainsFunc(credential, func(end string) bool { return strings.HasSuffix(name, end) }) {
+		if slices.ContainsFunc(credentialSuffixes, func(end string) bool { return strings.HasSuffix(name, end) }) {
 			return name
 		}
 	}
 	return ""
 }
 
-// TellsSignIn reports whether SignedIn knows where to look for the sign-in of a provider.
-func TellsSignIn(p Provider) bool { return p.Account != "" }
+// KnowsSignIn reports whether SignedIn knows the file of a provider's sign-in.
+func KnowsSignIn(p Provider) bool { return p.Account != "" }

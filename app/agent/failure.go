@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// statuses are HTTP statuses that a model's server answered, as an agent passes them on.
+// statuses are the kinds of failures by the HTTP status of a model's server.
 var statuses = map[int]string{401: FailAuth, 403: FailAuth, 402: FailRateLimit, 404: FailModel, 408: FailTransient,
 	413: FailContext, 429: FailRateLimit}
 
-// names are the names that vendors and agents give to errors in fields of their own.
-var names = map[string]string{
+// errorNames are the kinds of failures by the error names of vendors and agents.
+var errorNames = map[string]string{
 	"authentication_error": FailAuth, "authentication_failed": FailAuth, "invalid_api_key": FailAuth,
 	"permission_error": FailAuth,
 	"unauthenticated":  FailAuth, "permission_denied": FailAuth, "providerautherror": FailAuth,
@@ -30,109 +30,110 @@ var names = map[string]string{
 	"internal_server_error": FailTransient, "unavailable": FailTransient, "deadline_exceeded": FailTransient,
 }
 
-// ofStatus is the kind of a failure with an HTTP status; empty where the status says nothing.
-func ofStatus(status int) string {
+// kindOfStatus gives the kind of a failure by an HTTP status; empty: unknown.
+func kindOfStatus(status int) string {
 	if status >= 500 && status < 600 {
 		return FailTransient
 	}
 	return statuses[status]
 }
 
-// saying is a whole sentence whose meaning is known. A kind of ofWords means that the first group is an HTTP status.
-type saying struct {
+// knownSentence is a sentence with a known kind of failure. The kind ofWords means that the first group is an HTTP
+// status.
+type knownSentence struct {
 	kind  string
 	words *regexp.Regexp
 }
 
 const ofWords = "status"
 
-func says(kind, words string) saying { return saying{kind, regexp.MustCompile(`^(?:` + words + `)$`)} }
-
-// openCode are the sentences of OpenCode and of what was made from it. It passes on what a model's server said, without
-// the status.
-var openCode = []saying{
-	says(FailTransient, `Cannot connect to API: .*`),
-	says(FailTransient,
-		`Connection reset by server|Response decompression failed|Provider response headers timed out after \d+ ?ms`),
-	says(FailRateLimit, `(?:[Rr]ate limit exceeded|Too [Mm]any [Rr]equests)\.?`),
-	says(FailRateLimit, `This request would exceed (?:your organization's|the) rate limit .*`),
+func sentence(kind, words string) knownSentence {
+	return knownSentence{kind, regexp.MustCompile(`^(?:` + words + `)$`)}
 }
 
-// sayings are whole sentences of the programs of the catalogue, where they give what they mean no field of its own. A
-// sentence is a whole line of what the program says of itself, never a part of one: paths, numbers and the output of
-// tools decide nothing.
-var sayings = map[string][]saying{
+// openCode are sentences of OpenCode and its forks. OpenCode passes on the text of a model's server without the status.
+var openCode = []knownSentence{
+	sentence(FailTransient, `Cannot connect to API: .*`),
+	sentence(FailTransient,
+		`Connection reset by server|Response decompression failed|Provider response headers timed out after \d+ ?ms`),
+	sentence(FailRateLimit, `(?:[Rr]ate limit exceeded|Too [Mm]any [Rr]equests)\.?`),
+	sentence(FailRateLimit, `This request would exceed (?:your organization's|the) rate limit .*`),
+}
+
+// knownSentences are sentences of the catalogue's programs for errors without a structured field. A sentence must match
+// a whole line of the program's own output, so that paths, numbers and the output of tools decide nothing.
+var knownSentences = map[string][]knownSentence{
 	"claude": {
-		says(FailUnknown, `No conversation found with session ID: [\w-]+`),
-		says(FailContext, `Prompt is too long(?: · .*)?`),
-		says(FailRateLimit, `Claude AI usage limit reached\|\d+`),
-		says(FailRateLimit, `You've hit your [\w ]{0,30}limit(?:[.,]? [·∙—] .*|\..*)?`),
-		says(FailRateLimit,
+		sentence(FailUnknown, `No conversation found with session ID: [\w-]+`),
+		sentence(FailContext, `Prompt is too long(?: · .*)?`),
+		sentence(FailRateLimit, `Claude AI usage limit reached\|\d+`),
+		sentence(FailRateLimit, `You've hit your [\w ]{0,30}limit(?:[.,]? [·∙—] .*|\..*)?`),
+		sentence(FailRateLimit,
 			`Your org(?:anization)? is out of usage(?: credits)?(?: · .*|\..*)?|Credit balance is too low`),
-		says(FailAuth,
+		sentence(FailAuth,
 			`(?:Invalid API key|Not logged in|OAuth token (?:revoked|has expired|expired)|OAuth token has been revoked) · .*`),
-		says(FailAuth, `Your account does not have access to Claude\..*`),
-		says(FailModel,
+		sentence(FailAuth, `Your account does not have access to Claude\..*`),
+		sentence(FailModel,
 			`There's an issue with the selected model \(.*\)\. It may not exist or you may not have access to it\..*`),
-		says(FailTransient,
+		sentence(FailTransient,
 			`API Error: (?:Unable to connect to API(?: \(\w+\))?|Connection error\.|Connection closed mid-response\..*|Request timed out\..*|Request timed out)`),
-		says(FailTransient, `Unable to connect to API(?: \(\w+\))?|Connection error\.|Request timed out\.?`),
+		sentence(FailTransient, `Unable to connect to API(?: \(\w+\))?|Connection error\.|Request timed out\.?`),
 	},
 	"codex": {
-		says(FailUnknown,
+		sentence(FailUnknown,
 			`Error: thread/resume: thread/resume failed: no rollout found for thread id [\w-]+(?: \(code -?\d+\))?`),
-		says(ofWords, `unexpected status (\d{3}) [^:]*: .*`),
-		says(ofWords, `exceeded retry limit, last status: (\d{3}) [^:]*(?:, .*)?`),
-		says(FailTransient, `We’re currently experiencing high demand, which may cause temporary errors\.`),
-		says(FailTransient, `stream disconnected before completion(?:: .*)?`),
-		says(FailContext, `Codex ran out of room in the model's context window\..*`),
-		says(FailRateLimit, `You've hit your usage limit\..*|Quota exceeded\. Check your plan and billing details\.`),
-		says(FailModel, `The '[^']*' model is not supported when using Codex with a ChatGPT account\.`),
+		sentence(ofWords, `unexpected status (\d{3}) [^:]*: .*`),
+		sentence(ofWords, `exceeded retry limit, last status: (\d{3}) [^:]*(?:, .*)?`),
+		sentence(FailTransient, `We’re currently experiencing high demand, which may cause temporary errors\.`),
+		sentence(FailTransient, `stream disconnected before completion(?:: .*)?`),
+		sentence(FailContext, `Codex ran out of room in the model's context window\..*`),
+		sentence(FailRateLimit,
+			`You've hit your usage limit\..*|Quota exceeded\. Check your plan and billing details\.`),
+		sentence(FailModel, `The '[^']*' model is not supported when using Codex with a ChatGPT account\.`),
 	},
 	"gemini": {
-		says(FailUnknown, `No previous sessions found for this project\.|Invalid session identifier "[\w-]+"\.`),
+		sentence(FailUnknown, `No previous sessions found for this project\.|Invalid session identifier "[\w-]+"\.`),
 	},
 	"opencode": openCode,
 	"kilo":     openCode,
 	"qwen": {
-		says(FailTransient,
+		sentence(FailTransient,
 			`Model stream ended with empty response text\.|terminated|Connection error\.|Request timed out\.|fetch failed`),
-		says(ofWords, `(\d{3}) .*`),
+		sentence(ofWords, `(\d{3}) .*`),
 	},
 	"copilot": {
-		says(ofWords, `Authentication failed with provider at \S+ \(HTTP (\d{3})\)\.`),
-		says(FailModel, `Model '.*' not found on provider at \S+ \(HTTP 404\)\.`),
-		says(FailContext, `.*rejected the prompt as too long.*`),
-		says(ofWords, `Failed to get response from the AI model; retried \d+ times? \(.*\) Last error: (\d{3}) .*`),
-		says(FailTransient, `Failed to get response from the AI model; retried \d+ times? \(.*\) Last error: .*`),
-		says(FailTransient, `No response was returned\. Send your message again to retry\.`),
-		says(ofWords, `(\d{3}) .*`),
+		sentence(ofWords, `Authentication failed with provider at \S+ \(HTTP (\d{3})\)\.`),
+		sentence(FailModel, `Model '.*' not found on provider at \S+ \(HTTP 404\)\.`),
+		sentence(FailContext, `.*rejected the prompt as too long.*`),
+		sentence(ofWords, `Failed to get response from the AI model; retried \d+ times? \(.*\) Last error: (\d{3}) .*`),
+		sentence(FailTransient, `Failed to get response from the AI model; retried \d+ times? \(.*\) Last error: .*`),
+		sentence(FailTransient, `No response was returned\. Send your message again to retry\.`),
+		sentence(ofWords, `(\d{3}) .*`),
 	},
 }
 
-// vendors are whole sentences of models' servers, which agents pass on.
-var vendors = []saying{
-	says(FailContext, `(?:\d{3} )?This model's maximum context length is \d+ tokens\..*`),
-	says(FailContext, `(?:\d{3} )?prompt is too long: \d+ tokens > \d+ maximum`),
-	says(FailContext,
+// vendors are sentences of models' servers, which agents pass on.
+var vendors = []knownSentence{
+	sentence(FailContext, `(?:\d{3} )?This model's maximum context length is \d+ tokens\..*`),
+	sentence(FailContext, `(?:\d{3} )?prompt is too long: \d+ tokens > \d+ maximum`),
+	sentence(FailContext,
 		`(?:\d{3} )?The input token count \(\d+\) exceeds the maximum number of tokens allowed \(\d+\)\.`),
-	says(FailContext, `(?:\d{3} )?Your input exceeds the context window of this model\..*`),
-	says(FailTransient,
+	sentence(FailContext, `(?:\d{3} )?Your input exceeds the context window of this model\..*`),
+	sentence(FailTransient,
 		`(?:\d{3} )?(?:[Ii]nternal server error|Overloaded|The model is overloaded\. Please try again later\.)`),
-	says(FailTransient, `(?:\d{3} )?The server had an error while processing your request\..*`),
-	says(FailRateLimit, `(?:\d{3} )?Rate limit reached(?: for .*)?\. .*`),
-	says(FailRateLimit, `(?:\d{3} )?You exceeded your current quota.*`),
-	says(FailAuth,
+	sentence(FailTransient, `(?:\d{3} )?The server had an error while processing your request\..*`),
+	sentence(FailRateLimit, `(?:\d{3} )?Rate limit reached(?: for .*)?\. .*`),
+	sentence(FailRateLimit, `(?:\d{3} )?You exceeded your current quota.*`),
+	sentence(FailAuth,
 		`(?:\d{3} )?(?:invalid x-api-key|Incorrect API key provided: .*|API key not valid\. Please pass a valid API key\.)`),
-	says(FailModel,
+	sentence(FailModel,
 		`(?:\d{3} )?The (?:requested )?model '?[^ ']*'? does not exist(?: or you do not have access to it)?\.`),
 }
 
-// said finds the kind of a failure in a line that a program said of itself; empty where it is no sentence that is
-// known.
-func (r *run) said(line string, more ...saying) string {
+// knownKind finds the kind of failure for a line of a program's own output; empty: the sentence is unknown.
+func (r *run) knownKind(line string, more ...knownSentence) string {
 	line = strings.TrimSpace(line)
-	for _, s := range append(more, sayings[r.ID]...) {
+	for _, s := range append(more, knownSentences[r.ID]...) {
 		m := s.words.FindStringSubmatch(line)
 		if m == nil {
 			continue
@@ -141,22 +142,22 @@ func (r *run) said(line string, more ...saying) string {
 			return s.kind
 		}
 		status, _ := strconv.Atoi(m[1])
-		if kind := ofStatus(status); kind != "" {
+		if kind := kindOfStatus(status); kind != "" {
 			return kind
 		}
 	}
 	return ""
 }
 
-// trouble is what a program tells of why it failed, in fields of its own.
-type trouble struct {
+// errorReport is a program's structured description of its failure.
+type errorReport struct {
 	text   string // for a person
 	status int    // of HTTP; 0 is unknown
 	name   string // of the error
 }
 
-// read takes over what JSON with an error in it says, in the shapes that vendors and agents give it.
-func (t *trouble) read(raw []byte) bool {
+// read reads an error from JSON, in the formats of vendors and agents.
+func (t *errorReport) read(raw []byte) bool {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) != nil {
 		return false
@@ -169,8 +170,8 @@ func (t *trouble) read(raw []byte) bool {
 	}
 	for _, key := range []string{"code", "type", "status", "name", "errorName", "errorKind"} {
 		var word string
-		if json.Unmarshal(fields[key], &word) == nil && (t.name == "" || names[strings.ToLower(word)] != "") &&
-			names[strings.ToLower(t.name)] == "" {
+		if json.Unmarshal(fields[key], &word) == nil && (t.name == "" || errorNames[strings.ToLower(word)] != "") &&
+			errorNames[strings.ToLower(t.name)] == "" {
 			t.name = word
 		}
 	}
@@ -178,7 +179,7 @@ func (t *trouble) read(raw []byte) bool {
 		var text string
 		if json.Unmarshal(fields[key], &text) == nil && text != "" {
 			t.text = text
-			inner := trouble{status: t.status, name: t.name}
+			inner := errorReport{status: t.status, name: t.name}
 			if strings.HasPrefix(strings.TrimSpace(text), "{") && inner.read([]byte(text)) && inner.text != "" {
 				*t = inner
 			}
@@ -194,7 +195,7 @@ func (t *trouble) read(raw []byte) bool {
 				t.text = text
 			}
 		default:
-			inner := trouble{status: t.status, name: t.name}
+			inner := errorReport{status: t.status, name: t.name}
 			if inner.read(raw) {
 				if inner.text == "" {
 					inner.text = t.text
@@ -206,9 +207,9 @@ func (t *trouble) read(raw []byte) bool {
 	return true
 }
 
-// plain replaces JSON at the end of a text by the words in it. Text that is no JSON stays as it is.
-func plain(text string) string {
-	for range 3 { // vendors put JSON into the words of JSON
+// plainError replaces JSON at the end of a text by the message in it. Other text is unchanged.
+func plainError(text string) string {
+	for range 3 { // vendors nest JSON in JSON texts
 		at := strings.IndexAny(text, "{[")
 		if at < 0 || !json.Valid([]byte(text[at:])) {
 			return text
@@ -218,7 +219,7 @@ func plain(text string) string {
 		if json.Unmarshal(raw, &list) == nil && len(list) > 0 {
 			raw = list[0]
 		}
-		var t trouble
+		var t errorReport
 		t.read(raw)
 		head := strings.TrimRight(text[:at], " :\t\r\n")
 		switch {
@@ -233,30 +234,30 @@ func plain(text string) string {
 	return text
 }
 
-// failure makes a failure of what a program told. Its fields decide; where they say nothing, whole sentences that are
-// known of it. Anything else is a failure of the task.
-func (r *run) failure(t trouble, now time.Time) *Failure {
+// failure makes a failure from a program's error. The structured fields decide its kind, and otherwise a known
+// sentence. Any other error is a failure of the task.
+func (r *run) failure(t errorReport, now time.Time) *Failure {
 	// so the protocol's code is called
 	t.text = strings.TrimPrefix(strings.TrimSpace(Clean(t.text)), "Internal error: ")
 	if strings.HasPrefix(t.text, "{") {
-		inner := trouble{status: t.status, name: t.name}
+		inner := errorReport{status: t.status, name: t.name}
 		if inner.read([]byte(t.text)) && inner.text != "" {
 			t = inner
 		}
 	}
 	first, _, _ := strings.Cut(t.text, "\n")
-	said := r.said(first, vendors...)
+	said := r.knownKind(first, vendors...)
 	if said == FailUnknown && r.Resume != "" {
 		return r.unknownConversation(first)
 	}
-	f := &Failure{Kind: FailAgent, Reason: shorten(plain(t.text))}
-	for _, kind := range []string{names[strings.ToLower(t.name)], ofStatus(t.status), said} {
+	f := &Failure{Kind: FailAgent, Reason: shorten(plainError(t.text))}
+	for _, kind := range []string{errorNames[strings.ToLower(t.name)], kindOfStatus(t.status), said} {
 		if kind != "" && kind != FailUnknown {
 			f.Kind = kind
 			break
 		}
 	}
-	if said == FailContext { // servers name it an invalid request
+	if said == FailContext { // servers report it as an invalid request
 		f.Kind = FailContext
 	}
 	if f.Reason == "" {
@@ -290,7 +291,7 @@ var (
 	resetTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)`)
 )
 
-// retryAt finds when an agent says that trying again makes sense; zero if it does not say.
+// retryAt finds the time of a retry in an agent's text; zero: there is none.
 func retryAt(text string, now time.Time) time.Time {
 	if m := resetAt.FindStringSubmatch(text); m != nil {
 		seconds, _ := strconv.ParseInt(m[1], 10, 64)
@@ -317,38 +318,38 @@ func retryAt(text string, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// otherVersion are the words with which programs refuse options that they do not know.
-var otherVersion = regexp.MustCompile(
+// unknownOption matches messages about unknown options.
+var unknownOption = regexp.MustCompile(
 	`(?im)^(?:error: )?((?:unknown|unrecognized|unexpected|invalid) (?:option|argument|flag|subcommand|command)s?\b[^\n]{0,100})`)
 
-// died is the failure of a program that ended without an answer. What it wrote to its standard error may be anything,
-// the output of tools and what a prompt says too: only a last line that is known of it tells the kind. That it refuses
-// an option counts of one that has not begun to work.
-func (r *run) died(end ending, stderr string, now time.Time) *Failure {
+// exitFailure is the failure of a program that ended without an answer. Its standard error may contain anything, also
+// output of tools and text of a prompt, so only a known last line decides the kind. A message about an unknown option
+// counts only before the program has begun to work.
+func (r *run) exitFailure(end ending, stderr string, now time.Time) *Failure {
 	last := lastLine(stderr)
 	f := &Failure{Kind: FailAgent}
-	if end.Signal == "" && r.said(last) != "" {
-		if f = r.failure(trouble{text: last}, now); f.Kind == FailUnknown {
+	if end.Signal == "" && r.knownKind(last) != "" {
+		if f = r.failure(errorReport{text: last}, now); f.Kind == FailUnknown {
 			return f
 		}
 	}
 	switch {
-	case end.Signal == "" && f.Kind == FailAgent && !r.hasWorked() && otherVersion.MatchString(stderr):
+	case end.Signal == "" && f.Kind == FailAgent && !r.hasWorked() && unknownOption.MatchString(stderr):
 		f.Kind, f.Reason = FailStart, fmt.Sprintf("this version of %s does not take what Carillon asks of it: %s",
 			r.Name,
-			otherVersion.FindStringSubmatch(stderr)[1])
+			unknownOption.FindStringSubmatch(stderr)[1])
 		f.Fix = strings.TrimSpace("Install a newer one: " + r.Install)
 	case end.Signal != "":
 		f.Kind, f.Reason = FailAgent, fmt.Sprintf("%s was ended by a signal: %s", r.Name, end.Signal)
 	case last == "":
 		f.Reason = fmt.Sprintf("%s ended with exit %d before its answer was complete", r.Name, end.Exit)
 	default:
-		f.Reason = fmt.Sprintf("exit %d: %s", end.Exit, plain(last))
+		f.Reason = fmt.Sprintf("exit %d: %s", end.Exit, plainError(last))
 	}
 	return f
 }
 
-// gitAdvice are the lines by which Git follows a failure, for a person at a terminal.
+// gitAdvice are Git's lines of advice after a failure, for a person at a terminal.
 var gitAdvice = map[string]bool{
 	"Please make sure you have the correct access rights": true, "and the repository exists.": true,
 	"Another git process seems to be running in this repository, e.g.": true,
@@ -358,8 +359,7 @@ var gitAdvice = map[string]bool{
 	"remove the file manually to continue.":                            true,
 }
 
-// lastLine is the last line that says something. Where Git has failed its advice is left out, and what ssh said of the
-// reason stands before Git's own line.
+// lastLine is the last meaningful line. It leaves out Git's advice, and puts the reason of ssh before Git's line.
 func lastLine(text string) string {
 	before, last := "", ""
 	for line := range strings.Lines(Clean(text)) {

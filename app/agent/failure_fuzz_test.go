@@ -22,8 +22,8 @@ func FuzzFailures(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, name, text, stderr string) {
 		now := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 		r := heard(func(transcript.Event) {})
-		for _, failure := range []*Failure{r.failure(trouble{status: status, name: name, text: text}, now),
-			r.died(ending{Exit: 1}, stderr, now)} {
+		for _, failure := range []*Failure{r.failure(errorReport{status: status, name: name, text: text}, now),
+			r.exitFailure(ending{Exit: 1}, stderr, now)} {
 			reason := Clean(failure.Reason)
 			if failure.Kind == "" || reason == "" || len(reason) > 4096 || !utf8.ValidString(reason) ||
 				strings.ContainsRune(reason, 0) {

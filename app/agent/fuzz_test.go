@@ -81,6 +81,6 @@ func FuzzTranscripts(f *testing.F) {
 		if claude.last != nil {
 			claude.claudeUsage(claude.last)
 		}
-		acp.soFar()
+		acp.usageSoFar()
 	})
 }

@@ -11,25 +11,23 @@ import (
 	"carillon/app/runas"
 )
 
-// A workspace may be given files and folders of the machine, which its sandbox shows read-only where they lie:
-// Sandbox.Given.
-// A path that begins with ~/ lies in the home of the user as whom agents run, and is shown in the home of the sandbox.
+// A workspace's sandbox may show files and folders of the machine, read-only at their own paths: Sandbox.Given. A path
+// that begins with ~/ is in the home of the agents' user, and is shown in the home of the sandbox.
 
 // givenMount is a path of the machine that a sandbox shows.
 type givenMount struct{ from, path string }
 
-// systems are folders in which the system shows itself, and sockets the folders in which services have theirs: a
-// socket can
-// be used that is shown read-only.
+// systems are folders with the state of the system, and sockets are folders with the sockets of services. A read-only
+// socket can still be used.
 var (
 	systems = []string{"/proc", "/sys", "/dev"}
 	sockets = []string{"/run", "/var/run"}
 )
 
-// Concealed tells why a path of this machine is shown in no sandbox that hides some paths: where its links lead, it
-// lies in one of them or holds one. A path may begin with ~/, the home of the user as whom agents run. Empty: it may be
-// shown, as far as it is there.
-func Concealed(path string, user *runas.User, hidden []string) string {
+// HiddenReason gives the reason for which a sandbox that hides some paths must not show a path: after following links,
+// the path is in a hidden one or contains one. A path may begin with ~/, the home of the agents' user. The reason is
+// empty if the path may be shown.
+func HiddenReason(path string, user *runas.User, hidden []string) string {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		home, err := user.HomeDir()
 		if err != nil {
@@ -37,32 +35,32 @@ func Concealed(path string, user *runas.User, hidden []string) string {
 		}
 		path = filepath.Join(home, rest)
 	}
-	return concealed(followed(path), user, hidden)
+	return hiddenReason(resolved(path), user, hidden)
 }
 
-// followed is where a path leads, as far as it is there.
-func followed(path string) string {
+// resolved follows the links of a path as far as the path exists.
+func resolved(path string) string {
 	path = filepath.Clean(path)
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real
 	}
 	if parent := filepath.Dir(path); parent != path {
-		return filepath.Join(followed(parent), filepath.Base(path))
+		return filepath.Join(resolved(parent), filepath.Base(path))
 	}
 	return path
 }
 
-// concealed is Concealed for a path without links.
-func concealed(real string, user *runas.User, hidden []string) string {
+// hiddenReason is Concealed for a path without links.
+func hiddenReason(real string, user *runas.User, hidden []string) string {
 	crosses := func(paths []string) bool {
 		return slices.ContainsFunc(paths, func(p string) bool {
-			p = followed(p)
+			p = resolved(p)
 			return within(real, p) || within(p, real)
 		})
 	}
-	whole := func(home string, err error) bool { return err == nil && within(followed(home), real) }
+	whole := func(home string, err error) bool { return err == nil && within(resolved(home), real) }
 	switch {
-	case !within(real, "/dev/shm") && crosses(systems): // files in memory are files
+	case !within(real, "/dev/shm") && crosses(systems): // it has files in memory
 		return "it belongs to the system"
 	case crosses(hidden):
 		return "sandboxes hide it, or something in it"
@@ -70,25 +68,26 @@ func concealed(real string, user *runas.User, hidden []string) string {
 		return "the home folder as a whole is not shown: name something in it"
 	}
 	for _, dir := range sockets {
-		if dir = followed(dir); within(dir, real) || within(real, dir) && isFolder(real) {
+		if dir = resolved(dir); within(dir, real) || within(real, dir) && isFolder(real) {
 			return "services have their sockets there"
 		}
 	}
 	return ""
 }
 
-// give adds to a sandbox what its workspace is given. What cannot be shown is told, and left out.
-func (r *run) give(s *Sandbox) {
-	secluded := append(s.secluded(), ownFolders...)
+// mountGiven adds the paths of Sandbox.Given to the sandbox. It warns of paths that cannot be shown and leaves them
+// out.
+func (r *run) mountGiven(s *Sandbox) {
+	secluded := append(s.hiddenFolders(), ownFolders...)
 	for _, path := range s.Given {
-		if why := r.giveOne(s, path, secluded); why != "" {
+		if why := r.mountGivenPath(s, path, secluded); why != "" {
 			r.warn("%s is not shown in the sandbox: %s.", path, why)
 		}
 	}
 }
 
-// giveOne adds one path, or tells why not.
-func (r *run) giveOne(s *Sandbox, path string, secluded []string) string {
+// mountGivenPath adds one path, or gives the reason for which it cannot be shown.
+func (r *run) mountGivenPath(s *Sandbox, path string, secluded []string) string {
 	named, relative := filepath.Clean(path), ""
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		home, err := r.User.HomeDir()
@@ -109,17 +108,17 @@ func (r *run) giveOne(s *Sandbox, path string, secluded []string) string {
 	case !isFolder(real) && !isFile(real):
 		return "it is neither a file nor a folder"
 	}
-	if why := concealed(real, r.User, s.Hidden); why != "" {
+	if why := hiddenReason(real, r.User, s.Hidden); why != "" {
 		return why
 	}
 	if slices.ContainsFunc(s.Shown, func(shown string) bool { return within(named, shown) }) {
-		return "" // all sandboxes show it
+		return "" // every sandbox shows it
 	}
 	if relative != "" && s.Home != "" {
-		return r.giveInHome(s, real, relative)
+		return r.mountGivenInHome(s, real, relative)
 	}
-	// where links lead but that of the path itself
-	place := filepath.Join(followed(filepath.Dir(named)), filepath.Base(named))
+	// links are followed, but not one that is the path itself
+	place := filepath.Join(resolved(filepath.Dir(named)), filepath.Base(named))
 	for _, at := range []string{real, place} {
 		hidden := slices.ContainsFunc(secluded, func(dir string) bool { return within(at, dir) })
 		if m := (givenMount{real, at}); hidden && !slices.Contains(s.given, m) {
@@ -129,8 +128,8 @@ func (r *run) giveOne(s *Sandbox, path string, secluded []string) string {
 	return ""
 }
 
-// giveInHome shows a file or folder in the sandbox's own home.
-func (r *run) giveInHome(s *Sandbox, real, relative string) string {
+// mountGivenInHome shows a file or folder in the home of the sandbox.
+func (r *run) mountGivenInHome(s *Sandbox, real, relative string) string {
 	for _, kept := range slices.Concat(caches, r.State) {
 		if within(kept, relative) {
 			return "each workspace keeps ~/" + kept + " itself. Name something else in the folder"
@@ -139,7 +138,7 @@ func (r *run) giveInHome(s *Sandbox, real, relative string) string {
 	if r.Account != "" && within(r.Account, relative) || slices.ContainsFunc(r.Config, func(c string) bool {
 		return within(relative, c)
 	}) {
-		return "" // it is shown with what the agent needs
+		return "" // it is shown with the agent's own files
 	}
 	s.givenHome = append(s.givenHome, givenMount{real, filepath.Join(s.Home, relative)})
 	return ""

@@ -84,7 +84,7 @@ func TestWhatIsNeverShownIsToldWhenItIsTyped(t *testing.T) {
 		filepath.Join(data, "x"): false, home: false,
 		"/run": false, "/var/run": false, "/proc/1/environ": false, "/dev/sda": false, "/sys": false,
 	} {
-		if why := Concealed(path, nil, []string{data}); shown != (why == "") {
+		if why := HiddenReason(path, nil, []string{data}); shown != (why == "") {
 			t.Errorf("%s: %q; want shown: %v", path, why, shown)
 		}
 	}
@@ -109,7 +109,7 @@ exec ` + real + ` "$@"
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	is := LookAtSandbox(t.Context(), nil)
+	is := InspectSandbox(t.Context(), nil)
 	if is.Problem != nil || is.Version != "0.4.1" || is.NoFurther || is.Offline == nil ||
 		!strings.Contains(is.Offline.Error(), "RTM_NEWADDR") {
 		t.Errorf("found %+v", is)

@@ -10,45 +10,47 @@ import (
 	"strings"
 )
 
-// A child in a sandbox has a home folder of its workspace. What lies in Sandbox.Home is kept: the caches of package
-// managers and what the agents remember. All else in it begins empty with each start, so that nothing that one run
-// leaves, such as settings of Git, of a shell or of the agent itself, is obeyed by another. From the home of the
-// server's user come the agent's configuration, read-only, and a copy of its sign-in: see account.
+// A child in a sandbox has a home folder of its workspace. Sandbox.Home keeps the caches of package managers and the
+// state of agents. Everything else in the home is empty at each start, so that files of one run, such as settings of
+// Git, of a shell or of the agent, do not affect another. The agent's configuration is shown read-only from the home of
+// the server's user, with a copy of the sign-in: see account.
 
-// caches are the folders of a home that every workspace keeps.
+// caches are the folders of a home that are kept for every workspace.
 var caches = []string{".cache", ".npm", "go/pkg", ".cargo/registry", ".cargo/git", ".gradle/caches", ".gradle/wrapper",
 	".m2/repository", ".nuget/packages", ".bundle/cache", ".yarn/berry/cache", ".local/share/pnpm/store",
 	".bun/install/cache",
 	".pub-cache", ".composer/cache", ".local/share/uv"}
 
-// moved are the variables by which the folders of a home are elsewhere, and the folder that each moves. In a sandbox
-// with a home of its own they do not hold.
-var moved = []struct{ variable, folder string }{
+// homeVariables are the variables that move folders of a home, with these folders. They are not set in a sandbox with a
+// home of its own.
+var homeVariables = []struct{ variable, folder string }{
 	{"XDG_CONFIG_HOME", ".config"}, {"XDG_DATA_HOME", ".local/share"}, {"XDG_STATE_HOME", ".local/state"},
 	{"XDG_CACHE_HOME", ".cache"},
 	{"CLAUDE_CONFIG_DIR", ".claude"}, {"CODEX_HOME", ".codex"}, {"COPILOT_HOME", ".copilot"}, {"GEMINI_CLI_HOME", ""},
 }
 
-// places are further variables that name files of the server's user, which a child with a home of its own does not see.
-var places = []string{"OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR", "KILO_CONFIG", "KILO_CONFIG_DIR", "QWEN_HOME",
+// pathVariables are further variables with paths in the home of the server's user, which a child with a home of its own
+// does not see.
+var pathVariables = []string{"OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR", "KILO_CONFIG", "KILO_CONFIG_DIR", "QWEN_HOME",
 	"CODEX_SQLITE_HOME"}
 
-// fileVariables are variables of the server whose values are paths of files that a child has to read.
+// fileVariables are variables of the server with paths of files that a child has to read.
 var fileVariables = []string{"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE",
 	"CURL_CA_BUNDLE",
 	"GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_SHARED_CREDENTIALS_FILE",
 	"AWS_CONFIG_FILE",
 	"AWS_WEB_IDENTITY_TOKEN_FILE", "CLAUDE_CODE_CLIENT_CERT", "CLAUDE_CODE_CLIENT_KEY"}
 
-// elsewhere reports whether a variable names a place that a child with a home of its own has somewhere else.
-func elsewhere(name string) bool {
-	return slices.Contains(places, name) || slices.ContainsFunc(moved, func(m struct{ variable, folder string }) bool {
-		return m.variable == name
-	})
+// isPathVariable reports whether a variable has a path that is different for a child with a home of its own.
+func isPathVariable(name string) bool {
+	return slices.Contains(pathVariables, name) ||
+		slices.ContainsFunc(homeVariables, func(m struct{ variable, folder string }) bool {
+			return m.variable == name
+		})
 }
 
-// sourcePath is where a path below the home folder is from which a sandbox has configuration and sign-ins: that of the
-// user as whom programs run. It is empty where that is not known.
+// sourcePath is a path in the home of the agents' user, from which a sandbox gets configuration and sign-ins; empty:
+// the home is unknown.
 func (p Provider) sourcePath(relative string) string {
 	if p.User == nil {
 		return serverPath(relative)
@@ -59,9 +61,9 @@ func (p Provider) sourcePath(relative string) string {
 	return filepath.Join(p.User.Home, relative)
 }
 
-// serverPath is where a path below the home folder is for the server's own user; empty where that is not known.
+// serverPath is a path in the home of the server's user; empty: the home is unknown.
 func serverPath(relative string) string {
-	for _, m := range moved {
+	for _, m := range homeVariables {
 		value := os.Getenv(m.variable)
 		if !filepath.IsAbs(value) {
 			continue
@@ -80,7 +82,7 @@ func serverPath(relative string) string {
 	return filepath.Join(home, relative)
 }
 
-// box prepares the turn's sandbox, with what the run itself needs.
+// prepareBox prepares the turn's sandbox, with the files of the run.
 func (r *run) prepareBox() error {
 	if r.Sandbox == nil {
 		return nil
@@ -88,9 +90,9 @@ func (r *run) prepareBox() error {
 	s := *r.Sandbox
 	s.user = r.User
 	s.Repository, s.Shown = slices.Clone(s.Repository), slices.Clone(s.Shown)
-	// In the folder of the run the server writes the files of the next message, through whatever is there in their
-	// place. So of that folder the child can write where its temporary files are, and no more.
-	s.temp = filepath.Join(r.RunDir, temporary)
+	// The server writes the files of the next message into the folder of the run, and would follow links there. So the
+	// child can write only into the folder's subfolder for temporary files.
+	s.temp = filepath.Join(r.RunDir, tempFolder)
 	s.Writable = append(slices.Clone(s.Writable), s.temp)
 	s.Repository = append(s.Repository, Mount{Path: r.RunDir})
 	covers := ""
@@ -119,23 +121,24 @@ func (r *run) prepareBox() error {
 		s.Repository = append([]Mount{{Path: r.Dir, Writable: true}}, s.Repository...)
 	}
 	for _, name := range fileVariables {
-		if path := os.Getenv(name); filepath.IsAbs(path) && named(slices.Concat(passed, r.Keys, r.PassEnv), name) &&
+		if path := os.Getenv(name); filepath.IsAbs(path) &&
+			matchesName(slices.Concat(passedVariables, r.Keys, r.PassEnv), name) &&
 			r.User.Reaches(path) {
 			s.Shown = append(s.Shown, path)
 		}
 	}
 	if s.Home != "" {
-		if err := r.furnish(&s); err != nil {
+		if err := r.makeHome(&s); err != nil {
 			return fmt.Errorf("the home of the sandbox: %w", err)
 		}
 	}
-	r.give(&s)
-	r.box = &s
+	r.mountGiven(&s)
+	r.sandbox = &s
 	return nil
 }
 
-// furnish makes the home of a start.
-func (r *run) furnish(s *Sandbox) error {
+// makeHome makes the home for one start.
+func (r *run) makeHome(s *Sandbox) error {
 	fresh, err := os.MkdirTemp(r.RunDir, "home-")
 	if err != nil {
 		return err
@@ -144,14 +147,14 @@ func (r *run) furnish(s *Sandbox) error {
 		return err
 	}
 	s.home = []homeMount{{from: fresh, path: s.Home, writable: true}}
-	if err := r.User.Do(func() error { return r.fill(s, fresh) }); err != nil {
+	if err := r.User.Do(func() error { return r.fillHome(s, fresh) }); err != nil {
 		return err
 	}
 	return r.signIn(s, fresh)
 }
 
-// fill makes the home of a start: with the rights of the user whose programs write there too.
-func (r *run) fill(s *Sandbox, fresh string) error {
+// fillHome makes the content of the home for one start, with the rights of the user whose programs write there too.
+func (r *run) fillHome(s *Sandbox, fresh string) error {
 	kept := slices.Concat(caches, r.State)
 	for _, path := range kept {
 		if err := plainBelow(s.Home, path); err != nil {
@@ -164,7 +167,7 @@ func (r *run) fill(s *Sandbox, fresh string) error {
 				return err
 			}
 		}
-		if info, err := os.Stat(dir); err == nil && !info.IsDir() { // a file that a provider keeps
+		if info, err := os.Stat(dir); err == nil && !info.IsDir() { // a file of Provider.State
 			s.home = append(s.home, homeMount{from: dir, path: dir, writable: true})
 			continue
 		}
@@ -195,8 +198,8 @@ func (r *run) fill(s *Sandbox, fresh string) error {
 	return nil
 }
 
-// plainBelow expects that no part of a path below a folder is a link. Where what one program keeps is in a folder of
-// another one, that one can put a link there, whose target would be shown to the first.
+// plainBelow returns an error if a part of a path below a folder is a link. If the state of one program is in a folder
+// of another program, the other one could put a link there, whose target would be shown to the first.
 func plainBelow(dir, path string) error {
 	for part := range strings.SplitSeq(path, "/") {
 		dir = filepath.Join(dir, part)
@@ -219,7 +222,7 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Of the state of a program whose sign-in is in no known file so much is copied at first.
+// Bounds of the first copy of a program's state, for a program without a known file of its sign-in.
 const (
 	mostStateFiles = 2_000
 	mostStateBytes = 64 << 20
@@ -227,13 +230,14 @@ const (
 
 var errMuchState = errors.New("its own files in the server's home are too many or too large to be copied")
 
-// copyState copies what a program keeps in the server's home to the home of a workspace: plain files and folders alone.
+// copyState copies a program's state from the server's home to the home of a workspace: regular files and folders
+// alone.
 func copyState(from, to string) error {
 	if from == "" {
 		return nil
 	}
 	if info, err := os.Stat(from); err != nil {
-		return nil //nolint:nilerr // there is nothing to begin with
+		return nil //nolint:nilerr // there is no state to copy
 	} else if info.Mode().IsRegular() {
 		return errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), copyPlain(from, to))
 	}
@@ -241,7 +245,7 @@ func copyState(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(made) //nolint:errcheck // it has been moved, or is swept with the workspace
+	defer os.RemoveAll(made) //nolint:errcheck // it was moved, or is removed with the workspace
 	files, size := 0, int64(0)
 	err = filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -270,7 +274,7 @@ func copyState(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(made, to); err != nil && !isFolder(to) { // another start of the same moment was first
+	if err := os.Rename(made, to); err != nil && !isFolder(to) { // a concurrent start was first
 		return err
 	}
 	return nil
@@ -278,7 +282,7 @@ func copyState(from, to string) error {
 
 func mkParent(path string) string {
 	parent := filepath.Dir(path)
-	_ = os.MkdirAll(parent, 0o700) // what is missing is told by who writes into it
+	_ = os.MkdirAll(parent, 0o700) // the later write reports an error
 	return parent
 }
 

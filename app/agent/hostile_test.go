@@ -229,7 +229,7 @@ func TestWhatAProgramSaysOfItselfTellsTheKindOfItsFailure(t *testing.T) {
 				"https://platform.openai.com/account/api-keys.", FailAuth, ""},
 	} {
 		r := &run{Provider: Provider{ID: tt.agent}, Turn: Turn{Resume: "x"}}
-		if f := r.failure(trouble{text: tt.words}, time.Now()); f.Kind != tt.kind || tt.reason != "" &&
+		if f := r.failure(errorReport{text: tt.words}, time.Now()); f.Kind != tt.kind || tt.reason != "" &&
 			f.Reason != tt.reason {
 			t.Errorf("%s: %q is %s %q; want %s", tt.agent, tt.words, f.Kind, f.Reason, tt.kind)
 		}
@@ -248,7 +248,9 @@ func TestWhatAProgramSaysOfItselfTellsTheKindOfItsFailure(t *testing.T) {
 		if err := json.Unmarshal([]byte(tt.data), &data); err != nil {
 			t.Fatal(err)
 		}
-		if f := a.refused(&acp.RequestError{Code: -32603, Message: "Internal error", Data: data}); f.Kind != tt.kind ||
+		if f := a.requestFailure(&acp.RequestError{
+			Code: -32603, Message: "Internal error", Data: data,
+		}); f.Kind != tt.kind ||
 			f.Reason != tt.reason {
 			t.Errorf("%s is %s %q; want %s %q", tt.data, f.Kind, f.Reason, tt.kind, tt.reason)
 		}
@@ -265,7 +267,7 @@ func TestAnAnswerWithoutAnythingIsAFailureThatMayPass(t *testing.T) {
 		turn := newTurn(t, "x")
 		_, f, _, _ := replay(t, tt.agent, tt.stream, "0", "", turn)
 		expectFailure(t, f, FailTransient, "the agent answered nothing")
-		turn.Worked = func() bool { return true }
+		turn.HasWorked = func() bool { return true }
 		if _, f, _, _ := replay(t, tt.agent, tt.stream, "0", "", turn); f != nil {
 			t.Errorf("%s changed a file and failed: %v", tt.agent, f)
 		}

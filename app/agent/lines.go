@@ -14,14 +14,15 @@ import (
 )
 
 const (
-	maxLine   = 4 << 20  // of longer lines of an agent long texts are cut; those that are longer still are skipped
+	// long texts in longer lines of an agent are cut; a line that is then still too long is skipped
+	maxLine   = 4 << 20
 	maxStderr = 16 << 10 // kept for the reason of a failure
 	maxAnswer = 1 << 20
 )
 
-// eachLine takes a stream to its end, line by line, without the line's end. A line is valid until the
-// next. Of a JSON object over the limit the long texts are cut, so that what else it says is known. Of what is over the
-// limit even then only the length is told.
+// eachLine reads a stream to its end and calls line for each line, without the line's end. A line is valid until the
+// next call. In a JSON object over the limit long texts are cut, so that its other fields are known. For a line that is
+// still over the limit, long is called with its length.
 func eachLine(from io.Reader, limit int, line func([]byte), long func(n int)) {
 	in := bufio.NewReaderSize(from, 64<<10)
 	var buf []byte
@@ -64,12 +65,12 @@ func eachLine(from io.Reader, limit int, line func([]byte), long func(n int)) {
 	}
 }
 
-func (r *run) skipped(n int) {
+func (r *run) lineSkipped(n int) {
 	r.warn("A line of %d bytes from the agent was skipped.", n)
 }
 
-// stream runs a program that reads a prompt and answers with JSON lines. onLine may call its second
-// argument to end the program. The text is the end of its standard error.
+// stream runs a program that reads a prompt and answers with JSON lines. onLine may call its second argument to end the
+// program. The returned text is the end of the standard error.
 func (r *run) stream(ctx context.Context, argv, env []string, prompt string,
 	onLine func(line []byte, stop func())) (ending, string, error) {
 	path, err := r.write("prompt", []byte(prompt))
@@ -82,7 +83,7 @@ func (r *run) stream(ctx context.Context, argv, env []string, prompt string,
 	}
 	defer stdin.Close()
 	p, err := start(command{
-		argv: argv, dir: r.Dir, env: env, stdin: stdin, grace: r.grace, user: r.User, sandbox: r.box,
+		argv: argv, dir: r.Dir, env: env, stdin: stdin, grace: r.grace, user: r.User, sandbox: r.sandbox,
 		bounds: r.bounds(), hold: r.RunDir,
 	})
 	if err != nil {
@@ -98,7 +99,7 @@ func (r *run) stream(ctx context.Context, argv, env []string, prompt string,
 				return
 			}
 			onLine(line, p.stop)
-		}, r.skipped)
+		}, r.lineSkipped)
 	}, func() { _, _ = io.Copy(errs, p.stderr) })
 	if end.Start != "" {
 		return end, errs.String(), r.startFailure(errors.New(end.Start))

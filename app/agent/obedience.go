@@ -1,12 +1,11 @@
 package agent
 
-// Obedience is what a provider's program takes from the files of a repository, in words for people. It is said here
-// once, for all pages.
+// Obedience describes what a provider's program takes from the files of a repository, as texts for all pages.
 type Obedience struct {
-	Reads string   // what it is told by the repository: sentences
-	Shut  string   // what is kept from it, in a sandbox and without one: sentences; may be empty
-	Obeys []string // what it obeys otherwise: hidden in the sandbox; without one a turn is refused where they are
-	Looks string   // what holds it in a turn that changes nothing: a sentence
+	Reads string   // what it reads from the repository, as sentences
+	Shut  string   // what is kept from it with and without a sandbox, as sentences; may be empty
+	Obeys []string // files that it would obey: hidden in a sandbox; without one a turn is refused if they exist
+	Looks string   // what enforces a read-only turn, as a sentence
 }
 
 const (
@@ -16,7 +15,7 @@ const (
 	given  = "AGENTS.md of the root, at most 64 KiB, handed over by Carillon."
 )
 
-// obedience is what is known of the programs of the catalogue, by id.
+// obedience has the Obedience of the catalogue's programs, by id.
 var obedience = map[string]Obedience{
 	"claude": {
 		Reads: "CLAUDE.md of the root, at most 64 KiB, handed over by Carillon. What it imports by @ is not.",
@@ -41,7 +40,7 @@ var obedience = map[string]Obedience{
 	},
 }
 
-// Obedience says what the provider's program takes from a repository.
+// Obedience describes what the provider's program takes from a repository.
 func (p Provider) Obedience() Obedience {
 	o, known := obedience[p.ID]
 	o.Obeys = p.Obeys
@@ -55,7 +54,7 @@ func (p Provider) Obedience() Obedience {
 	switch {
 	case p.ReadMode != "":
 		o.Looks = "It runs in its mode " + p.ReadMode + "."
-	case p.Holds():
+	case p.CanBeReadOnly():
 		o.Looks = "It asks before each change, and is refused."
 	default:
 		o.Looks = "The sandbox. Without one the turn is refused."

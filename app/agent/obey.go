@@ -20,10 +20,9 @@ import (
 // that
 // those name and send it their key. What is here keeps such files from them.
 
-// Holds reports whether a program can be held to looking by its own means. Another runs a turn that changes nothing in
-// a
+// CanBeReadOnly reports whether a program has a read-only mode of its own. Other programs run read-only turns in a
 // Sandbox, or not at all.
-func (p Provider) Holds() bool {
+func (p Provider) CanBeReadOnly() bool {
 	switch p.Driver {
 	case DriverClaude, DriverCodex:
 		return true
@@ -33,20 +32,21 @@ func (p Provider) Holds() bool {
 	return false
 }
 
-// guarded finds out what has to be kept from the program, and refuses a turn in which that cannot be done.
-func (r *run) guarded() error {
-	if r.ReadOnly && r.Sandbox == nil && !r.Holds() {
-		return r.unheld(r.Name + " has no way to be held to looking")
+// guardRepository finds the files and variables of the repository that must not reach the program. It returns an error
+// if this cannot be ensured.
+func (r *run) guardRepository() error {
+	if r.ReadOnly && r.Sandbox == nil && !r.CanBeReadOnly() {
+		return r.readOnlyFailure(r.Name + " has no way to be held to looking")
 	}
 	var rels []string
 	for _, rel := range r.Obeys {
-		path, err := r.obeyed(rel)
+		path, err := r.findObeyed(rel)
 		switch {
 		case err != nil:
-			return r.exposed(rel, err.Error())
+			return r.exposedFailure(rel, err.Error())
 		case path == "":
 		case r.Sandbox == nil:
-			return r.exposed(rel, "this workspace runs without the sandbox, which would hide it")
+			return r.exposedFailure(rel, "this workspace runs without the sandbox, which would hide it")
 		default:
 			r.masked, rels = append(r.masked, path), append(rels, rel)
 			r.warn("%s of the repository is hidden from %s, which would run what it names.", rel, r.Name)
@@ -57,25 +57,25 @@ func (r *run) guarded() error {
 		if err != nil {
 			return err
 		}
-		r.box.Masked, r.box.Empty = append(slices.Clone(r.box.Masked), r.masked...), empty
+		r.sandbox.Masked, r.sandbox.Empty = append(slices.Clone(r.sandbox.Masked), r.masked...), empty
 		if err := r.cover(rels); err != nil {
 			return err
 		}
 	}
 	for _, rel := range r.DotEnv {
-		names, err := r.steering(rel)
+		names, err := r.steeringVariables(rel)
 		if err != nil {
-			return r.exposed(rel, err.Error())
+			return r.exposedFailure(rel, err.Error())
 		}
 		r.pins = append(r.pins, names...)
 	}
 	return nil
 }
 
-// ignoredFile is the name of the file in Turn.RunDir that has Git ignore what is hidden and not tracked.
+// ignoredFile is the name of the file in Turn.RunDir that makes Git ignore hidden untracked files.
 const ignoredFile = "ignored"
 
-// cover keeps Git in the sandbox from taking what is hidden for emptied, or for new.
+// cover prevents Git in the sandbox from treating hidden files as emptied or as new.
 func (r *run) cover(rels []string) error {
 	var lines strings.Builder
 	for _, rel := range rels {
@@ -104,7 +104,8 @@ func (r *run) cover(rels []string) error {
 	return nil
 }
 
-// ignoring adds to an environment what has Git ignore the files of a list, beside what else it is configured by there.
+// ignoring adds variables to an environment that make Git ignore the files of a list, and keeps other configuration of
+// Git in it.
 func ignoring(env []string, list string) []string {
 	const count = "GIT_CONFIG_COUNT"
 	n, err := strconv.Atoi(variable(env, count))
@@ -117,24 +118,23 @@ func ignoring(env []string, list string) []string {
 		fmt.Sprintf("%s=%d", count, n+1))
 }
 
-// unheld is the failure of a turn that is to change nothing and cannot be held to that.
-func (r *run) unheld(why string) *Failure {
+// readOnlyFailure is the failure of a read-only turn that cannot be enforced.
+func (r *run) readOnlyFailure(why string) *Failure {
 	return &Failure{Kind: FailStart, Reason: "this turn may change nothing, and " + why,
 		Fix: "Switch the sandbox on in the workspace, or choose another provider."}
 }
 
-// exposed is the failure of a turn whose repository has a file that the program would obey.
-func (r *run) exposed(rel, why string) *Failure {
+// exposedFailure is the failure of a turn because the repository has a file that the program would obey.
+func (r *run) exposedFailure(rel, why string) *Failure {
 	return &Failure{Kind: FailStart, Reason: fmt.Sprintf("the repository has %s, by which %s runs what others "+
 		"wrote, and %s",
 		rel, r.Name, why), Fix: "Switch the sandbox on in the workspace, take the file out of the repository, or " +
 		"choose another provider."}
 }
 
-// obeyed is where a file or a folder of the repository lies; empty if there is none. A link is an error: what is bound
-// over
-// it would be bound over its target.
-func (r *run) obeyed(rel string) (string, error) {
+// findObeyed finds a file or folder of the repository; empty: there is none. A link is an error, because a mount over
+// it would cover its target.
+func (r *run) findObeyed(rel string) (string, error) {
 	path := r.Dir
 	for _, part := range strings.Split(rel, "/") {
 		path = filepath.Join(path, part)
@@ -151,16 +151,15 @@ func (r *run) obeyed(rel string) (string, error) {
 	return path, nil
 }
 
-// longDotEnv is how long a file of variables may be, in bytes.
-const longDotEnv = 256 << 10
+// maxDotEnv bounds a file of variables, in bytes.
+const maxDotEnv = 256 << 10
 
-// assigned is the beginning of an assignment, in any of the forms that programs read.
-var assigned = regexp.MustCompile(`([\w.-]+)[\s\pZ\x{FEFF}]*[=:]`)
+// assignment matches the beginning of an assignment, in all forms that programs read.
+var assignment = regexp.MustCompile(`([\w.-]+)[\s\pZ\x{FEFF}]*[=:]`)
 
-// steering names the variables in a file of the repository that decide what the program runs, or to whom it speaks and
-// with
-// which key. The program takes none of them where they are set, if only to nothing.
-func (r *run) steering(rel string) ([]string, error) {
+// steeringVariables lists the variables in a file of the repository that decide what the program runs, which server it
+// uses and with which key. The program ignores them if they are set already, even to empty values.
+func (r *run) steeringVariables(rel string) ([]string, error) {
 	root, err := os.OpenRoot(r.Dir)
 	if err != nil {
 		return nil, errors.New("it cannot be looked at")
@@ -180,29 +179,28 @@ func (r *run) steering(rel string) ([]string, error) {
 		return nil, errors.New("it cannot be looked at")
 	case info.IsDir():
 		return nil, nil
-	case !info.Mode().IsRegular() || info.Size() > longDotEnv:
-		return nil, fmt.Errorf("it is no file of at most %d KiB", longDotEnv>>10)
+	case !info.Mode().IsRegular() || info.Size() > maxDotEnv:
+		return nil, fmt.Errorf("it is no file of at most %d KiB", maxDotEnv>>10)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, longDotEnv))
+	text, err := io.ReadAll(io.LimitReader(f, maxDotEnv))
 	if err != nil {
 		return nil, errors.New("it cannot be read")
 	}
 	var names []string
-	for _, m := range assigned.FindAllSubmatch(text, -1) {
+	for _, m := range assignment.FindAllSubmatch(text, -1) {
 		name := string(m[1])
-		if (shell.Steers(name) || named(r.Keys, name)) && !slices.Contains(names, name) {
+		if (shell.Steers(name) || matchesName(r.Keys, name)) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
 	return names, nil
 }
 
-// identifier is what an id of a conversation looks like that may become an argument of a program.
+// identifier matches an id of a conversation that may become an argument of a program.
 var identifier = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$`)
 
-// resumes checks the id of the conversation that is to be gone on with. It came from a program, and becomes an
-// argument.
-func (r *run) resumes() error {
+// checkResume checks the id of the conversation to resume, which came from a program and becomes an argument.
+func (r *run) checkResume() error {
 	if r.Resume == "" || identifier.MatchString(r.Resume) {
 		return nil
 	}
@@ -212,7 +210,8 @@ func (r *run) resumes() error {
 // emptyFile is the name of a file without content in Turn.RunDir.
 const emptyFile = "empty"
 
-// mask shows files and folders empty. They exist, and no part of their path is a link.
+// mask gives bubblewrap's arguments that show files and folders empty. They must exist, and no part of their paths may
+// be a link.
 func mask(paths []string, empty string) []string {
 	var out []string
 	for _, path := range paths {

@@ -47,7 +47,7 @@ func TestATurnThatMayChangeNothingIsHeldToThatOrRefused(t *testing.T) {
 func TestOfTheCatalogueEveryAgentCanBeHeldToLooking(t *testing.T) {
 	t.Parallel()
 	for _, p := range Catalogue() {
-		if p.Driver != DriverShell && !p.Holds() {
+		if p.Driver != DriverShell && !p.CanBeReadOnly() {
 			t.Errorf("%s cannot be held to looking", p.Name)
 		}
 		if slices.ContainsFunc(p.Command, func(arg string) bool {
@@ -73,18 +73,18 @@ func TestAFileThatAnAgentObeysIsHiddenOrTheTurnRefused(t *testing.T) {
 	box := &run{Provider: p, Turn: turn}
 	box.Sandbox = &Sandbox{}
 	agenttest.WriteAll(t, turn.Dir, map[string]string{".agent/hooks.json": "{}"})
-	if err := errors.Join(box.prepareBox(), box.guarded()); err != nil {
+	if err := errors.Join(box.prepareBox(), box.guardRepository()); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{filepath.Join(turn.Dir, ".agent"), filepath.Join(turn.Dir, "agent.json")}; !slices.Equal(
-		box.box.Masked, want) {
-		t.Errorf("hidden: %q; want %q", box.box.Masked, want)
+		box.sandbox.Masked, want) {
+		t.Errorf("hidden: %q; want %q", box.sandbox.Masked, want)
 	}
 	if err := errors.Join(os.Remove(filepath.Join(turn.Dir, "agent.json")),
 		os.Symlink("other.json", filepath.Join(turn.Dir, "agent.json"))); err != nil {
 		t.Fatal(err)
 	}
-	if err := box.guarded(); err == nil {
+	if err := box.guardRepository(); err == nil {
 		t.Error("a link in place of such a file was accepted: what is bound over it is bound over its target")
 	}
 }
@@ -124,7 +124,7 @@ func TestAFileOfVariablesSteersNoAgent(t *testing.T) {
 		map[string]string{".env": "\ufeffexport HTTPS_PROXY=http://evil\nNODE_OPTIONS: --require ./x\n  AGENT_MODE " +
 			"=\"yolo\"\n" +
 			"MODEL_API_BASE=http://evil\nSTAGE=test\nPORT=3000\n"})
-	if err := r.guarded(); err != nil {
+	if err := r.guardRepository(); err != nil {
 		t.Fatal(err)
 	}
 	env := r.env()
@@ -144,7 +144,7 @@ func TestAFileOfVariablesSteersNoAgent(t *testing.T) {
 	if err := os.Truncate(filepath.Join(r.Dir, ".env"), 1<<40); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.guarded(); err == nil {
+	if err := r.guardRepository(); err == nil {
 		t.Error("a file without end was accepted")
 	}
 }

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	pieceSize  = 16 << 10               // an event's text at most, about
-	pieceDelay = 50 * time.Millisecond  // complete lines wait so long for more
-	lineDelay  = 500 * time.Millisecond // and a line without its end so long
+	pieceSize  = 16 << 10               // approximate bound of an event's text
+	pieceDelay = 50 * time.Millisecond  // how long complete lines wait for more
+	lineDelay  = 500 * time.Millisecond // how long a line without its end waits
 	maxTurns   = 32                     // changes between the streams in one piece
 )
 
-// pieces makes events of a child's two outputs: few of many small writes, and several of a long line.
-// The order between the streams is kept as far as two pipes allow.
+// pieces makes events from a child's two output streams. It joins small writes and splits long lines. It keeps the
+// order between the streams as far as two pipes allow.
 type pieces struct {
 	emit func(transcript.Event)
 
@@ -28,7 +28,7 @@ type pieces struct {
 	size  int
 	timer *time.Timer
 	slow  map[string]*time.Timer
-	runs  map[string]bool // whether slow runs: it is not set anew by each piece of a line, as of a progress bar
+	runs  map[string]bool // whether the timer slow runs: a part of a line, as of a progress bar, does not restart it
 	done  bool
 }
 
@@ -58,7 +58,7 @@ func (p *pieces) locked(do func()) {
 	}
 }
 
-// read takes a stream to its end. see gets every byte.
+// read reads a stream to its end and passes all bytes to see.
 func (p *pieces) read(stream string, from io.Reader, see func([]byte)) {
 	buf := make([]byte, pieceSize)
 	for {
@@ -73,7 +73,7 @@ func (p *pieces) read(stream string, from io.Reader, see func([]byte)) {
 	}
 }
 
-// end hands out what is left. No event comes after it.
+// end emits the rest. No event comes after it.
 func (p *pieces) end() {
 	p.locked(func() {
 		for stream, rest := range p.rest {
@@ -92,7 +92,7 @@ func (p *pieces) add(stream string, data []byte) {
 	waiting := append(p.rest[stream], data...)
 	cut := bytes.LastIndexByte(waiting, '\n') + 1
 	if len(waiting)-cut >= pieceSize {
-		cut = wholeRunes(waiting)
+		cut = completeRunes(waiting)
 	}
 	p.push(stream, waiting[:cut])
 	p.rest[stream] = append([]byte(nil), waiting[cut:]...)
@@ -112,10 +112,10 @@ func (p *pieces) add(stream string, data []byte) {
 	}
 }
 
-// release lets an unfinished line out.
+// release emits an unfinished line.
 func (p *pieces) release(stream string) {
 	rest := p.rest[stream]
-	cut := wholeRunes(rest)
+	cut := completeRunes(rest)
 	p.push(stream, rest[:cut])
 	p.rest[stream] = rest[cut:]
 }
@@ -146,8 +146,8 @@ func (p *pieces) flush() {
 	p.ready, p.size = nil, 0
 }
 
-// wholeRunes is the length of b without a rune that is cut off at its end.
-func wholeRunes(b []byte) int {
+// completeRunes is the length of b without an incomplete rune at its end.
+func completeRunes(b []byte) int {
 	for i := 1; i <= min(utf8.UTFMax-1, len(b)); i++ {
 		if c := b[len(b)-i]; utf8.RuneStart(c) {
 			if c >= utf8.RuneSelf && !utf8.FullRune(b[len(b)-i:]) {

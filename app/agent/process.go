@@ -22,20 +22,20 @@ type command struct {
 	argv  []string // argv[0] is looked up in PATH unless it has a slash
 	dir   string
 	env   []string
-	stdin io.Reader // nil is closed; a pipe of the caller's if pipeIn
+	stdin io.Reader // nil: closed
 	// pipeIn gives the child a pipe, process.stdin, for a dialogue.
 	pipeIn  bool
 	grace   time.Duration
 	sandbox *Sandbox
 	bounds  bounds
-	user    *runas.User // as whom it runs; nil: the server's own
-	// a folder that is locked until all that the child started has ended, even where this process dies before
+	user    *runas.User // user of the process; nil: the server's user
+	// a folder that is locked until all descendants of the child have ended, even if this process dies before
 	hold string
 }
 
 // process is a child under its shim.
 type process struct {
-	stdin          *os.File // of a dialogue
+	stdin          *os.File // pipe for a dialogue
 	stdout, stderr *os.File
 	cmd            *exec.Cmd
 	life, report   *os.File
@@ -43,8 +43,7 @@ type process struct {
 	grace          time.Duration
 }
 
-// start starts a program under a shim. The caller reads stdout and stderr to their end and then
-// calls wait.
+// start starts a program under a shim. The caller must read stdout and stderr to their end and then call wait.
 func start(c command) (*process, error) {
 	if !shimReady.Load() {
 		return nil, errors.New("agent.MaybeShim was not called at the start of this program")
@@ -105,7 +104,7 @@ func start(c command) (*process, error) {
 	p.cmd.Stdout, p.cmd.Stderr = childOut, childErr
 	p.cmd.ExtraFiles = []*os.File{childLife, childReport}
 	if c.hold != "" {
-		held, e := hold(c.hold)
+		held, e := lockFolder(c.hold)
 		if e == nil {
 			theirs, p.cmd.ExtraFiles = append(theirs, held), append(p.cmd.ExtraFiles, held)
 		}
@@ -133,9 +132,9 @@ func start(c command) (*process, error) {
 	return p, nil
 }
 
-// hold opens a folder and locks it together with others who do so. The lock is the file's: whoever inherits it keeps
-// it.
-func hold(dir string) (*os.File, error) {
+// lockFolder opens a folder with a shared lock. The lock belongs to the open file, so child processes that inherit the
+// file keep it.
+func lockFolder(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
@@ -147,7 +146,8 @@ func hold(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// Ended reports whether all has ended that was started with a folder as RunDir, also by a process that has died since.
+// Ended reports whether all processes have ended that were started with a folder as RunDir, also by a process that has
+// died since.
 func Ended(runDir string) (bool, error) {
 	f, err := os.Open(runDir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -156,7 +156,7 @@ func Ended(runDir string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer f.Close() //nolint:errcheck // closing unlocks
+	defer f.Close() //nolint:errcheck // closing releases the lock
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return false, nil
@@ -164,30 +164,30 @@ func Ended(runDir string) (bool, error) {
 	return err == nil, err
 }
 
-// stop asks the shim to end the child and all that descends from it.
+// stop asks the shim to end the child and all its descendants.
 func (p *process) stop() {
 	p.stopping.Do(func() {
 		p.life.Close()
-		// The shim gives up by itself; this is for one that was stopped by a debugger or the kernel.
+		// The shim ends by itself; this is for a shim that was stopped by a debugger or the kernel.
 		time.AfterFunc(p.grace+20*time.Second, func() { _ = p.cmd.Process.Kill() })
 	})
 }
 
-// wait returns when the shim has ended, and with it everything below. drained is closed by the caller
-// when both outputs are read to their end.
+// wait returns when the shim and all its descendants have ended. The caller closes drained when it has read both
+// outputs to their end.
 func (p *process) wait(drained <-chan struct{}) ending {
 	var e ending
 	if err := json.NewDecoder(p.report).Decode(&e); err != nil {
 		e = ending{Exit: -1, Start: "the process that watches over it was killed"}
 	}
-	// Only a process that the kernel will not end can still hold the pipes.
+	// Only a process that the kernel cannot end may still have the pipes.
 	timer := time.AfterFunc(2*time.Second, func() {
 		p.stdout.Close()
 		p.stderr.Close()
 	})
 	<-drained
 	timer.Stop()
-	_ = p.cmd.Wait() // the shim's own status says nothing
+	_ = p.cmd.Wait() // the shim's own status is not needed
 	p.close()
 	return e
 }
@@ -203,7 +203,7 @@ func (p *process) close() {
 	}
 }
 
-// startFailure says why a program does not start and what to do about it.
+// startFailure is the failure of a program that does not start, with a hint what to do.
 func (r *run) startFailure(err error) *Failure {
 	var f *Failure
 	if errors.As(err, &f) {

@@ -82,7 +82,7 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 					!ended[len(ended)-1].OK {
 					t.Errorf("its tool is not in the events: %+v, %+v", begun, ended)
 				}
-				turn.Prompt, turn.Resume, turn.Spent = "[[recall]]", res.Conversation, res.Usage
+				turn.Prompt, turn.Resume, turn.FormerUsage = "[[recall]]", res.Conversation, res.Usage
 				turn.RunDir = t.TempDir()
 				again, f, _ := runTurn(t, p, turn)
 				if f != nil || !strings.Contains(again.Text, "made.txt") || again.Conversation == "" {
@@ -97,7 +97,8 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 				var cost float64 // of the first message, which is like the others
 				known, calls := true, 0
 				for i := range 10 {
-					turn.Prompt, turn.RunDir, turn.Spent = fmt.Sprintf("[[say This is answer %d.]]", i+1), t.TempDir(),
+					turn.Prompt, turn.RunDir, turn.FormerUsage = fmt.Sprintf("[[say This is answer %d.]]", i+1),
+						t.TempDir(),
 						sum
 					if i == 9 {
 						turn.Prompt = "[[recall]]"
@@ -149,7 +150,7 @@ func TestInstalledAgentsKeepTheRules(t *testing.T) {
 			})
 			t.Run("changes nothing where it may only look", func(t *testing.T) {
 				p, _ := realAgent(t, cli)
-				if !p.Holds() {
+				if !p.CanBeReadOnly() {
 					t.Skip("it cannot be held to that")
 				}
 				turn := realTurn(t, cli, "")

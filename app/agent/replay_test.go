@@ -95,7 +95,7 @@ func TestClaudeTellsWhatEachAnswerUsedOnce(t *testing.T) {
 	}
 	turn := newTurn(t, "go")
 	var told []transcript.Usage
-	turn.Used = func(u transcript.Usage) { told = append(told, u) }
+	turn.OnUsage = func(u transcript.Usage) { told = append(told, u) }
 	// Of one answer, each block is a line of its own with the whole usage.
 	replay(t, "claude", answer("a", 100, 1)+answer("a", 100, 7)+answer("b", 50, 2), "1", "", turn)
 	want := []transcript.Usage{{Known: true, Input: 100, CacheRead: 5, Output: 1},
@@ -108,7 +108,7 @@ func TestClaudeTellsWhatEachAnswerUsedOnce(t *testing.T) {
 func TestClaudeHoldsItselfToWhatATurnMayCost(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "go")
-	turn.MostUSD = new(0.25)
+	turn.MaxUSD = new(0.25)
 	// As Claude Code 2.1 ends: the cost of the conversation, and no tokens.
 	res, f, _, c := replay(t, "claude",
 		`{"type":"assistant","message":{"id":"a","content":[],"usage":{"input_tokens":100,"output_tokens":1}}}`+"\n"+
@@ -128,7 +128,7 @@ func TestTheCostOfAClaudeTurnIsItsOwnWhateverTheVersionCounts(t *testing.T) {
 			100*models, 40*models, 20*models, total)
 	}
 	turn := newTurn(t, "x")
-	turn.Resume, turn.Spent = "s", transcript.Usage{
+	turn.Resume, turn.FormerUsage = "s", transcript.Usage{
 		Known: true, Input: 200, CacheRead: 80, Output: 40, CostKnown: true, CostUSD: 0.5,
 	}
 	for _, tt := range []struct {
@@ -400,7 +400,7 @@ func TestCodexTurnTellsItsStory(t *testing.T) {
 func TestCodexUsageIsTheShareOfTheTurn(t *testing.T) {
 	t.Parallel()
 	turn := newTurn(t, "x")
-	turn.ReadOnly, turn.Resume, turn.Spent = true, "old", transcript.Usage{
+	turn.ReadOnly, turn.Resume, turn.FormerUsage = true, "old", transcript.Usage{
 		Known: true, Input: 100, CacheRead: 40, Output: 20,
 	}
 	res, f, _, c := replay(t, "codex", "codex-resume", "0", "", turn)
@@ -411,7 +411,7 @@ func TestCodexUsageIsTheShareOfTheTurn(t *testing.T) {
 		!c.has("--sandbox=read-only") {
 		t.Errorf("called with %q", c.Args)
 	}
-	turn.Spent = transcript.Usage{}
+	turn.FormerUsage = transcript.Usage{}
 	if res, _, _, _ = replay(t, "codex", "codex-resume", "0", "", turn); res.Usage.Known {
 		t.Errorf("usage %+v; want unknown, since what was spent before is", res.Usage)
 	}

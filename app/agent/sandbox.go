@@ -16,39 +16,40 @@ import (
 	"carillon/app/runas"
 )
 
-// Sandbox runs the child under bubblewrap, without any capability: the file system read-only, /run empty, the homes of
-// people and of the server's user out of sight, and other processes too. The worktree is writable, and a folder for
-// temporary files, which is /tmp too; in a read-only turn nothing of the repository is. What the child writes is on the
-// disk and below Turn.RunDir, the worktree, the repository and Home: a file system in memory would take memory that no
-// process has.
+// Sandbox runs the child under bubblewrap, without any capability. The file system is read-only and /run is empty. The
+// homes of people and of the server's user and other processes are hidden. The worktree and a folder for temporary
+// files, which is also /tmp, are writable; in a read-only turn nothing of the repository is. The child writes to the
+// disk, below Turn.RunDir, the worktree, the repository and Home. It does not write to a file system in memory, whose
+// use would count for no process.
 type Sandbox struct {
-	// what belongs to the worktree outside of it, in this order; nothing of it is writable in a read-only turn
+	// paths outside of the worktree that belong to it, in this order; none of them is writable in a read-only turn
 	Repository []Mount
 	Writable   []string // further folders and files
 	Hidden     []string // folders and files that the child must not read: the server's data, the database's socket
-	Shown      []string // folders and files of the homes that it may read all the same
-	// further ones of the machine, absolute or with ~/ in front; what is not there is told, and no failure
+	Shown      []string // folders and files of the homes that it may read
+	// further paths of the machine, absolute or with ~/ in front; a missing one gives a warning, not a failure
 	Given []string
 
-	// Home is the folder of the workspace in which its caches and what its agents remember are kept. It is the child's
-	// home folder, of which all else begins empty with each start. Empty: the server's own home, without what is in it.
+	// Home is the workspace's folder with caches and the state of agents. It is the child's home folder, whose other
+	// content is empty at each start. If Home is empty, the child has the path of the server's home, without its
+	// content.
 	Home   string
-	Masked []string // files and folders of the worktree that are seen empty: what the agent would obey
-	Empty  string   // a file without content, which is seen in place of each file of Masked
-	// Cover is told what is seen empty, by its paths in the worktree, before the child starts, so that Git does not
-	// take it for changed; what it returns is called when the child has ended. nil: to Git it looks emptied.
+	Masked []string // files and folders of the worktree that are shown empty, because the agent would obey them
+	Empty  string   // an empty file, which is shown in place of each file of Masked
+	// Cover is called before the child starts, with the masked paths in the worktree, so that Git does not treat them
+	// as changed. The function that it returns is called when the child has ended. nil: the files look emptied to Git.
 	Cover   func(paths []string) (uncover func(), err error)
-	Network bool // agents need it to reach their model
+	Network bool // agents need the network to reach their model
 
-	home             []homeMount  // what Home is made of for one start
-	given, givenHome []givenMount // what of Given is shown, in its place and in Home
-	// covers makes a folder that is seen in place of another one, for one start; nil: a file system in memory is.
+	home             []homeMount  // mounts of Home for one start
+	given, givenHome []givenMount // shown paths of Given, at their own places and in Home
+	// covers makes a folder that is shown in place of another one, for one start; nil: a file system in memory is used.
 	covers func() (string, error)
-	temp   string      // the folder for temporary files; empty: one in memory
-	user   *runas.User // as whom it runs; nil: the server's own
+	temp   string      // the folder for temporary files; empty: in memory
+	user   *runas.User // user of the process; nil: the server's user
 }
 
-// cover shows a folder empty.
+// cover gives bubblewrap's arguments that show a folder empty.
 func (s *Sandbox) cover(path string) ([]string, error) {
 	if s.covers == nil {
 		return []string{"--tmpfs", path}, nil
@@ -60,36 +61,36 @@ func (s *Sandbox) cover(path string) ([]string, error) {
 	return []string{"--bind", dir, path}, nil
 }
 
-// homeMount shows a file or folder at another place.
+// homeMount shows a file or folder at another path.
 type homeMount struct {
 	from, path string
 	writable   bool
 }
 
-// Mount is a folder or a file that is seen in a sandbox where it lies. What lies below another one is named after it.
+// Mount is a folder or a file that a sandbox shows at its own path. A mount below another one comes after it in a list.
 type Mount struct {
 	Path     string
 	Writable bool
 }
 
-// The ways to have a user namespace, the strictest first. Without one a sandbox of root has no capabilities all the
-// same.
+// Options of bubblewrap for a user namespace, the strictest first. A sandbox of root has no capabilities even without
+// one.
 var userNamespaces = [][]string{{"--unshare-user", "--disable-userns"}, {"--unshare-user"}, {"--unshare-user-try"}}
 
-// ability is what a bubblewrap can do here.
+// ability says what bubblewrap can do on this machine.
 type ability struct {
 	users   []string // of userNamespaces
-	offline error    // why it cannot take the network away; nil if it can
+	offline error    // why it cannot remove the network; nil: it can
 }
 
-// worked remembers what each bubblewrap can do here, by its path.
-var worked struct {
+// abilities caches the ability of each bubblewrap, by its path.
+var abilities struct {
 	sync.Mutex
 	can map[string]ability
 }
 
-// SandboxAvailable tells why a sandbox cannot be had here; nil if it can. It starts bubblewrap, and once that has
-// worked it believes that it still does: containers often have the program and forbid what it does.
+// SandboxAvailable returns the reason for which no sandbox can be made here, or nil. It starts bubblewrap, because
+// containers often have the program and forbid what it does. A success is cached.
 func SandboxAvailable(ctx context.Context, user *runas.User) error {
 	_, err := sandboxAbility(ctx, user)
 	return err
@@ -107,9 +108,9 @@ func sandboxAbility(ctx context.Context, user *runas.User) (ability, error) {
 	if user != nil {
 		key += fmt.Sprintf(" %d:%d", user.UID, user.GID)
 	}
-	worked.Lock()
-	defer worked.Unlock()
-	if can, ok := worked.can[key]; ok {
+	abilities.Lock()
+	defer abilities.Unlock()
+	if can, ok := abilities.can[key]; ok {
 		return can, nil
 	}
 	truth, err := exec.LookPath("true")
@@ -119,14 +120,14 @@ func sandboxAbility(ctx context.Context, user *runas.User) (ability, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var offline error
-	for _, network := range []bool{false, true} { // containers may forbid to make a network alone
+	for _, network := range []bool{false, true} { // containers may forbid only a network namespace
 		for _, users := range userNamespaces {
 			if err = tryBubblewrap(ctx, user, path, truth, users, network); err == nil {
-				if worked.can == nil {
-					worked.can = map[string]ability{}
+				if abilities.can == nil {
+					abilities.can = map[string]ability{}
 				}
 				can := ability{users: users, offline: offline}
-				worked.can[key] = can
+				abilities.can[key] = can
 				return can, nil
 			}
 		}
@@ -137,7 +138,7 @@ func sandboxAbility(ctx context.Context, user *runas.User) (ability, error) {
 	return ability{}, offline
 }
 
-// tryBubblewrap starts a program that does nothing in a sandbox.
+// tryBubblewrap runs a program that does nothing in a sandbox.
 func tryBubblewrap(ctx context.Context, user *runas.User, bwrap, truth string, users []string, network bool) error {
 	argv, err := (&Sandbox{Network: network, user: user}).wrapAs(bwrap, users, []string{truth}, "/")
 	if err != nil {
@@ -154,19 +155,19 @@ func tryBubblewrap(ctx context.Context, user *runas.User, bwrap, truth string, u
 	return nil
 }
 
-// SandboxState is what sandboxes can do on this machine.
+// SandboxState says what sandboxes can do on this machine.
 type SandboxState struct {
-	Version string // of bubblewrap, such as 0.8.0; empty: it is not there, or did not tell
-	Problem error  // why there can be no sandbox; nil: there can
-	Offline error  // why there can be none without a network; nil: there can
+	Version string // of bubblewrap, such as 0.8.0; empty: not installed, or unknown
+	Problem error  // why no sandbox can be made; nil: one can
+	Offline error  // why no sandbox without a network can be made; nil: one can
 
 	// OwnUsers says that a sandbox has a user namespace of its own, and NoFurther that no further ones can be made in
 	// it.
 	OwnUsers, NoFurther bool
 }
 
-// LookAtSandbox finds out what sandboxes can do here. It starts bubblewrap, which takes up to ten seconds.
-func LookAtSandbox(ctx context.Context, user *runas.User) SandboxState {
+// InspectSandbox finds out what sandboxes can do here. It starts bubblewrap, which takes up to ten seconds.
+func InspectSandbox(ctx context.Context, user *runas.User) SandboxState {
 	var s SandboxState
 	can, err := sandboxAbility(ctx, user)
 	s.Problem, s.Offline = err, can.offline
@@ -184,7 +185,7 @@ func LookAtSandbox(ctx context.Context, user *runas.User) SandboxState {
 	return s
 }
 
-// wrap is the command line that runs argv inside.
+// wrap gives the command line that runs argv in the sandbox.
 func (s *Sandbox) wrap(argv []string, dir string) ([]string, error) {
 	bwrap, err := exec.LookPath("bwrap")
 	if err != nil {
@@ -201,13 +202,13 @@ func (s *Sandbox) wrap(argv []string, dir string) ([]string, error) {
 	return s.wrapAs(bwrap, can.users, argv, dir)
 }
 
-// kernel is what a process of root can change the whole machine by, also without a capability: by the owner of the
-// files alone. A new /proc has them writable.
-var kernel = []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi",
+// kernelFiles are files by which a process of root can change the whole machine even without a capability, because it
+// owns them. They are writable in a new /proc.
+var kernelFiles = []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi",
 	"/proc/scsi",
 	"/proc/mtrr", "/proc/pressure"}
 
-// ownFolders are those of the machine in whose place a sandbox has its own, empty at first.
+// ownFolders are folders of the machine that a sandbox replaces by its own, which are empty at first.
 var ownFolders = []string{"/tmp", "/dev/shm"}
 
 func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]string, error) {
@@ -218,7 +219,7 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 		out = append(out, "--unshare-net")
 	}
 	out = append(out, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
-	for _, path := range kernel {
+	for _, path := range kernelFiles {
 		out = append(out, "--ro-bind-try", path, path)
 	}
 	if s.temp != "" {
@@ -226,7 +227,7 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 	} else {
 		out = append(out, "--tmpfs", "/tmp")
 	}
-	secluded := s.secluded()
+	secluded := s.hiddenFolders()
 	for _, path := range append([]string{"/dev/shm"}, secluded...) {
 		covered, err := s.cover(path)
 		if err != nil {
@@ -242,11 +243,11 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 	}
 	for _, path := range s.Hidden {
 		real, err := filepath.EvalSymlinks(path)
-		if err == nil && !s.user.Reaches(real) { // nor does anything that runs as the user
+		if err == nil && !s.user.Reaches(real) { // processes of the user cannot reach it either
 			continue
 		}
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
-			// what the server may not reach its children cannot
+			// the server's children cannot reach it either
 			continue
 		}
 		info, statErr := os.Stat(real)
@@ -267,7 +268,7 @@ func (s *Sandbox) wrapAs(bwrap string, user, argv []string, dir string) ([]strin
 		out = append(out, "--ro-bind-try", m.from, m.path)
 	}
 	if dir != "/" {
-		out = append(out, "--ro-bind", dir, dir) // it may lie below /tmp or something hidden
+		out = append(out, "--ro-bind", dir, dir) // it may be below /tmp or a hidden folder
 	}
 	for _, m := range s.home {
 		if !s.user.Reaches(m.from) {
@@ -296,9 +297,9 @@ func bind(writable bool) string {
 	return "--ro-bind"
 }
 
-// secluded are the folders that are seen empty: where people and the server's user have their files, and where services
-// have their sockets.
-func (s *Sandbox) secluded() []string {
+// hiddenFolders are the folders that are shown empty: the homes of people and of the server's user, and the folders
+// with sockets of services.
+func (s *Sandbox) hiddenFolders() []string {
 	paths := []string{"/run", "/var/run", "/home", "/root"}
 	if home, err := os.UserHomeDir(); err == nil {
 		paths = append(paths, home)
@@ -306,7 +307,7 @@ func (s *Sandbox) secluded() []string {
 	if s.user != nil && s.user.Home != "" {
 		paths = append(paths, s.user.Home)
 	}
-	for _, m := range moved {
+	for _, m := range homeVariables {
 		if path := os.Getenv(m.variable); filepath.IsAbs(path) {
 			paths = append(paths, path)
 		}
@@ -324,8 +325,8 @@ func (s *Sandbox) secluded() []string {
 	return list
 }
 
-// programs are the files of secluded folders that programs need: the folders on the PATH with what belongs to them, the
-// program to be started, and the file that tells where names are resolved.
+// programs are the files in hidden folders that programs need: the folders on the PATH with the folders that belong to
+// them, the program to start, and the configuration of name resolution.
 func programs(secluded []string, program string) []string {
 	inside := func(path string) bool {
 		return slices.ContainsFunc(secluded, func(dir string) bool { return strings.HasPrefix(path, dir+"/") })
@@ -367,7 +368,7 @@ func programs(secluded []string, program string) []string {
 			!slices.Contains(secluded, filepath.Dir(real)) {
 			dir := filepath.Dir(real)
 			if before, _, found := strings.Cut(real, "/node_modules/"); found {
-				// beside it are the packages that it needs
+				// its packages are beside it
 				dir = filepath.Join(before, "node_modules")
 			}
 			show(dir)
@@ -377,7 +378,7 @@ func programs(secluded []string, program string) []string {
 	return list
 }
 
-// toolFolders are the names of folders of programs that need all of them.
+// toolFolders are names of folders that programs need as a whole.
 var toolFolders = []string{"go", ".volta", ".bun", ".deno", "node_modules"}
 
 func isFolder(path string) bool {

@@ -351,7 +351,7 @@ func TestSandboxThatIsMissingIsAStartFailure(t *testing.T) {
 
 // concealedRole is a server that hides its memory and runs a script which looks for it.
 func concealedRole(args []string) int {
-	if err := Conceal(); err != nil {
+	if err := ProtectMemory(); err != nil {
 		fmt.Println(err)
 		return 1
 	}

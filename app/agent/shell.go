@@ -15,8 +15,8 @@ import (
 
 const maxTail = 64 << 10
 
-// runShell runs the prompt as a bash script. The values of the parameters come by the environment:
-// what bash reads as code is the script alone.
+// runShell runs the prompt as a bash script. The values of the parameters are in the environment, so that bash parses
+// the script alone as code.
 func (r *run) runShell(ctx context.Context) (Result, error) {
 	compiled, uses, err := shell.Compile(r.Prompt)
 	if err != nil {
@@ -32,8 +32,9 @@ func (r *run) runShell(ctx context.Context) (Result, error) {
 	}
 	p, err := start(command{
 		argv: append(slices.Clone(r.Command), "--noprofile", "--norc", "-e", "-u", "-o", "pipefail", script),
-		dir:  r.Dir, env: append(r.env(), params...), grace: r.grace, user: r.User, sandbox: r.box, bounds: r.bounds(),
-		hold: r.RunDir,
+		dir:  r.Dir, env: append(r.env(), params...), grace: r.grace, user: r.User, sandbox: r.sandbox,
+		bounds: r.bounds(),
+		hold:   r.RunDir,
 	})
 	if err != nil {
 		return Result{}, r.startFailure(err)
@@ -53,7 +54,7 @@ func (r *run) runShell(ctx context.Context) (Result, error) {
 	res := Result{Text: out.String(), ExitCode: end.Exit, Stop: "exit"}
 	switch {
 	case end.Asked && ctx.Err() != nil:
-		return res, r.stopped(ctx)
+		return res, r.stoppedFailure(ctx)
 	case end.Start != "":
 		return res, &Failure{Kind: FailStart, Reason: "cannot start bash: " + end.Start}
 	case end.Signal != "":
@@ -75,18 +76,19 @@ func (r *run) finish(p *process, stdout, stderr func()) ending {
 		close(drained)
 	}()
 	end := p.wait(drained)
-	r.over, r.lacked = end.Over, end.Lacked
+	r.exceeded, r.diskFull = end.Over, end.DiskFull
 	for _, pid := range end.Left {
 		r.warn("Process %d could not be ended.", pid)
 	}
-	if end.Behind > 0 {
-		r.warn("Ended with the run, since they were still running in the background: %d processes (%s).", end.Behind,
+	if end.LeftBehind > 0 {
+		r.warn("Ended with the run, since they were still running in the background: %d processes (%s).",
+			end.LeftBehind,
 			strings.Join(end.Names, ", "))
 	}
 	return end
 }
 
-// params writes all values to PARAMS_FILE, and gives those that the script uses as variables.
+// params writes all values to PARAMS_FILE, and returns those that the script uses as variables.
 func (r *run) params(uses []string) ([]string, error) {
 	content, err := json.Marshal(r.Params)
 	if err != nil {
@@ -119,7 +121,7 @@ func (r *run) params(uses []string) ([]string, error) {
 	return env, nil
 }
 
-// scriptFault says in one line why a script failed.
+// scriptFault gives the reason of a script's failure in one line.
 func (r *run) scriptFault(exit int, stderr string, uses []string) string {
 	last := lastLine(stderr)
 	supplied := map[string]bool{}

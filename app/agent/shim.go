@@ -20,34 +20,33 @@ const shimName = "carillon-run-child"
 
 // Descriptors of the shim beside stdin, stdout and stderr.
 const (
-	lifeFD   = 3 // end of file asks the shim to end its child
-	reportFD = 4 // takes one ending
-	heldFD   = 5 // a folder that is locked while the shim lives, where there is one
+	lifeFD   = 3 // its end of file asks the shim to end the child
+	reportFD = 4 // the shim writes one ending
+	heldFD   = 5 // a folder that is locked while the shim lives; optional
 )
 
-// shimReady is set by MaybeShim. Without it a program that forgot the call would start itself whole,
-// again and again, in place of its children.
+// shimReady is set by MaybeShim. Without it a program that does not call MaybeShim would start itself again and again
+// in place of its children.
 var shimReady atomic.Bool
 
-// ending is what the shim tells the server.
+// ending is the report of the shim to the server.
 type ending struct {
 	Start  string `json:"start,omitempty"` // why the program could not be started
-	Exit   int    `json:"exit"`            // as a shell says it: 128 + the signal's number
+	Exit   int    `json:"exit"`            // as in a shell: 128 + the number of a signal
 	Signal string `json:"signal,omitempty"`
 	Asked  bool   `json:"asked,omitempty"` // the server asked for the end, or died
 	Left   []int  `json:"left,omitempty"`  // processes that survived SIGKILL
 
-	Over   string `json:"over,omitempty"`   // the limit for which it was ended
-	Lacked bool   `json:"lacked,omitempty"` // that was no limit of its own: the disk had no room left
+	Over     string `json:"over,omitempty"`   // the limit that the turn exceeded
+	DiskFull bool   `json:"lacked,omitempty"` // the disk had too little free space
 
-	Behind int      `json:"behind,omitempty"` // processes that were still at work after the program had ended by itself
-	Names  []string `json:"names,omitempty"`  // of some of their programs
+	LeftBehind int      `json:"behind,omitempty"` // processes that still ran after the program had ended by itself
+	Names      []string `json:"names,omitempty"`  // programs of some of these processes
 }
 
-// MaybeShim must be called first thing in main, and in TestMain of every package whose tests run
-// agents. In a process that Run started as the parent of a child it never returns: it starts
-// the child, waits for its end or the server's, ends everything that descends from it, and exits.
-// In any other process it returns at once.
+// MaybeShim must be called at the beginning of main, and in TestMain of every package whose tests run agents. In a
+// process that Run started as a shim it never returns: it starts the child, waits for the end of the child or of the
+// server, ends all descendants, and exits. In any other process it returns at once.
 func MaybeShim() {
 	shimReady.Store(true)
 	if len(os.Args) < 3 || os.Args[0] != shimName {
@@ -55,15 +54,15 @@ func MaybeShim() {
 	}
 	closeOnExec()
 	var b bounds
-	_ = json.Unmarshal([]byte(os.Args[1]), &b) // as start wrote it
+	_ = json.Unmarshal([]byte(os.Args[1]), &b) // start has written it
 	e := runShim(time.Duration(b.Grace)*time.Millisecond, b, os.Args[2], os.Args[2:])
 	report := os.NewFile(reportFD, "report")
-	_ = json.NewEncoder(report).Encode(e) // if nobody listens, nobody needs it
-	syscall.Exit(0)                       // not os.Exit, which runs the race detector's second of waiting
+	_ = json.NewEncoder(report).Encode(e) // the server may have died
+	syscall.Exit(0)                       // os.Exit would wait a second for the race detector
 }
 
 func runShim(grace time.Duration, limits bounds, path string, argv []string) ending {
-	// The kernel ties Pdeathsig to the thread that starts the child, so that thread has to stay.
+	// The kernel ties Pdeathsig to the thread that starts the child, so this thread must stay alive.
 	runtime.LockOSThread()
 	asked := make(chan struct{}, 2)
 	signals := make(chan os.Signal, 1)
@@ -78,15 +77,15 @@ func runShim(grace time.Duration, limits bounds, path string, argv []string) end
 	}()
 
 	adopt()
-	if boxed(path) {
+	if isSandbox(path) {
 		newKeyring()
 	}
-	restore := offer()
+	restore := preferOOMKill()
 	attr := leaderAttr()
 	if limits.User != nil {
 		attr.Credential = limits.User.Credential()
 		runas.Drop()
-		if !boxed(path) { // a sandbox does that itself, by what is forbidden from here on
+		if !isSandbox(path) { // a sandbox does this itself, with calls that are forbidden from here on
 			runas.Restrict()
 		}
 	}
@@ -107,7 +106,7 @@ func runShim(grace time.Duration, limits bounds, path string, argv []string) end
 	select {
 	case ws = <-status:
 	case o := <-over:
-		e.Over, e.Lacked = o.why, o.lacked
+		e.Over, e.DiskFull = o.why, o.diskFull
 		sweep(leader, gone, 0)
 		ws = <-status
 	case <-asked:
@@ -123,13 +122,13 @@ func runShim(grace time.Duration, limits bounds, path string, argv []string) end
 	if !e.Asked && e.Over == "" {
 		select {
 		case <-gone:
-		case <-time.After(settle): // what ends with its parent has a moment
-			e.Behind, e.Names = behind()
+		case <-time.After(settle): // gives processes that end with their parent a moment
+			e.LeftBehind, e.Names = leftBehind()
 		}
 	}
 	e.Left = sweep(leader, gone, min(grace, time.Second))
 	if runtime.GOOS != "linux" {
-		signalAll(leader, syscall.SIGKILL) // orphans are not ours there, so gone came too early
+		signalAll(leader, syscall.SIGKILL) // orphans are not children of the shim there, so gone came too early
 	}
 	e.Exit = ws.ExitStatus()
 	if ws.Signaled() {
@@ -138,26 +137,26 @@ func runShim(grace time.Duration, limits bounds, path string, argv []string) end
 	return e
 }
 
-// settle is how long what a program leaves behind may take to end by itself before it counts as left behind.
+// settle is how long a program's remaining processes may take to end by themselves before they count as left behind.
 const settle = 100 * time.Millisecond
 
-// excess is why a turn is ended.
+// excess is the exceeded limit for which a turn is ended.
 type excess struct {
-	why    string
-	lacked bool // the disk had no room left
+	why      string
+	diskFull bool // the disk had too little free space
 }
 
-// boxed reports whether a program makes a sandbox.
-func boxed(path string) bool { return filepath.Base(path) == "bwrap" }
+// isSandbox reports whether a program is bubblewrap.
+func isSandbox(path string) bool { return filepath.Base(path) == "bwrap" }
 
-// Of the programs left behind so many are named, each by so many bytes at most.
+// Bounds of the names of programs that were left behind.
 const (
 	mostNames = 10
 	longName  = 64
 )
 
-// reap waits for every child until there is none: no process is left unreaped in a container, and
-// gone is closed when nothing that descends from the shim lives.
+// reap waits for children until there is none, so that no zombie stays in a container. It closes gone when no
+// descendant of the shim lives.
 func reap(leader int, status chan<- syscall.WaitStatus, gone chan<- struct{}) {
 	for {
 		var ws syscall.WaitStatus
@@ -172,8 +171,8 @@ func reap(leader int, status chan<- syscall.WaitStatus, gone chan<- struct{}) {
 	}
 }
 
-// sweep ends every descendant: SIGTERM, SIGKILL after the grace, and again until none is left. After
-// ten seconds it gives up on processes that the kernel will not end, and returns them.
+// sweep ends every descendant: it sends SIGTERM, after the grace period SIGKILL, and repeats until none is left. After
+// ten seconds it returns the processes that the kernel cannot end.
 func sweep(leader int, gone <-chan struct{}, grace time.Duration) []int {
 	if grace > 0 {
 		signalAll(leader, syscall.SIGTERM)
@@ -184,7 +183,7 @@ func sweep(leader int, gone <-chan struct{}, grace time.Duration) []int {
 		}
 	}
 	for wait, deadline := time.Millisecond, time.Now().Add(10*time.Second); ; wait = min(2*wait, 50*time.Millisecond) {
-		// Stopped first: a process that forks faster than we look would escape.
+		// Processes are stopped first: one that forks quickly would otherwise escape.
 		signalAll(leader, syscall.SIGSTOP)
 		left := signalAll(leader, syscall.SIGKILL)
 		select {

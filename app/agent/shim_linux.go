@@ -16,11 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// selfPath is the running binary, even when its file has been replaced since.
+// selfPath is the path of the running binary, even if its file was replaced since.
 func selfPath() (string, error) { return "/proc/self/exe", nil }
 
-// closeOnExec keeps every descriptor but the first three from the child, also those that the server
-// inherited without knowing.
+// closeOnExec closes every descriptor but the first three in the child, also unknown ones that the server inherited.
 func closeOnExec() {
 	if unix.CloseRange(lifeFD, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC) != nil { // an old kernel
 		syscall.CloseOnExec(lifeFD)
@@ -29,22 +28,20 @@ func closeOnExec() {
 	}
 }
 
-// adopt makes the kernel give orphaned descendants to this process in place of init.
+// adopt makes this process the parent of orphaned descendants in place of init.
 func adopt() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
-// newKeyring gives this thread, and what it starts, a ring of the kernel's keys in place of the one that came from who
-// started the server: with that come its tickets and keys of file systems. Where there are no rings nothing is to be
-// kept.
+// newKeyring gives this thread and its children a new kernel keyring. The inherited one has tickets and keys of file
+// systems of whoever started the server. A kernel without keyrings needs none.
 func newKeyring() { _, _, _ = unix.Syscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0) }
 
 func leaderAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// terminate asks the child's group to end. bubblewrap would end at once and take the child with it, so
-// its processes are left out.
+// terminate sends SIGTERM to the child's group. It leaves out bubblewrap, which would end at once and kill the child.
 func terminate(leader int, path string) {
-	if !boxed(path) {
+	if !isSandbox(path) {
 		_ = syscall.Kill(-leader, syscall.SIGTERM)
 		return
 	}
@@ -64,9 +61,9 @@ func signalAll(_ int, sig syscall.Signal) []int {
 	return all
 }
 
-// offer has the kernel end what is started next, rather than the server, where the memory of the machine is used up,
-// and write no file with the memory of what crashes. Restore takes the first back for this process.
-func offer() (restore func()) {
+// preferOOMKill makes the kernel end the processes that are started next, and not the server, when the machine is out
+// of memory. It also disables core dumps. restore undoes the first for this process.
+func preferOOMKill() (restore func()) {
 	const file = "/proc/self/oom_score_adj"
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	was, err := os.ReadFile(file)
@@ -80,23 +77,23 @@ func offer() (restore func()) {
 	return func() { _ = os.WriteFile(file, was, 0) }
 }
 
-// How often is looked at what the descendants use: a look through folders takes a twentieth of the time at most.
+// Intervals of the checks of resource use. The search through folders takes a twentieth of the time at most.
 const (
-	watchEvery   = 500 * time.Millisecond
-	diskEvery    = 2 * time.Second
-	diskSeldom   = time.Minute
-	diskPart     = 20
-	mostNewFiles = 500_000 // of a folder that are looked at; what has more counts by what was written
+	watchEvery  = 500 * time.Millisecond
+	diskEvery   = 2 * time.Second
+	diskSeldom  = time.Minute
+	diskPart    = 20
+	maxNewFiles = 500_000 // files of a folder that are examined; a folder with more counts by the written bytes
 )
 
-// watch tells when the descendants of this process use more than they may.
+// watch reports when the descendants of this process exceed a limit.
 func watch(l bounds) <-chan excess {
-	if l.Processes <= 0 && l.Memory <= 0 && l.Disk <= 0 && l.Room <= 0 {
+	if l.Processes <= 0 && l.Memory <= 0 && l.Disk <= 0 && l.FreeDisk <= 0 {
 		return nil
 	}
 	over := make(chan excess, 1)
 	go func() {
-		f, d := &family{root: os.Getpid()}, newWriting(l)
+		f, d := &descendantList{root: os.Getpid()}, newWriting(l)
 		for {
 			time.Sleep(watchEvery)
 			if why := d.over(f); why != nil {
@@ -107,15 +104,16 @@ func watch(l bounds) <-chan excess {
 				continue
 			}
 			if n := tasks(); l.Memory <= 0 && 0 < n && n <= l.Processes {
-				continue // the whole machine has no more, and one file is read instead of one for each process
+				// the whole machine has no more processes, and one file is read instead of one for each process
+				continue
 			}
-			all := f.now()
+			all := f.list()
 			if l.Processes > 0 && len(all) > l.Processes {
 				over <- excess{why: fmt.Sprintf("it was ended since it had more than %d processes at once",
 					l.Processes)}
 				return
 			}
-			// What processes share counts once where it matters, which takes longer to find out.
+			// Shared memory is counted once only if the simple sum exceeds the limit, because this takes longer.
 			if l.Memory > 0 && memory(all, resident) > l.Memory && memory(all, share) > l.Memory {
 				over <- excess{why: fmt.Sprintf("it was ended since it used more than %d MiB of memory", l.Memory>>20)}
 				return
@@ -125,7 +123,7 @@ func watch(l bounds) <-chan excess {
 	return over
 }
 
-// writing is what a turn has written.
+// writing tracks the bytes that a turn has written.
 type writing struct {
 	bounds
 	began time.Time
@@ -134,35 +132,35 @@ type writing struct {
 }
 
 func newWriting(l bounds) *writing {
-	w := &writing{bounds: l, began: time.Now().Add(-time.Second)} // a file's time is that of the kernel's last tick
+	w := &writing{bounds: l, began: time.Now().Add(-time.Second)} // a file's time is the time of the kernel's last tick
 	if len(l.Own) > 0 {
-		w.free, _ = room(l.Own[0])
+		w.free, _ = freeSpace(l.Own[0])
 	}
 	return w
 }
 
-// much is what a turn has to have written to be ended where the disk has no room left.
-const much = 64 << 20
+// minWritten is how many bytes a turn must have written to be ended when the disk has too little free space.
+const minWritten = 64 << 20
 
-// over tells whether the turn has written more than it may, or much where the disk has no room. How much is free is
-// looked at first: who fills a disk takes from that.
-func (w *writing) over(f *family) *excess {
+// over returns an excess if the turn has written more than its limit, or more than minWritten while the disk has too
+// little free space. It checks the free space first.
+func (w *writing) over(f *descendantList) *excess {
 	now := time.Now()
-	if w.Disk <= 0 && w.Room <= 0 || len(w.Own) == 0 || now.Before(w.next) {
+	if w.Disk <= 0 && w.FreeDisk <= 0 || len(w.Own) == 0 || now.Before(w.next) {
 		return nil
 	}
 	w.next = now.Add(diskEvery)
-	free, least := room(w.Own[0])
+	free, least := freeSpace(w.Own[0])
 	w.free = max(w.free, free)
-	least = min(least, w.Room)
+	least = min(least, w.FreeDisk)
 	lacks := free < least
 	if !lacks && (w.Disk <= 0 || w.free-free < w.Disk/2) {
 		return nil
 	}
-	wrote := written(f.now())
+	wrote := written(f.list())
 	most := w.Disk
-	if lacks && (most <= 0 || most > much) {
-		most = much
+	if lacks && (most <= 0 || most > minWritten) {
+		most = minWritten
 	}
 	there, whole := w.files(w.Own)
 	if wrote > most && there <= most {
@@ -183,18 +181,18 @@ func (w *writing) over(f *family) *excess {
 	return nil
 }
 
-// files is how many bytes the files of folders take on the disk that were changed since the turn began, and whether all
-// could be looked at.
+// files sums up the bytes on the disk of files in folders that were changed since the turn began. whole reports whether
+// all files could be examined.
 func (w *writing) files(folders []string) (sum int64, whole bool) {
 	whole = true
 	looked := 0
 	for _, dir := range folders {
 		_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-			if looked++; looked > mostNewFiles || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if looked++; looked > maxNewFiles || err != nil && !errors.Is(err, fs.ErrNotExist) {
 				whole = false
 			}
 			switch {
-			case looked > mostNewFiles || sum > w.Disk && w.Disk > 0:
+			case looked > maxNewFiles || sum > w.Disk && w.Disk > 0:
 				return fs.SkipAll
 			case err != nil || !d.Type().IsRegular():
 				return nil
@@ -212,8 +210,8 @@ func (w *writing) files(folders []string) (sum int64, whole bool) {
 	return sum, whole
 }
 
-// written is how many bytes processes, those that they waited for, and what this process waited for have given to
-// disks, without what was removed before it got there.
+// written sums up the bytes that processes and their ended children have written to disks, without data that was
+// removed before it reached a disk.
 func written(pids []int) (sum int64) {
 	for _, pid := range append(pids, os.Getpid()) {
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
@@ -231,7 +229,7 @@ func written(pids []int) (sum int64) {
 	return sum
 }
 
-// tasks is how many processes and threads there are on the machine; 0 where that cannot be read.
+// tasks is the number of processes and threads on the machine; 0: unknown.
 func tasks() int {
 	text, _ := os.ReadFile("/proc/loadavg") // 0.20 0.18 0.12 1/80 11206
 	fields := strings.Fields(string(text))
@@ -250,18 +248,18 @@ func memory(pids []int, of func(pid int) int64) (sum int64) {
 	return sum
 }
 
-// resident is the memory of a process, with all that it shares with others.
+// resident is the memory of a process, with all shared memory.
 func resident(pid int) int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	fields := bytes.Fields(text)
 	if err != nil || len(fields) < 2 {
 		return 0
 	}
-	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64) // of what is no number nothing
+	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64) // 0 for an invalid number
 	return pages * int64(os.Getpagesize())
 }
 
-// share is the memory of a process, with its part of what it shares; where that cannot be read, its resident one.
+// share is the memory of a process with its share of shared memory, or else its resident memory.
 func share(pid int) int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
@@ -276,12 +274,12 @@ func share(pid int) int64 {
 	return resident(pid)
 }
 
-// behind counts the descendants of this process, and names some of their programs, each once.
-func behind() (n int, names []string) {
+// leftBehind counts the descendants of this process, and lists the names of some of their programs, each once.
+func leftBehind() (n int, names []string) {
 	all := descendants(os.Getpid())
 	for _, pid := range all {
 		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		if err != nil { // it has ended meanwhile
+		if err != nil { // the process has ended
 			continue
 		}
 		n++
@@ -293,32 +291,32 @@ func behind() (n int, names []string) {
 	return n, names
 }
 
-// descendants lists the living processes below root, by the parents that /proc shows.
-func descendants(root int) []int { return (&family{root: root}).now() }
+// descendants lists the living processes below root, by their parents in /proc.
+func descendants(root int) []int { return (&descendantList{root: root}).list() }
 
-// family finds the descendants of a process again and again. Of processes that were none it reads no more than that
-// they are there: none becomes one later.
-type family struct {
+// descendantList finds the descendants of a process repeatedly. It does not read other processes again, because none of
+// them becomes a descendant later.
+type descendantList struct {
 	root    int
 	foreign map[int]bool
 	looks   int
 }
 
-// afresh is after how many looks all processes are read again: a number may belong to another process by then.
-const afresh = 60
+// rereadEvery is after how many calls all processes are read again, because a process id may be reused.
+const rereadEvery = 60
 
-// now lists the living descendants.
-func (f *family) now() []int {
+// list lists the living descendants.
+func (f *descendantList) list() []int {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil
 	}
 	defer dir.Close()
 	names, _ := dir.Readdirnames(-1)
-	if f.looks++; f.looks%afresh == 0 {
+	if f.looks++; f.looks%rereadEvery == 0 {
 		f.foreign = nil
 	}
-	var strangers []int // whose children are none of ours
+	var strangers []int // processes that are not descendants, nor are their children
 	children := map[int][]int{}
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
@@ -333,7 +331,7 @@ func (f *family) now() []int {
 		if err != nil {
 			continue
 		}
-		// The name of the program stands in parentheses and may hold any byte.
+		// The name of the program is in parentheses and may contain any byte.
 		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 		if len(fields) < 2 {
 			continue
@@ -348,7 +346,7 @@ func (f *family) now() []int {
 		all = append(all, pid)
 		next = append(next[1:], children[pid]...)
 	}
-	// Whose parents ended between the reading of both is neither for now.
+	// A process whose parent ended between the two reads is left undecided.
 	f.foreign = map[int]bool{}
 	for next := append(strangers, children[0]...); len(next) > 0; {
 		pid := next[0]
@@ -361,9 +359,9 @@ func (f *family) now() []int {
 	return all
 }
 
-// Conceal keeps processes of the same user from reading this process's memory and environment, where
-// the server's secrets are. Root can still read them.
-func Conceal() error {
+// ProtectMemory prevents processes of the same user from reading this process's memory and environment, which contain
+// the server's secrets. Root can still read them.
+func ProtectMemory() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("conceal the server's memory: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func TestTheDescendantsOfAProcessAreFoundAgainAndAgain(t *testing.T) {
-	f := &family{root: os.Getpid()}
+	f := &descendantList{root: os.Getpid()}
 	for range 3 {
 		turn := newTurn(t, "(setsid sleep 3000 &) & sleep 3000 & echo ready; wait")
 		m := mark(t, &turn)
@@ -23,7 +23,7 @@ func TestTheDescendantsOfAProcessAreFoundAgainAndAgain(t *testing.T) {
 			if found < 0 && strings.Contains(e.Text, "ready") {
 				until(t, "its processes to be found", func() bool {
 					found = 0
-					for _, pid := range f.now() {
+					for _, pid := range f.list() {
 						if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ",
 							pid)); strings.Contains(string(text), m) {
 							found++
@@ -47,12 +47,12 @@ func TestARunEndsWhereTheDiskHasNoRoomLeft(t *testing.T) {
 		t.Skipf("a small disk cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() { _ = unmountSmall(disk) })
-	if LacksRoom(disk, 100<<20) {
+	if LacksDiskSpace(disk, 100<<20) {
 		t.Error("an empty disk lacks room")
 	}
 	other := newTurn(t, "until [ -e {{go}} ]; do sleep 0.1; done; echo fine") // on the same disk, and writes nothing
 	turn := newTurn(t, "head -c 399m /dev/zero > x || true; sleep 3000")
-	limits := Limits{Room: 100 << 20}
+	limits := Limits{FreeDisk: 100 << 20}
 	var f *Failure
 	for _, t := range []*Turn{&other, &turn} {
 		t.Dir, t.Limits = filepath.Join(disk, filepath.Base(t.RunDir)), limits
@@ -69,7 +69,7 @@ func TestARunEndsWhereTheDiskHasNoRoomLeft(t *testing.T) {
 	_, f, _ = runTurn(t, bash(), turn)
 	expectFailure(t, f, FailTransient,
 		"it was ended since the disk has less than 8 MiB left and it had written over 64 MiB of files")
-	if !LacksRoom(disk, 100<<20) {
+	if !LacksDiskSpace(disk, 100<<20) {
 		t.Error("a full disk has room")
 	}
 	_ = os.Remove(filepath.Join(turn.Dir, "x"))

@@ -32,13 +32,13 @@ func signalAll(leader int, sig syscall.Signal) []int {
 	return []int{leader}
 }
 
-// behind finds nothing: elsewhere than on Linux descendants cannot be listed.
-func behind() (n int, names []string) { return 0, nil }
+// leftBehind finds nothing: elsewhere than on Linux descendants cannot be listed.
+func leftBehind() (n int, names []string) { return 0, nil }
 
-// offer and watch do nothing: only Linux tells what descendants use.
-func offer() (restore func()) { return func() {} }
+// preferOOMKill and watch do nothing: only Linux tells what descendants use.
+func preferOOMKill() (restore func()) { return func() {} }
 
 func watch(bounds) <-chan excess { return nil }
 
-// Conceal does nothing here: only Linux can do it.
-func Conceal() error { return nil }
+// ProtectMemory does nothing here: only Linux can do it.
+func ProtectMemory() error { return nil }

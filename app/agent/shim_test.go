@@ -208,7 +208,7 @@ func TestARunThatTakesTooMuchIsEndedAlone(t *testing.T) {
 	turn := newTurn(t,
 		"truncate -s 1T hole; head -c 30000000 /dev/urandom > x; rm x; cat /proc/self/oom_score_adj; ulimit -c; echo "+
 			"fine")
-	turn.Limits = Limits{Processes: 40, Memory: 1 << 30, Disk: 100 << 20, Room: 1}
+	turn.Limits = Limits{Processes: 40, Memory: 1 << 30, Disk: 100 << 20, FreeDisk: 1}
 	if _, f, s := runTurn(t, bash(), turn); f != nil || s.stream("stdout") != "500\n0\nfine\n" {
 		t.Errorf("a run within its limits printed %q, %v", s.stream("stdout"), f)
 	}

@@ -96,7 +96,7 @@ func (s *Service) spokenFor(ctx context.Context, session *db.Session, asks bool)
 		who := account.ActorOf(&p.User)
 		if gone := !p.DeactivatedAt.IsZero() || !p.Member && !who.Can(account.Admin); gone {
 			if asks && (p.ID == session.OwnerID || p.ID == now) {
-				account.Refused(ctx, who, "may not work in the workspace of the session any more")
+				account.RecordRefusal(ctx, who, "may not work in the workspace of the session any more")
 				return account.Actor{}, fault.ErrNotFound
 			}
 			who = who.Former()

@@ -34,7 +34,7 @@ func (s *Service) keepAutomating(ctx context.Context, tx bun.Tx, actor account.A
 		return err
 	}
 	if !before.MayAutomate {
-		account.Refused(ctx, actor, "may not let sessions of somebody who may do more manage automations")
+		account.RecordRefusal(ctx, actor, "may not let sessions of somebody who may do more manage automations")
 		return fault.Invalid{"may_automate": fmt.Sprintf(
 			"Only who may do all that %s, the owner, may do can allow this.", owner.Name)}
 	}

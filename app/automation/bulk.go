@@ -90,7 +90,7 @@ func (s *Service) bulkOne(ctx context.Context, actor account.Actor, action BulkA
 	a, err := s.manageable(ctx, actor, id)
 	switch {
 	case errors.Is(err, fault.ErrForbidden):
-		account.Refused(ctx, actor, "may not change one of the automations")
+		account.RecordRefusal(ctx, actor, "may not change one of the automations")
 		return "not yours", nil
 	case errors.Is(err, fault.ErrNotFound):
 		return "not yours", nil
@@ -122,7 +122,7 @@ func (s *Service) bulkOne(ctx context.Context, actor account.Actor, action BulkA
 	case errors.As(err, &invalid):
 		return "that cannot be enabled as it is", nil
 	case errors.Is(err, fault.ErrForbidden):
-		account.Refused(ctx, actor, "lacks the permission")
+		account.RecordRefusal(ctx, actor, "lacks the permission")
 		return "not allowed", nil
 	}
 	return "", err

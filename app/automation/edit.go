@@ -462,7 +462,7 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 	case p.Off:
 		bad["provider"] = fmt.Sprintf("%s is switched off here. Choose another.", p.Name)
 	case p.Script && !actor.Can(account.UseShell):
-		account.Refused(ctx, actor, "may not run commands on a worker")
+		account.RecordRefusal(ctx, actor, "may not run commands on a worker")
 		bad["provider"] = "You may not run shell scripts. Choose another provider."
 	case p.Script && bad["prompt"] == "" && a.ExecutionType == db.Inline:
 		if reason := s.scriptProblem(p.ID, a.Prompt); reason != "" {

@@ -261,7 +261,7 @@ func (m *manifestRun) wrong(e *manifestEntry, field, text string) {
 
 // refuse notes that a document asks for what the actor may not do.
 func (m *manifestRun) refuse(ctx context.Context, e *manifestEntry, text string) {
-	account.Refused(ctx, m.actor, "lacks the permission")
+	account.RecordRefusal(ctx, m.actor, "lacks the permission")
 	m.forbidden = true
 	m.wrong(e, "", text)
 }

@@ -208,7 +208,7 @@ func (m *manifestRun) noteHidden(ctx context.Context, named []string) error {
 	}
 	there, err := db.AnyWorkspaceNamed(ctx, m.tx, hidden)
 	if there {
-		account.Refused(ctx, m.actor, "is no member of the workspace")
+		account.RecordRefusal(ctx, m.actor, "is no member of the workspace")
 	}
 	return err
 }
@@ -326,7 +326,7 @@ func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, works
 		if !ok {
 			there, err := db.AnyWorkspaceNamed(ctx, s.DB, only)
 			if there {
-				account.Refused(ctx, actor, "is no member of the workspace")
+				account.RecordRefusal(ctx, actor, "is no member of the workspace")
 			}
 			if err != nil {
 				return nil, fault.Wrap(err, "export manifest")

@@ -45,7 +45,7 @@ func command(ctx context.Context, actor account.Actor, bad fault.Invalid, field,
 	switch {
 	case typed == "" || typed == before:
 	case !actor.Can(account.UseShell):
-		account.Refused(ctx, actor, "may not run commands on a worker")
+		account.RecordRefusal(ctx, actor, "may not run commands on a worker")
 		bad[field] = "You may not run commands on a worker. Leave this as it was, or ask for the permission to use " +
 			"the Shell provider."
 	case len(typed) > maxCommand:

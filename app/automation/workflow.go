@@ -146,7 +146,7 @@ func (s *Service) mayChangeWorkflow(ctx context.Context, tx bun.Tx, actor accoun
 	}
 	for _, u := range uses {
 		if steps && s.canUseProvider(actor, u.Provider) != nil {
-			account.Refused(ctx, actor, "may not run commands on a worker")
+			account.RecordRefusal(ctx, actor, "may not run commands on a worker")
 			return fault.Invalid{"steps": "Automations run the steps of this workflow as shell scripts, and you may " +
 				"not run commands on a worker. Ask for the permission to use the Shell provider."}
 		}

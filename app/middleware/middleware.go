@@ -58,7 +58,7 @@ func (a *Access) Handler(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler)
 			}
 		}()
-		ctx, refusals := account.Gather(db.WithAddress(r.Context(), a.Proxies.Address(r)))
+		ctx, refusals := account.WithRefusals(db.WithAddress(r.Context(), a.Proxies.Address(r)))
 		r = r.WithContext(ctx)
 		defer a.Denied(r, refusals)
 		next.ServeHTTP(rec, r)

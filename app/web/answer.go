@@ -50,7 +50,7 @@ func (s *Server) page(h handler) http.HandlerFunc {
 		}
 		if err := h(w, r, actor); err != nil {
 			if errors.Is(err, fault.ErrForbidden) {
-				account.Refused(r.Context(), actor, "lacks the permission")
+				account.RecordRefusal(r.Context(), actor, "lacks the permission")
 			}
 			s.fail(w, r, err)
 		}
@@ -60,7 +60,7 @@ func (s *Server) page(h handler) http.HandlerFunc {
 // denied writes what a request was refused into the audit log. Of a page that asks for the same part again and again,
 // it writes one line a minute, and of one person at one address a thousand at once, and then one every three seconds.
 func (s *Server) denied(r *http.Request, refusals *account.Refusals) {
-	actor, why, any := refusals.Taken()
+	actor, why, any := refusals.Take()
 	if !any {
 		return
 	}
@@ -73,7 +73,7 @@ func (s *Server) denied(r *http.Request, refusals *account.Refusals) {
 	}
 	// one does not get out of the log by hanging up
 	ctx := db.WithTokenName(context.WithoutCancel(r.Context()), actor.TokenName)
-	if err := s.Accounts.Denied(ctx, actor, asked, why, s.Proxies.Address(r)); err != nil {
+	if err := s.Accounts.AuditDenied(ctx, actor, asked, why, s.Proxies.Address(r)); err != nil {
 		s.Log.Error("write a refusal into the audit log", "request", middleware.RequestID(r), "err", err)
 	}
 }

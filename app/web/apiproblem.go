@@ -153,7 +153,7 @@ func (a *api) problem(ctx context.Context, err error) error {
 	case errors.Is(err, fault.ErrNotFound):
 		p.Status, p.Detail = http.StatusNotFound, "There is nothing here, or you may not see it."
 	case errors.Is(err, fault.ErrForbidden):
-		account.Refused(ctx, callOf(ctx).actor, "lacks the permission")
+		account.RecordRefusal(ctx, callOf(ctx).actor, "lacks the permission")
 		p.Status, p.Detail = http.StatusForbidden, "You may not do this, or not with this token."
 	case errors.Is(err, fault.ErrStale):
 		p.Status, p.Code, p.Detail = http.StatusConflict, "stale",

@@ -154,7 +154,7 @@ func (a *api) getSession(ctx context.Context, actor account.Actor, in *APIOneByI
 	session := APISession{
 		APISessionItem: a.sessionItem(s), Diff: s.Diff, DiffCut: s.DiffCut, ActsFor: []APINamed{}, May: []string{},
 	}
-	for _, person := range acts.Behind() {
+	for _, person := range acts.Principals() {
 		session.ActsFor = append(session.ActsFor, APINamed{ID: person.ID.String(), Name: person.Name})
 	}
 	for _, p := range acts.May() {

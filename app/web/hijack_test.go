@@ -82,7 +82,7 @@ func TestTheFirstSingleSignOnTakesAnAccountFromWhoeverUsedItBefore(t *testing.T)
 	owner.get("/settings/users").expect(t, 200, "Ada") // an administrator, by the groups
 	thief.get("/").expectTo(t, "/login")
 	s.nobody().post("/login", "email", "boss@example.com", "password", password).expect(t, 422, "")
-	if _, err := s.server.Accounts.Bearer(t.Context(), token); err == nil {
+	if _, err := s.server.Accounts.ActorByToken(t.Context(), token); err == nil {
 		t.Error("an API token of before still works")
 	}
 	u, err := db.UserByID(t.Context(), s.server.DB, boss.ID)
@@ -114,7 +114,7 @@ func TestTheFirstSingleSignOnTakesAnAccountFromWhoeverUsedItBefore(t *testing.T)
 	check(t, err)
 	s.nobody().signOn(p, "boss", "").expectTo(t, "/")
 	owner.get("/").expect(t, 200, "")
-	if _, err := s.server.Accounts.Bearer(t.Context(), mine); err != nil {
+	if _, err := s.server.Accounts.ActorByToken(t.Context(), mine); err != nil {
 		t.Errorf("a second sign-on took the token of the owner: %v", err)
 	}
 }

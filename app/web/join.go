@@ -108,7 +108,7 @@ func (s joinPages) deadLink(w http.ResponseWriter, r *http.Request, err error) e
 func (s joinPages) join(w http.ResponseWriter, r *http.Request) error {
 	token := r.PathValue("token")
 	if j, err := s.Accounts.Joining(r.Context(), token); err == nil && j.Confirms {
-		if err := s.Accounts.AnswerAddress(r.Context(), token, s.Proxies.Address(r)); err != nil {
+		if err := s.Accounts.ConfirmAddressByLink(r.Context(), token, s.Proxies.Address(r)); err != nil {
 			return s.deadLink(w, r, err)
 		}
 		s.render(w, r, http.StatusOK, views.BlankErrorPage(views.Page{Title: "Confirmed"}, "Your address is confirmed",

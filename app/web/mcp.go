@@ -159,7 +159,7 @@ func (c *mcpCaller) told(ctx context.Context, tool string, err error) error {
 	case errors.Is(err, fault.ErrNotFound):
 		return errors.New("there is nothing like this here, or it may not be seen")
 	case errors.Is(err, fault.ErrForbidden):
-		account.Refused(ctx, c.actor, "lacks the permission for the tool "+tool)
+		account.RecordRefusal(ctx, c.actor, "lacks the permission for the tool "+tool)
 		if c.session() {
 			return errors.New("this session may not do that: its automation or somebody who had a word in it may not")
 		}

@@ -141,7 +141,7 @@ func (s providerPages) addWorkers(i *views.ProviderItem, p agent.Provider) {
 		found, looked := w.Providers[p.ID]
 		row := views.ProviderWorker{Name: w.Name, Path: found.Path, Version: found.Version, Problem: found.Problem,
 			ListProblem: found.ListProblem, Looking: !looked,
-			SignedIn: found.SignedIn, TellsSignIn: agent.TellsSignIn(p)}
+			SignedIn: found.SignedIn, TellsSignIn: agent.KnowsSignIn(p)}
 		i.Workers = append(i.Workers, row)
 		switch {
 		case looked && found.Problem == "":

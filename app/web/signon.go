@@ -144,7 +144,7 @@ func (s loginPages) finishSignOn(w http.ResponseWriter, r *http.Request) error {
 		}
 		return s.signOnFailed(w, r, http.StatusBadGateway, a.Next, unreachable)
 	}
-	login, err := s.Accounts.SignInFromOutside(r.Context(), account.Outsider{
+	login, err := s.Accounts.SignInExternal(r.Context(), account.ExternalIdentity{
 		Issuer: s.SignOn.Issuer, Subject: who.Subject, Email: who.Email, EmailVerified: who.EmailVerified,
 		Name: who.Name, Groups: who.Groups, GroupsKnown: who.GroupsKnown,
 	}, s.Proxies.Address(r), r.UserAgent())

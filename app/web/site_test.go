@@ -74,7 +74,7 @@ func openAlone(t *testing.T) *site {
 		},
 		PublicURL: public, Now: time.Now, Log: log, SetupToken: "one-time",
 	}
-	s.server.Bearer = s.server.Accounts.Bearer
+	s.server.Bearer = s.server.Accounts.ActorByToken
 	s.server.Init()
 	mux.Handle("/", s.server.Handler())
 	list, err := db.Workspaces(t.Context(), d, [16]byte{})

@@ -42,13 +42,13 @@ func TestATokenIsShownOnceAndRevokedOnItsPage(t *testing.T) {
 	if m == nil {
 		t.Fatal("the page has no way to revoke the token")
 	}
-	if _, err := s.server.Accounts.Bearer(t.Context(), made); err != nil {
+	if _, err := s.server.Accounts.ActorByToken(t.Context(), made); err != nil {
 		t.Errorf("the token opens nothing: %v", err)
 	}
 	if a := b.post(m[1]); a.StatusCode != http.StatusSeeOther {
 		t.Errorf("revoking answered %d; want to be sent on", a.StatusCode)
 	}
-	if _, err := s.server.Accounts.Bearer(t.Context(), made); err == nil {
+	if _, err := s.server.Accounts.ActorByToken(t.Context(), made); err == nil {
 		t.Error("the token is good after it was revoked")
 	}
 }
