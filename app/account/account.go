@@ -1,4 +1,4 @@
-// Package account holds the rules about people: who they are, how they sign in, and what they may do.
+// Package account has the rules about people: their accounts, sign-ins, roles and permissions.
 package account
 
 import (
@@ -26,32 +26,32 @@ import (
 	"carillon/db"
 )
 
-// Service carries out what concerns people. Its fields are set once, in main.
+// Service has the operations on people and their accounts. Its fields are set once, in main.
 type Service struct {
 	DB   *db.DB
 	Now  func() time.Time
 	Keys *secret.Keys // seals the secrets of people's webhooks
 	Log  *slog.Logger
-	// Outbound says where webhooks of people may lead.
+	// Outbound is the policy for the addresses of people's webhooks.
 	Outbound outbound.Policy
-	// Mail reports that there is a mail server, so that notices can be had by e-mail.
+	// Mail says that there is a mail server, so that copies of notices can be sent by e-mail.
 	Mail bool
-	// NoticeKinds are the kinds of notices of which people may want copies.
+	// NoticeKinds are the kinds of notices that people can get copies of.
 	NoticeKinds []string
-	// SignOn is what a single sign-on means for people here.
+	// SignOn are the settings of single sign-on.
 	SignOn SignOn
-	// PasswordMemory is the memory in KiB that hashing a password takes. 0 stands for the memory that keeps passwords
-	// safe, which every server uses; only tests take less.
+	// PasswordMemory is the memory for hashing a password, in KiB. Servers use 0, the recommended memory; only tests
+	// use less.
 	PasswordMemory uint32
 	// Joined runs in the transaction that adds a person, such as to make them a member of Scratch.
 	Joined func(ctx context.Context, tx bun.Tx, user uuid.UUID) error
 }
 
-// LoginLifetime is how long a sign-in holds without signing in again.
+// LoginLifetime is the lifetime of a sign-in.
 const LoginLifetime = 14 * 24 * time.Hour
 
 var (
-	// ErrWrongCredentials is the one answer to a wrong address, a wrong password and a deactivated account.
+	// ErrWrongCredentials is the same error for a wrong address, a wrong password and a deactivated account.
 	ErrWrongCredentials = errors.New("the e-mail address or the password is wrong")
 	// ErrSetUp says that there is an administrator already.
 	ErrSetUp = errors.New("there is an administrator already")
@@ -62,7 +62,7 @@ type Throttled struct{ Until time.Time }
 
 func (t *Throttled) Error() string { return "too many attempts" }
 
-// EnsureRoles makes the roles built in, and brings their permissions to those of this version.
+// EnsureRoles creates the built-in roles and sets their permissions to those of this version.
 func EnsureRoles(ctx context.Context, q bun.IDB, now time.Time) error {
 	for _, r := range BuiltIn() {
 		role := db.Role{
@@ -75,31 +75,31 @@ func EnsureRoles(ctx context.Context, q bun.IDB, now time.Time) error {
 	return nil
 }
 
-// NewUser is a person as someone typed them.
+// NewUser is the input for a new person.
 type NewUser struct {
 	Email, Name, Password string
-	Role                  string // key of a role built in
+	Role                  string // key of a built-in role
 	TimeZone              string // IANA name; empty is UTC
 }
 
-// Setup makes the first administrator. It returns ErrSetUp when anybody exists, fault.Invalid for bad input.
+// Setup creates the first administrator. It returns ErrSetUp when a person exists, and fault.Invalid for bad input.
 func (s *Service) Setup(ctx context.Context, in NewUser) (*db.User, error) {
 	in.Role = RoleAdministrator
 	return s.addUser(ctx, nil, addition{NewUser: in, first: true})
 }
 
-// Add makes a person. A nil actor is the command line. It returns fault.Invalid for bad input, and fault.ErrForbidden
-// also for a role that may do more than the actor.
+// Add creates a person. A nil actor is the command line. It returns fault.Invalid for bad input, and fault.ErrForbidden
+// also for a role with permissions that the actor does not have.
 func (s *Service) Add(ctx context.Context, actor *Actor, in NewUser) (*db.User, error) {
 	return s.addUser(ctx, actor, addition{NewUser: in})
 }
 
-// addition is somebody to add.
+// addition is the input of addUser.
 type addition struct {
 	NewUser
-	first  bool        // refused when anybody exists
+	first  bool        // is refused when a person exists
 	roles  []uuid.UUID // in place of Role
-	invite *Link       // takes a link, by which the person chooses a password
+	invite *Link       // receives the link by which the person chooses a password
 }
 
 func (s *Service) addUser(ctx context.Context, actor *Actor, in addition) (*db.User, error) {
@@ -139,7 +139,7 @@ func (s *Service) addUser(ctx context.Context, actor *Actor, in addition) (*db.U
 	}
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if in.first {
-			if err := db.LockKey(ctx, tx, uuid.Nil); err != nil { // two people with the link: the first is it
+			if err := db.LockKey(ctx, tx, uuid.Nil); err != nil { // of two people with the link, the first one succeeds
 				return err
 			}
 			exists, err := db.HasUsers(ctx, tx)
@@ -198,8 +198,8 @@ func (s *Service) addUser(ctx context.Context, actor *Actor, in addition) (*db.U
 	return u, nil
 }
 
-// cleanEmail is an address as it is stored, or what is wrong with it. Only ASCII is taken: a look-alike letter of
-// another script makes another person of the same face.
+// cleanEmail gives the stored form of an address, or the problem with it. It accepts ASCII alone, because look-alike
+// letters of other scripts would allow two people with the same visible address.
 func cleanEmail(text string) (email, problem string) {
 	email = norm.NFKC.String(strings.TrimSpace(text))
 	if email == "" {
@@ -217,10 +217,10 @@ func cleanEmail(text string) (email, problem string) {
 	return email, ""
 }
 
-// SetPassword gives a person a new password and ends all their sign-ins and API tokens. A nil actor is the command
-// line. It returns fault.ErrForbidden also for the actor's own, which ChangePassword changes by the current one, and
-// for that of somebody who may do more than the actor or is in a workspace where the actor is not: it would be the way
-// to become them.
+// SetPassword sets a person's password and ends all their sign-ins and API tokens. A nil actor is the command line. It
+// returns fault.ErrForbidden also for the actor's own account (see ChangePassword), and for a person who may do more
+// than the actor or is a member of a workspace of which the actor is not: otherwise the actor could sign in as this
+// person.
 func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID, password string) error {
 	if actor != nil && (actor.ID == user || !actor.Can(ManageUsers)) {
 		return fault.ErrForbidden
@@ -270,16 +270,17 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 // Limits of failed attempts within attemptWindow.
 const (
 	attemptWindow      = 15 * time.Minute
-	attemptsPerPair    = 10  // of one person from one network: anybody else's are not in the person's way
-	attemptsPerAddress = 50  // of whomever from one network
-	attemptsPerEmail   = 100 // of one person from everywhere; networks in which they are signed in are let through
+	attemptsPerPair    = 10  // of one person from one network; attempts of others do not count
+	attemptsPerAddress = 50  // from one network, for any account
+	attemptsPerEmail   = 100 // of one person from all networks; networks with a sign-in of the person are exempt
 )
 
-// SignIn checks a password and makes a login. It returns ErrWrongCredentials or *Throttled; both cost the caller the
-// same whether the person exists or not.
+// SignIn checks a password and creates a login. It returns ErrWrongCredentials or *Throttled. Its duration is the same
+// whether the person exists or not.
 func (s *Service) SignIn(ctx context.Context, email, password, address, userAgent string) (*db.Login, error) {
-	now := s.Now().Truncate(time.Microsecond)          // as the database keeps it, so that an attempt is found again
-	email = norm.NFKC.String(strings.TrimSpace(email)) // as cleanEmail stored it
+	// the precision of the database, so that the attempt can be found again
+	now := s.Now().Truncate(time.Microsecond)
+	email = norm.NFKC.String(strings.TrimSpace(email)) // the form of cleanEmail
 	keys := attemptKeys(email, address)
 	if err := s.countAttempt(ctx, now, email, address, keys); err != nil {
 		return nil, err
@@ -304,7 +305,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 		return nil, ErrWrongCredentials
 	}
 	anew := ""
-	if outdated { // before the transaction, since hashing waits for its turn
+	if outdated { // before the transaction, because hashing may wait
 		anew = s.hash(password)
 	}
 	login := &db.Login{
@@ -312,8 +313,8 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 		Address: address, UserAgent: db.Printable(userAgent, 300),
 	}
 	err = s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		// A password reset or a deactivation may have come while the password was checked. It ended the logins that
-		// there were, and this one must not outlive it.
+		// The password may have been reset or the person deactivated while the password was checked. This has ended the
+		// existing logins, and must prevent this one too.
 		locked, err := db.LockUser(ctx, tx, u.ID)
 		if err != nil {
 			return err
@@ -344,7 +345,7 @@ func (s *Service) SignIn(ctx context.Context, email, password, address, userAgen
 	return login, nil
 }
 
-// attemptKeySet is what an attempt to sign in is counted by.
+// attemptKeySet has the keys by which an attempt to sign in is counted.
 type attemptKeySet struct{ pair, email, address []byte }
 
 func attemptKeys(email, address string) attemptKeySet {
@@ -355,12 +356,12 @@ func attemptKeys(email, address string) attemptKeySet {
 	}
 }
 
-// countAttempt counts an attempt as failed before it is made, so that many at once cannot pass a limit together; one
-// that succeeds is taken back. It returns *Throttled when a limit is reached.
+// countAttempt counts an attempt as failed before the password is checked, so that concurrent attempts cannot exceed a
+// limit together. A successful attempt is uncounted later. It returns *Throttled when a limit is reached.
 //
-// What counts first is the pair of a person and a network: by the person alone, anybody who knows an address could keep
-// its owner out. Guessing from many networks is bounded too, and that bound does not hold where the person is signed
-// in.
+// The first limit is for a pair of a person and a network: with a limit for the person alone, anybody who knows an
+// address could lock its owner out. Another limit bounds guesses from many networks, and exempts networks with a
+// sign-in of the person.
 func (s *Service) countAttempt(ctx context.Context, now time.Time, email, address string, keys attemptKeySet) error {
 	if err := db.AddSignInFailure(ctx, s.DB, now, keys.pair, keys.email, keys.address); err != nil {
 		return err
@@ -369,7 +370,8 @@ func (s *Service) countAttempt(ctx context.Context, now time.Time, email, addres
 		key  []byte
 		most int
 	}{{keys.pair, attemptsPerPair}, {keys.address, attemptsPerAddress}, {keys.email, attemptsPerEmail}} {
-		at, err := db.NthFailure(ctx, s.DB, limit.key, now.Add(-attemptWindow), limit.most+1) // this one is the first
+		// the first is this attempt
+		at, err := db.NthFailure(ctx, s.DB, limit.key, now.Add(-attemptWindow), limit.most+1)
 		if err != nil {
 			return err
 		}
@@ -385,7 +387,7 @@ func (s *Service) countAttempt(ctx context.Context, now time.Time, email, addres
 				continue
 			}
 		}
-		// A refused attempt does not count, or whoever keeps trying would keep the person out for ever.
+		// A refused attempt does not count. Otherwise repeated attempts would lock the person out for ever.
 		if err := db.DeleteSignInFailure(ctx, s.DB, now, keys.pair, keys.email, keys.address); err != nil {
 			return err
 		}
@@ -406,7 +408,8 @@ func attemptKey(kind, value string) []byte {
 	return sum[:]
 }
 
-// network is what counts as one address: of IPv6 the first half, since a single subscriber has all of the second.
+// network is the unit by which addresses are counted: for IPv6 the first half, because one subscriber has all addresses
+// of the second half.
 func network(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil || a.Unmap().Is4() {
@@ -419,12 +422,12 @@ func network(address string) string {
 	return p.String()
 }
 
-// SignOut ends a login: its cookie is worth nothing afterwards.
+// SignOut ends a login. Its cookie is invalid afterwards.
 func (s *Service) SignOut(ctx context.Context, login uuid.UUID) error {
 	return db.DeleteLogin(ctx, s.DB, login)
 }
 
-// Actor finds the person signed in by a login. It returns fault.ErrNotFound when the login is over.
+// Actor finds the person of a login. It returns fault.ErrNotFound when the login has ended.
 func (s *Service) Actor(ctx context.Context, login uuid.UUID) (Actor, error) {
 	now := s.Now()
 	u, err := Found(db.UserByLogin(ctx, s.DB, login, now))
@@ -437,10 +440,10 @@ func (s *Service) Actor(ctx context.Context, login uuid.UUID) (Actor, error) {
 	return ActorOf(u), nil
 }
 
-// IsSetUp reports whether anybody exists.
+// IsSetUp reports whether a person exists.
 func (s *Service) IsSetUp(ctx context.Context) (bool, error) { return db.HasUsers(ctx, s.DB) }
 
-// SetTheme keeps how the pages look for a person: light, dark, or as the system says.
+// SetTheme sets the theme of a person's pages: light, dark, or that of the system.
 func (s *Service) SetTheme(ctx context.Context, actor Actor, theme string) error {
 	if theme != "" && theme != "light" && theme != "dark" {
 		return fault.Invalid{"theme": "Choose light or dark."}

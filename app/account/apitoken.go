@@ -18,25 +18,24 @@ import (
 	"carillon/db"
 )
 
-// TokenPrefix begins the API tokens of people, so that one is known for what it is wherever it turns up: scanners of
-// repositories and logs look for such beginnings.
+// TokenPrefix is the prefix of API tokens. Scanners of repositories and logs recognize tokens by such a prefix.
 const TokenPrefix = "carillon_api_"
 
-// maxTokens is how many tokens a person may have.
+// maxTokens bounds the tokens of a person.
 const maxTokens = 50
 
-// TokenDays are the lengths of life, in days, that a token may be given. None lives for ever: one that is forgotten
-// ends.
+// TokenDays are the allowed lifetimes of a token, in days. No token is valid for ever, so a forgotten one expires.
 var TokenDays = []int{7, 30, 90, 365}
 
-// DefaultTokenDays is how long a token lives where the person does not choose.
+// DefaultTokenDays is the default lifetime of a token, in days.
 const DefaultTokenDays = 90
 
-// TokenInput is a token to make, as a person typed it.
+// TokenInput is the input for a new token.
 type TokenInput struct {
 	Name string
 	Days string // one of TokenDays
-	// Narrowed limits the token to Permissions, as far as its owner holds them. Else it may do all that its owner may.
+	// Narrowed limits the token to those of Permissions that its owner has. Otherwise the token may do everything that
+	// its owner may do.
 	Narrowed    bool
 	Permissions []string
 }
@@ -49,9 +48,8 @@ func (s *Service) Tokens(ctx context.Context, actor Actor) ([]db.APIToken, error
 	return db.APITokensOf(ctx, s.DB, actor.ID)
 }
 
-// CreateToken makes an API token of the actor's and returns it, the only time that it can be had. It returns
-// fault.Invalid for bad input, by the fields name, days, scope and permissions, and fault.ErrForbidden for who comes by
-// a token.
+// CreateToken creates an API token of the actor and returns it. It cannot be read again later. It returns fault.Invalid
+// for bad input, by the fields name, days, scope and permissions, and fault.ErrForbidden for a request with a token.
 func (s *Service) CreateToken(ctx context.Context, actor Actor, in TokenInput) (token string, err error) {
 	now := s.Now()
 	t := &db.APIToken{ID: db.NewID(), UserID: actor.ID, Narrowed: in.Narrowed, Permissions: []string{}, CreatedAt: now}
@@ -63,7 +61,7 @@ func (s *Service) CreateToken(ctx context.Context, actor Actor, in TokenInput) (
 		bad["days"] = "Choose how long the token is good."
 	}
 	if in.Narrowed {
-		for _, p := range Permissions { // in the order of the matrix, each once
+		for _, p := range Permissions { // in the order of Permissions, each once
 			if slices.Contains(in.Permissions, string(p.Permission)) && actor.Can(p.Permission) {
 				t.Permissions = append(t.Permissions, string(p.Permission))
 			}
@@ -77,7 +75,7 @@ func (s *Service) CreateToken(ctx context.Context, actor Actor, in TokenInput) (
 			bad["permissions"] = "Tick what the token may do."
 		}
 	} else if len(in.Permissions) > 0 {
-		// Taking it for a token that may do everything would give more than what was ticked.
+		// An unrestricted token in its place would have more rights than the chosen ones.
 		bad["scope"] = "Permissions are ticked below: choose “Only what is ticked”, or untick them."
 	}
 	if len(bad) > 0 {
@@ -105,8 +103,8 @@ func (s *Service) CreateToken(ctx context.Context, actor Actor, in TokenInput) (
 	return token, nil
 }
 
-// RevokeToken ends one of the actor's API tokens. It returns fault.ErrNotFound where they have no such one, and
-// fault.ErrForbidden for who comes by a token.
+// RevokeToken ends one of the actor's API tokens. It returns fault.ErrNotFound if the actor has no such token, and
+// fault.ErrForbidden for a request with a token.
 func (s *Service) RevokeToken(ctx context.Context, actor Actor, token uuid.UUID) error {
 	return s.own(ctx, actor, "token.revoke", func(ctx context.Context, tx bun.Tx, _ *db.User) error {
 		t, err := Found(db.DeleteAPIToken(ctx, tx, actor.ID, token))
@@ -117,8 +115,8 @@ func (s *Service) RevokeToken(ctx context.Context, actor Actor, token uuid.UUID)
 	})
 }
 
-// RevokeTokensOf ends all API tokens of somebody. A nil actor is the command line. It returns fault.ErrForbidden also
-// for somebody who may do more than the actor.
+// RevokeTokensOf ends all API tokens of a person. A nil actor is the command line. It returns fault.ErrForbidden also
+// for a person who may do more than the actor.
 func (s *Service) RevokeTokensOf(ctx context.Context, actor *Actor, user uuid.UUID) error {
 	return s.changeOther(ctx, actor, user, "user.revoke_tokens", func(ctx context.Context, tx bun.Tx, _ *db.User,
 		_ time.Time) (change, error) {
@@ -158,8 +156,8 @@ func (s *Service) auditToken(ctx context.Context, tx bun.Tx, actor Actor, action
 	})
 }
 
-// ActorByToken finds the person on whose behalf an API token asks, with what they may do now, less what the token is
-// not for. It returns fault.ErrNotFound for a token that is none, expired or revoked, and of somebody deactivated.
+// ActorByToken finds the person of an API token, with those of the person's present permissions that the token has. It
+// returns fault.ErrNotFound for a token that is unknown, expired or revoked, and for a token of a deactivated person.
 func (s *Service) ActorByToken(ctx context.Context, token string) (Actor, error) {
 	if !strings.HasPrefix(token, TokenPrefix) {
 		return Actor{}, fault.ErrNotFound
@@ -178,7 +176,8 @@ func (s *Service) ActorByToken(ctx context.Context, token string) (Actor, error)
 	a.Token, a.TokenName = h.Token, h.TokenName
 	if h.Narrowed {
 		held := []string{}
-		for _, p := range Permissions { // one by one: of what a permission includes, the owner may hold a part alone
+		for _, p := range Permissions {
+			// one by one: the owner may have only a part of the permissions that one implies
 			if Grants(h.NarrowedTo, p.Permission) && a.Can(p.Permission) {
 				held = append(held, string(p.Permission))
 			}
@@ -193,7 +192,7 @@ func tokenHash(token string) []byte {
 	return sum[:]
 }
 
-// endAccess ends all of a person's sign-ins and API tokens: whoever had the account may have made either.
+// endAccess ends all of a person's sign-ins and API tokens, because whoever had the account may have created them.
 func endAccess(ctx context.Context, tx bun.Tx, user uuid.UUID) error {
 	if _, err := db.DeleteAPITokens(ctx, tx, user); err != nil {
 		return err

@@ -13,8 +13,8 @@ import (
 	"carillon/db"
 )
 
-// Audit lists lines of the audit log, the newest first: those of the actor's workspaces and those of none; an
-// administrator's are all. It returns fault.ErrForbidden without audit.view.
+// Audit lists lines of the audit log, the newest first: those of the actor's workspaces and those without a workspace;
+// for an administrator all lines. It returns fault.ErrForbidden without audit.view.
 func (s *Service) Audit(ctx context.Context, actor Actor, f db.AuditFilter) ([]db.AuditEvent, error) {
 	if !actor.Can(ViewAudit) {
 		return nil, fault.ErrForbidden
@@ -29,7 +29,7 @@ func (s *Service) Audit(ctx context.Context, actor Actor, f db.AuditFilter) ([]d
 // exportBatch is how many lines of an export are in memory at once.
 const exportBatch = 500
 
-// ExportAudit hands the lines of Audit to write, some at a time, until there are no more or write fails.
+// ExportAudit passes the lines of Audit to write in batches, until there are no more or write fails.
 func (s *Service) ExportAudit(ctx context.Context, actor Actor, f db.AuditFilter,
 	write func([]db.AuditEvent) error) error {
 	f.Limit, f.After, f.Before = exportBatch, uuid.Nil, uuid.Nil
@@ -48,7 +48,7 @@ func (s *Service) ExportAudit(ctx context.Context, actor Actor, f db.AuditFilter
 	}
 }
 
-// AuditActions lists the actions that the audit log has lines of. It returns fault.ErrForbidden without audit.view.
+// AuditActions lists the actions that occur in the audit log. It returns fault.ErrForbidden without audit.view.
 func (s *Service) AuditActions(ctx context.Context, actor Actor) ([]string, error) {
 	if !actor.Can(ViewAudit) {
 		return nil, fault.ErrForbidden
@@ -62,7 +62,7 @@ func Record(ctx context.Context, q bun.IDB, at time.Time, line db.AuditEvent) er
 	return db.AddAudit(ctx, q, line)
 }
 
-// Differences takes out of two descriptions of a subject what is the same in both. It returns whether anything is left.
+// Differences removes equal values from two descriptions of a subject. It reports whether any value is left.
 func Differences(before, after map[string]any) bool {
 	maps.DeleteFunc(before, func(key string, v any) bool { return fmt.Sprint(after[key]) == fmt.Sprint(v) })
 	maps.DeleteFunc(after, func(key string, _ any) bool { _, changed := before[key]; return !changed })

@@ -19,32 +19,32 @@ import (
 	"carillon/db"
 )
 
-// How long the links hold with which people choose a password.
+// The lifetimes of links by which people choose a password.
 const (
 	InvitationLifetime = 7 * 24 * time.Hour
 	ResetLifetime      = 24 * time.Hour
 )
 
-// Invitation is somebody to be invited, as a person typed it.
+// Invitation is the input for a person to invite.
 type Invitation struct {
 	Email string
-	Name  string // empty: the person says; until then they are called by their address
+	Name  string // empty: the person gives it; until then the address is the name
 	Roles []uuid.UUID
-	// Password lets the person in at once; without one they choose it by a link.
+	// Password is the person's password; empty: the person chooses one by a link.
 	Password string
 }
 
 // Link is a link by which a person chooses a password or confirms an address.
 type Link struct {
 	Token string // empty: there is no link
-	// Mailed says that it goes to the person by e-mail alone and is shown to nobody: whoever holds it may become the
-	// person, and its maker is no member of one of the person's workspaces.
+	// Mailed says that the link is sent to the person by e-mail alone and shown to nobody: whoever has the link can
+	// sign in as the person, and its creator is not a member of all the person's workspaces.
 	Mailed bool
 }
 
-// Invite adds a person. When they have yet to choose a password it returns the link with which they do, the
-// only time that it can be had. It returns fault.Invalid for bad input, by the fields email, name, password and roles,
-// and fault.ErrForbidden also for a role that may do more than the actor.
+// Invite adds a person. Without a password it returns the link by which the person chooses one, which cannot be read
+// again later. It returns fault.Invalid for bad input, by the fields email, name, password and roles, and
+// fault.ErrForbidden also for a role with permissions that the actor does not have.
 func (s *Service) Invite(ctx context.Context, actor Actor, in Invitation) (u *db.User, link Link, err error) {
 	if strings.TrimSpace(in.Name) == "" {
 		in.Name, _, _ = strings.Cut(strings.TrimSpace(in.Email), "@")
@@ -55,15 +55,15 @@ func (s *Service) Invite(ctx context.Context, actor Actor, in Invitation) (u *db
 	}
 	u, err = s.addUser(ctx, &actor, a)
 	var bad fault.Invalid
-	if errors.As(err, &bad) && bad["user"] != "" { // there is no page of the person to say it on
+	if errors.As(err, &bad) && bad["user"] != "" { // there is no page of the person for this error
 		bad["email"] = bad["user"]
 		delete(bad, "user")
 	}
 	return u, link, err
 }
 
-// RenewInvitation makes a new link for somebody who has yet to accept their invitation; the old one works no more. It
-// returns fault.Invalid, by the field user, when they have accepted it, and where the link could go to nobody.
+// RenewInvitation makes a new link for a person who has not accepted the invitation, and makes the old link invalid. It
+// returns fault.Invalid, by the field user, if the person has accepted it or the link cannot be delivered.
 func (s *Service) RenewInvitation(ctx context.Context, actor Actor, user uuid.UUID) (link Link, err error) {
 	err = s.changeOther(ctx, &actor, user, "user.invite", func(ctx context.Context, tx bun.Tx, u *db.User,
 		now time.Time) (change, error) {
@@ -80,10 +80,11 @@ func (s *Service) RenewInvitation(ctx context.Context, actor Actor, user uuid.UU
 	return link, err
 }
 
-// ResetPassword takes a person's password away, ends all their sign-ins and API tokens, tells them by a notice, and
-// returns the link with which they choose another, the only time that it can be had. It returns fault.ErrForbidden also
-// for the actor's own, and for that of somebody who may do more than the actor: it would be the way to become them. It
-// returns fault.Invalid, by the field user, where the link could go to nobody.
+// ResetPassword removes a person's password, ends all their sign-ins and API tokens, and notifies the person. It
+// returns the link by which the person chooses another password, which cannot be read again later. It returns
+// fault.ErrForbidden also for the actor's own account and for a person who may do more than the actor, because the
+// actor could otherwise sign in as this person. It returns fault.Invalid, by the field user, if the link cannot be
+// delivered.
 func (s *Service) ResetPassword(ctx context.Context, actor Actor, user uuid.UUID) (link Link, err error) {
 	if actor.ID == user {
 		return Link{}, fault.ErrForbidden
@@ -115,7 +116,7 @@ func (s *Service) ResetPassword(ctx context.Context, actor Actor, user uuid.UUID
 	return link, err
 }
 
-// notifyReset tells a person that somebody took their password. A nil actor is the command line.
+// notifyReset notifies a person that somebody has reset the password. A nil actor is the command line.
 func (s *Service) notifyReset(ctx context.Context, tx bun.Tx, actor *Actor, user uuid.UUID, now time.Time) error {
 	by := "Whoever runs the server"
 	if actor != nil {
@@ -125,8 +126,8 @@ func (s *Service) notifyReset(ctx context.Context, tx bun.Tx, actor *Actor, user
 		"Every sign-in and API token that you had ended then. If you did not ask for it, ask them why.")
 }
 
-// mayHoldLink reports whether somebody may hold a link by which they could become a person: they are a member of all
-// the person's workspaces, or an administrator, so that nothing opens to them that was shut.
+// mayHoldLink reports whether the actor may see a link by which one can sign in as a person. The actor must be a member
+// of all the person's workspaces, or an administrator, so that the link gives no further access.
 func (s *Service) mayHoldLink(ctx context.Context, q bun.IDB, actor Actor, person uuid.UUID) (bool, error) {
 	if actor.Can(Admin) {
 		return true, nil
@@ -166,14 +167,14 @@ func linkHash(token string) []byte {
 	return sum[:]
 }
 
-// Joining is what a link's page needs to know of the person that it is for.
+// Joining is the data for the page of a link.
 type Joining struct {
 	Email, Name string
-	Invites     bool // else it resets a password, or:
+	Invites     bool // otherwise it resets a password, unless Confirms is set
 	Confirms    bool // it confirms the address
 }
 
-// Joining finds whom a link is for. It returns fault.ErrNotFound for a link that does not work, or no more.
+// Joining finds the person of a link. It returns fault.ErrNotFound for an invalid link.
 func (s *Service) Joining(ctx context.Context, token string) (*Joining, error) {
 	link, u, err := s.linked(ctx, s.DB, token)
 	if err != nil {
@@ -182,8 +183,8 @@ func (s *Service) Joining(ctx context.Context, token string) (*Joining, error) {
 	return &Joining{Email: u.Email, Name: u.Name, Invites: link.Invites, Confirms: link.Confirms}, nil
 }
 
-// linked finds a link that works, and its person. A link is worth what its maker may do now: else somebody could make
-// one, wait until the person may do more or comes into another workspace, and become them.
+// linked finds a valid link and its person. A link is valid only if its creator may still create it. Otherwise one
+// could create a link, wait until the person gets more permissions or another workspace, and sign in as the person.
 func (s *Service) linked(ctx context.Context, q bun.IDB, token string) (*db.PasswordLink, *db.User, error) {
 	link, err := Found(db.PasswordLinkByHash(ctx, q, linkHash(token), s.Now()))
 	if err != nil {
@@ -212,15 +213,15 @@ func (s *Service) linked(ctx context.Context, q bun.IDB, token string) (*db.Pass
 	return link, u, nil
 }
 
-// JoinInput is what the person of a link types. Name and TimeZone, an IANA name, are of an invitation; without a zone
-// the one that they have stays.
+// JoinInput is the input of a link's page. Name and TimeZone, an IANA name, belong to an invitation; an empty zone
+// changes nothing.
 type JoinInput struct {
 	Name, Password, TimeZone string
 }
 
-// Join lets the person of a link choose a password, and on an invitation what they are called and their time zone, and
-// signs them in. The link works once. It returns fault.ErrNotFound as Joining does, and fault.Invalid for bad input, by
-// the fields name, password and time_zone.
+// Join sets the password of a link's person, and for an invitation the name and the time zone, and signs the person in.
+// A link can be used once. It returns fault.ErrNotFound as Joining does, and fault.Invalid for bad input, by the fields
+// name, password and time_zone.
 func (s *Service) Join(ctx context.Context, token string, in JoinInput, address, userAgent string) (*db.Login, error) {
 	link, u, err := s.linked(ctx, s.DB, token)
 	if err == nil && link.Confirms {
@@ -245,7 +246,7 @@ func (s *Service) Join(ctx context.Context, token string, in JoinInput, address,
 	if len(bad) > 0 {
 		return nil, bad
 	}
-	stored := s.hash(in.Password) // before the transaction, since hashing waits for its turn
+	stored := s.hash(in.Password) // before the transaction, because hashing may wait
 	now := s.Now().Truncate(time.Microsecond)
 	login := &db.Login{
 		ID: db.NewID(), UserID: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(LoginLifetime),
@@ -255,7 +256,7 @@ func (s *Service) Join(ctx context.Context, token string, in JoinInput, address,
 		if _, err := db.LockUser(ctx, tx, u.ID); err != nil {
 			return err
 		}
-		// Again, now that nothing moves: it may have been used, or the person deactivated, while the password was
+		// Checked again under the lock: the link may have been used, or the person deactivated, while the password was
 		// hashed.
 		if _, u, err = s.linked(ctx, tx, token); err != nil {
 			return err

@@ -10,11 +10,10 @@ import (
 	"carillon/db"
 )
 
-// NoticeKind is the kind of the notices that tell a person what others, or they themselves from elsewhere, did with
-// their account.
+// NoticeKind is the kind of notices about changes to a person's own account.
 const NoticeKind = "account"
 
-// notifyOwn puts a notice about a person's account into their inbox.
+// notifyOwn writes a notice about a person's account into the person's inbox.
 func notifyOwn(ctx context.Context, tx bun.Tx, user uuid.UUID, now time.Time, title, body string) error {
 	id := db.NewID()
 	_, err := db.InsertNotifications(ctx, tx, []db.Notification{{

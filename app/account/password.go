@@ -22,7 +22,7 @@ const (
 	saltLength  = 16
 )
 
-// Bounds of a password. The upper one keeps a megabyte of password from costing a megabyte of hashing.
+// Bounds of a password. The upper bound limits the cost of hashing.
 const (
 	minPassword = 10   // characters
 	maxPassword = 1024 // bytes
@@ -31,22 +31,22 @@ const (
 // hashing bounds how many passwords are hashed at once, since each takes that memory.
 var hashing = make(chan struct{}, 4)
 
-// hashMemory is today's memory of a hash, in KiB.
+// hashMemory is the memory for new hashes, in KiB.
 func (s *Service) hashMemory() uint32 { return cmp.Or(s.PasswordMemory, hashMemory) }
 
-// hash makes the stored form of a password.
+// hash gives the stored form of a password.
 func (s *Service) hash(password string) string {
 	salt := make([]byte, saltLength)
 	rand.Read(salt) //nolint:errcheck // never fails, by its documentation
 	return encodeHash(s.hashMemory(), salt, derive(password, salt, hashTime, s.hashMemory(), hashThreads))
 }
 
-// dummyHash is a stored form that no password has; checking against it costs as much as against a real one.
+// dummyHash is a stored form that no password has. Checking a password against it takes as long as against a real one.
 func (s *Service) dummyHash() string {
 	return encodeHash(s.hashMemory(), make([]byte, saltLength), make([]byte, hashLength))
 }
 
-// encodeHash is the stored form of a key that was derived with a memory in KiB.
+// encodeHash gives the stored form of a key that was derived with a memory in KiB.
 func encodeHash(memory uint32, salt, key []byte) string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, hashTime, hashThreads,
 		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key))
@@ -60,7 +60,8 @@ func derive(password string, salt []byte, time, memory uint32, threads uint8) []
 
 var errHash = errors.New("not a password hash")
 
-// checkHash reports whether a password has a stored form, and whether that form should be made anew with today's cost.
+// checkHash reports whether a password matches a stored form, and whether the form is outdated and should be replaced
+// by a new hash.
 func (s *Service) checkHash(stored, password string) (ok, outdated bool, err error) {
 	parts := strings.Split(stored, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" {
@@ -84,7 +85,7 @@ func (s *Service) checkHash(stored, password string) (ok, outdated bool, err err
 	return ok, memory != s.hashMemory() || time != hashTime || threads != hashThreads, nil
 }
 
-// checkPassword says what is wrong with a password that someone chooses, or "".
+// checkPassword gives the problem with a chosen password, or "".
 func checkPassword(password string) string {
 	switch {
 	case password == "":

@@ -11,8 +11,8 @@ import (
 	"carillon/db"
 )
 
-// Deactivate ends a person's sign-ins and API tokens and lets them make no other. Their history keeps their name. A nil
-// actor is the command line. It returns fault.ErrForbidden also for somebody who may do more than the actor, and
+// Deactivate ends a person's sign-ins and API tokens and prevents new ones. History keeps the person's name. A nil
+// actor is the command line. It returns fault.ErrForbidden also for a person who may do more than the actor, and
 // fault.Invalid, by the field user, for the actor's own account and for the last administrator.
 func (s *Service) Deactivate(ctx context.Context, actor *Actor, user uuid.UUID) error {
 	if actor != nil && actor.ID == user {
@@ -33,7 +33,7 @@ func (s *Service) Deactivate(ctx context.Context, actor *Actor, user uuid.UUID) 
 			return change{}, err
 		}
 		if _, err := db.TakePasswordLink(ctx, tx, user, nil); err != nil {
-			// else it would be the way back in once activated
+			// otherwise the link would be valid again after an activation
 			return change{}, err
 		}
 		return change{before: map[string]any{"active": true}, after: map[string]any{"active": false}},
@@ -41,8 +41,8 @@ func (s *Service) Deactivate(ctx context.Context, actor *Actor, user uuid.UUID) 
 	})
 }
 
-// Activate lets a deactivated person sign in again, with the password and the roles they had. A nil actor is the
-// command line. It returns fault.ErrForbidden also for somebody who may do more than the actor.
+// Activate allows a deactivated person to sign in again, with the former password and roles. A nil actor is the command
+// line. It returns fault.ErrForbidden also for a person who may do more than the actor.
 func (s *Service) Activate(ctx context.Context, actor *Actor, user uuid.UUID) error {
 	return s.changeOther(ctx, actor, user, "user.activate", func(ctx context.Context, tx bun.Tx, u *db.User,
 		now time.Time) (change, error) {
@@ -54,8 +54,8 @@ func (s *Service) Activate(ctx context.Context, actor *Actor, user uuid.UUID) er
 	})
 }
 
-// AuditDenied writes down that a person was refused what they asked for, such as "POST /workspaces", why, and from
-// where.
+// AuditDenied writes a refused request of a person, such as "POST /workspaces", into the audit log, with the reason and
+// the client's address.
 func (s *Service) AuditDenied(ctx context.Context, actor Actor, asked, why, address string) error {
 	return db.AddAudit(ctx, s.DB, db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: "permission.denied", SubjectKind: "request",

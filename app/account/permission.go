@@ -28,11 +28,11 @@ const (
 	Admin            Permission = "admin"
 )
 
-// Permissions describes every permission, in the order in which a matrix shows them.
+// Permissions describes every permission, in the order of the matrix of roles.
 var Permissions = []struct {
 	Permission Permission
-	Capability string       // what its holder may do
-	Implies    []Permission // what comes with it
+	Capability string       // what it allows
+	Implies    []Permission // permissions that it includes
 }{
 	{ViewOwn, "See your own automations", nil},
 	{ViewAll, "See everyone's automations", nil},
@@ -47,10 +47,10 @@ var Permissions = []struct {
 	{ViewAudit, "Read the audit log", nil},
 	{UseShell, "Use the Shell provider: run commands on a worker, and outside of a sandbox with all that " +
 		"the user of CARILLON_AGENT_USER may do there, and without that setting Carillon’s own user", nil},
-	{Admin, "Everything, in every workspace", nil}, // Can answers for what it implies
+	{Admin, "Everything, in every workspace", nil}, // Can handles its implications
 }
 
-// Grants reports whether a set of permissions holds one, by itself or by implication. admin implies all.
+// Grants reports whether a set of permissions contains or implies one. admin implies all.
 func Grants(held []string, wanted Permission) bool {
 	for _, p := range Permissions {
 		if slices.Contains(held, string(p.Permission)) &&
@@ -61,7 +61,7 @@ func Grants(held []string, wanted Permission) bool {
 	return false
 }
 
-// Actor is a person who asks for something, with what they may do.
+// Actor is a person who calls an operation, with the person's permissions.
 type Actor struct {
 	ID       uuid.UUID
 	Name     string
@@ -70,17 +70,18 @@ type Actor struct {
 	Theme    string
 	Role     string // names of their roles
 	held     []string
-	people   []Actor   // of a session: everybody who had a word in it, see InSession
-	owner    uuid.UUID // of a session: who owns its automation
+	people   []Actor   // of a session: the people on whose behalf it acts, see InSession
+	owner    uuid.UUID // of a session: the owner of its automation
 
-	// Session and Workspace are set where a session asks on behalf of the person, see InSession. Else they are zero.
+	// Session and Workspace are set if a session acts on behalf of the person, see InSession.
 	Session, Workspace uuid.UUID
-	// Token is the API token by which a program asks on behalf of the person, see Service.Bearer. Else it is zero.
+	// Token is the API token of a program that acts on behalf of the person, see Service.ActorByToken; zero: there is
+	// none.
 	Token     uuid.UUID
 	TokenName string
 }
 
-// ActorOf is a person as an actor. The row must have been read with its permissions.
+// ActorOf makes an actor of a person. The row must have the person's permissions.
 func ActorOf(u *db.User) Actor {
 	return Actor{
 		ID: u.ID, Name: u.Name, Email: u.Email, TimeZone: u.TimeZone, Theme: u.Theme, Role: u.RoleName,
@@ -88,21 +89,21 @@ func ActorOf(u *db.User) Actor {
 	}
 }
 
-// byProgram reports whether a program asks, with a token, rather than the person themselves. It may not change how the
-// person is let in: whoever finds a token must not turn it into more than it is.
+// byProgram reports whether the request came with a token. Such a request may not change how the person signs in: a
+// stolen token must not give more access than it has.
 func (a Actor) byProgram() bool { return a.Token != uuid.Nil || a.Session != uuid.Nil }
 
-// Can reports whether the actor holds a permission.
+// Can reports whether the actor has a permission.
 func (a Actor) Can(p Permission) bool { return Grants(a.held, p) }
 
-// Covers reports whether the actor may do all that a set of permissions allows. Who gives a role or takes over an
-// account needs that, else managing people would be a way to any permission.
+// Covers reports whether the actor has all permissions of a set. Assigning a role and taking over an account require
+// this; otherwise the right to manage people would give any permission.
 func (a Actor) Covers(held []string) bool {
 	return !slices.ContainsFunc(held, func(p string) bool { return !a.Can(Permission(p)) })
 }
 
-// Access is what the actor may see in lists. A session sees what everybody sees who had a word in it: where one of them
-// sees their own alone, that person's, and where two do, nothing.
+// Access says what the actor may see in lists. A session sees what all people see on whose behalf it acts: if one of
+// them sees only the own things, those of this person; if two do, nothing.
 func (a Actor) Access() db.Access {
 	access := db.Access{
 		User: a.ID, All: a.Can(ViewAll), Own: a.Can(ViewOwn), Everywhere: a.Can(Admin), Only: a.Workspace,
@@ -121,7 +122,7 @@ func (a Actor) Access() db.Access {
 	return access
 }
 
-// The keys of the roles built in.
+// The keys of the built-in roles.
 const (
 	RoleAdministrator = "administrator"
 	RoleManager       = "manager"
@@ -144,7 +145,7 @@ type BuiltInRole struct {
 	Permissions []string
 }
 
-// BuiltIn lists the roles built in, from the one that may do most.
+// BuiltIn lists the built-in roles, the one with most permissions first.
 func BuiltIn() []BuiltInRole {
 	var list []BuiltInRole
 	for _, r := range builtIn {

@@ -25,7 +25,7 @@ func (s *Service) People(ctx context.Context, actor Actor, f db.PersonFilter) ([
 	return db.People(ctx, s.DB, f)
 }
 
-// PersonDetail is a person as those see them who manage people.
+// PersonDetail is a person with the data for people who manage people.
 type PersonDetail struct {
 	db.Person
 	Roles      []db.Role
@@ -33,11 +33,12 @@ type PersonDetail struct {
 	Logins     []db.Login
 	Identities []db.Identity // their accounts at single sign-ons
 	Tokens     []db.APIToken
-	// Beyond says that the person may do what the actor may not, so that the actor may change nothing of theirs.
+	// Beyond says that the person has permissions that the actor does not have, so that the actor may not change the
+	// account.
 	Beyond bool
 }
 
-// Person finds a person with what belongs to them. It returns fault.ErrForbidden without users.manage.
+// Person finds a person with details. It returns fault.ErrForbidden without users.manage.
 func (s *Service) Person(ctx context.Context, actor Actor, id uuid.UUID) (*PersonDetail, error) {
 	if !actor.Can(ManageUsers) {
 		return nil, fault.ErrForbidden
@@ -63,15 +64,15 @@ func (s *Service) Person(ctx context.Context, actor Actor, id uuid.UUID) (*Perso
 	return d, err
 }
 
-// UpdatePerson changes the address and the name of somebody. It returns fault.ErrForbidden also for somebody who may do
-// more than the actor, since whoever owns the address may have links sent to it, and fault.Invalid for bad input, by
-// the fields email and name. It returns fault.ErrStale where PersonVersion is not the version given any more; an empty
-// one is not compared.
+// UpdatePerson changes the address and the name of a person. It returns fault.ErrForbidden also for a person who may do
+// more than the actor, because links can be sent to the new address, and fault.Invalid for bad input, by the fields
+// email and name. It returns fault.ErrStale if PersonVersion differs from the given version; an empty version is not
+// compared.
 //
-// Another address is changed only by who is a member of all the person's workspaces, or an administrator. The links of
-// before work no more. Until the mail to the new address is answered, for which it returns the link where there is a
-// mail server, the address counts for nothing that comes from outside; an address of somebody who has yet to accept an
-// invitation needs no answer but that of the invitation.
+// Only a member of all the person's workspaces or an administrator may change the address. Earlier links become
+// invalid. With a mail server it returns the link that confirms the new address. An unconfirmed address is not used for
+// sign-ins by single sign-on or for e-mail. The address of a person with an open invitation is confirmed by accepting
+// the invitation.
 func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID, email, name,
 	version string) (link Link, err error) {
 	bad := fault.Invalid{}
@@ -122,7 +123,8 @@ func (s *Service) UpdatePerson(ctx context.Context, actor Actor, user uuid.UUID,
 	return link, err
 }
 
-// changeAddress prepares a person's row for another address. It reports whether a mail to it has to be answered.
+// changeAddress prepares a person's row for another address. It reports whether the address has to be confirmed by a
+// link.
 func (s *Service) changeAddress(ctx context.Context, tx bun.Tx, actor Actor, u *db.User,
 	now time.Time) (open bool, err error) {
 	reaches, err := s.mayHoldLink(ctx, tx, actor, u.ID)
@@ -134,7 +136,7 @@ func (s *Service) changeAddress(ctx context.Context, tx bun.Tx, actor Actor, u *
 			fault.Invalid{"email": "You are not a member of all workspaces of this person, so an administrator has " +
 				"to change the address."}
 	}
-	if err := db.ExpirePasswordLink(ctx, tx, u.ID, now); err != nil { // it is in the mailbox of before
+	if err := db.ExpirePasswordLink(ctx, tx, u.ID, now); err != nil { // it was sent to the former address
 		return false, err
 	}
 	p, err := db.PersonByID(ctx, tx, u.ID, now)
@@ -145,7 +147,7 @@ func (s *Service) changeAddress(ctx context.Context, tx bun.Tx, actor Actor, u *
 	return true, nil
 }
 
-// addressLink writes a link that confirms a person's address.
+// addressLink makes a link that confirms a person's address.
 func addressLink(ctx context.Context, tx bun.Tx, by, user uuid.UUID, now time.Time) (Link, error) {
 	l := Link{Token: secret.Token(), Mailed: true}
 	return l, db.SavePasswordLink(ctx, tx, &db.PasswordLink{
@@ -154,9 +156,9 @@ func addressLink(ctx context.Context, tx bun.Tx, by, user uuid.UUID, now time.Ti
 	})
 }
 
-// RenewAddressLink makes a new link for a person's changed address that nobody confirmed yet; the old one works no
-// more. It returns fault.Invalid, by the field user, when there is nothing to confirm and without a mail server, and
-// fault.ErrForbidden also for somebody who may do more than the actor.
+// RenewAddressLink makes a new link for a person's unconfirmed address, and makes the old link invalid. It returns
+// fault.Invalid, by the field user, if there is nothing to confirm or no mail server, and fault.ErrForbidden also for a
+// person who may do more than the actor.
 func (s *Service) RenewAddressLink(ctx context.Context, actor Actor, user uuid.UUID) (link Link, err error) {
 	err = s.changeOther(ctx, &actor, user, "user.ask_address", func(ctx context.Context, tx bun.Tx, u *db.User,
 		now time.Time) (change, error) {
@@ -174,8 +176,8 @@ func (s *Service) RenewAddressLink(ctx context.Context, actor Actor, user uuid.U
 	return link, err
 }
 
-// ConfirmAddressByLink confirms the address of the person of a link that was sent to it. The link works once. It
-// returns fault.ErrNotFound as Joining does.
+// ConfirmAddressByLink confirms an address by the link that was sent to it. The link can be used once. It returns
+// fault.ErrNotFound as Joining does.
 func (s *Service) ConfirmAddressByLink(ctx context.Context, token, address string) error {
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		_, before, err := s.linked(ctx, tx, token)
@@ -185,7 +187,7 @@ func (s *Service) ConfirmAddressByLink(ctx context.Context, token, address strin
 		if _, err := db.LockUser(ctx, tx, before.ID); err != nil {
 			return err
 		}
-		// Again, now that nothing moves: the address may have been changed meanwhile.
+		// Checked again under the lock: the address may have been changed.
 		link, u, err := s.linked(ctx, tx, token)
 		if err != nil {
 			return err
@@ -207,13 +209,13 @@ func (s *Service) ConfirmAddressByLink(ctx context.Context, token, address strin
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("answer address: %w", err)
+		return fmt.Errorf("confirm address: %w", err)
 	}
 	return nil
 }
 
-// ConfirmAddress confirms a person's changed address without a mail, from the command line. It returns fault.Invalid,
-// by the field user, when there is nothing to confirm.
+// ConfirmAddress confirms a person's changed address from the command line, without an e-mail. It returns
+// fault.Invalid, by the field user, if there is nothing to confirm.
 func (s *Service) ConfirmAddress(ctx context.Context, user uuid.UUID) error {
 	return s.changeOther(ctx, nil, user, "user.confirm_address", func(ctx context.Context, tx bun.Tx, u *db.User,
 		now time.Time) (change, error) {
@@ -227,10 +229,10 @@ func (s *Service) ConfirmAddress(ctx context.Context, user uuid.UUID) error {
 	})
 }
 
-// PersonVersion tells whether what UpdatePerson changes is still what it was.
+// PersonVersion is the version of the fields that UpdatePerson changes.
 func PersonVersion(u *db.User) string { return db.Fingerprint(u.Email, u.Name) }
 
-// RolesVersion tells whether somebody's roles are still those of a list.
+// RolesVersion is the version of a list of roles, for SetRoles.
 func RolesVersion(roles []uuid.UUID) string {
 	var list []any
 	for _, id := range slices.SortedFunc(slices.Values(roles), func(a, b uuid.UUID) int {
@@ -241,10 +243,10 @@ func RolesVersion(roles []uuid.UUID) string {
 	return db.Fingerprint(list...)
 }
 
-// SetRoles gives a person the roles of a list and takes the others away. It returns fault.ErrForbidden for a role,
-// given or taken, that may do more than the actor, and fault.Invalid, by the field roles, for no role, for one that is
-// not there, and for taking the last administrator's. It returns fault.ErrStale where RolesVersion of the roles held is
-// not the version given; an empty one is not compared.
+// SetRoles replaces the roles of a person. It returns fault.ErrForbidden for an added or removed role with permissions
+// that the actor does not have, and fault.Invalid, by the field roles, for an empty list, for an unknown role, and for
+// removing the last administrator. It returns fault.ErrStale if RolesVersion of the person's roles differs from the
+// given version; an empty version is not compared.
 func (s *Service) SetRoles(ctx context.Context, actor *Actor, user uuid.UUID, roles []uuid.UUID, version string) error {
 	if len(roles) == 0 {
 		if actor != nil && !actor.Can(ManageUsers) {
@@ -275,7 +277,7 @@ func (s *Service) SetRoles(ctx context.Context, actor *Actor, user uuid.UUID, ro
 	})
 }
 
-// grantable finds the roles of a list for giving them to somebody.
+// grantable finds the roles of a list and checks that the actor may assign them.
 func (s *Service) grantable(ctx context.Context, tx bun.Tx, actor *Actor, roles []uuid.UUID) ([]db.Role, error) {
 	roles = slices.Clone(roles)
 	slices.SortFunc(roles, func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) })
@@ -295,8 +297,8 @@ func (s *Service) grantable(ctx context.Context, tx bun.Tx, actor *Actor, roles 
 	return list, nil
 }
 
-// keepAdministrator refuses the change of an administrator after which nobody active could administer. All changes that
-// could do that wait for one another by the lock that changeOther takes.
+// keepAdministrator refuses a change after which there would be no active administrator. The lock of changeOther
+// serializes all such changes.
 func (s *Service) keepAdministrator(ctx context.Context, tx bun.Tx, was *db.User, field string) error {
 	if !Grants(was.Permissions, Admin) {
 		return nil
@@ -324,14 +326,14 @@ func names(list []db.Role) string {
 	return strings.Join(all, ", ")
 }
 
-// change is what the audit log keeps of a change: what was there before and after it. quiet says that there was none.
+// change has the values before and after a change, for the audit log. quiet says that nothing was changed.
 type change struct {
 	before, after map[string]any
 	quiet         bool
 }
 
-// changeOther lets fn change somebody's account and writes it down. All such changes wait for one another, so that two
-// administrators cannot deactivate each other.
+// changeOther calls fn to change a person's account, and writes the change into the audit log. All such changes are
+// serialized, so that two administrators cannot deactivate each other.
 func (s *Service) changeOther(ctx context.Context, actor *Actor, user uuid.UUID, action string,
 	fn func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error)) error {
 	if actor != nil && !actor.Can(ManageUsers) {
@@ -341,7 +343,7 @@ func (s *Service) changeOther(ctx context.Context, actor *Actor, user uuid.UUID,
 		if err := db.LockKey(ctx, tx, uuid.Nil); err != nil {
 			return err
 		}
-		// Against a sign-in or a change of their own, which lock the row.
+		// The row is locked against a concurrent sign-in and the person's own changes.
 		if _, err := db.LockUser(ctx, tx, user); db.IsNotFound(err) {
 			return fault.ErrNotFound
 		} else if err != nil {

@@ -18,23 +18,23 @@ import (
 	"carillon/db"
 )
 
-// Profile is what a person sees of themselves.
+// Profile is the data of a person's own profile.
 type Profile struct {
 	db.User
 	Notices    db.NoticePreferences
 	LastEmail  *db.Copy      // the newest copy by e-mail that was tried; nil when there is none
-	LastHook   *db.Copy      // the same of the webhook
+	LastHook   *db.Copy      // the same for the webhook
 	Logins     []db.Login    // the last used first
 	Identities []db.Identity // their accounts at single sign-ons
 }
 
-// HasPassword reports whether the person signs in by a password, rather than elsewhere.
+// HasPassword reports whether the person has a password.
 func (p *Profile) HasPassword() bool { return p.PasswordHash != "" }
 
 // Wants reports whether the person wants copies of a kind of notices.
 func (p *Profile) Wants(kind string) bool { return !slices.Contains(p.Notices.Muted, kind) }
 
-// Profile finds what a person sees of themselves.
+// Profile finds the actor's profile.
 func (s *Service) Profile(ctx context.Context, actor Actor) (*Profile, error) {
 	u, err := Found(db.UserByID(ctx, s.DB, actor.ID))
 	if err != nil {
@@ -58,14 +58,14 @@ func (s *Service) Profile(ctx context.Context, actor Actor) (*Profile, error) {
 	return p, err
 }
 
-// ProfileInput is a person's profile as they typed it.
+// ProfileInput is the input for a person's profile.
 type ProfileInput struct {
 	Name, TimeZone, Theme string
-	Version               string // ProfileVersion of what the person saw; empty is not compared
+	Version               string // ProfileVersion of the form; empty: not compared
 }
 
-// UpdateProfile changes what a person is called and how times and pages look to them. It returns fault.Invalid for bad
-// input, by the fields name, time_zone and theme, and fault.ErrStale when it was changed since the person saw it.
+// UpdateProfile changes a person's name, time zone and theme. It returns fault.Invalid for bad input, by the fields
+// name, time_zone and theme, and fault.ErrStale if the profile was changed since the form was read.
 func (s *Service) UpdateProfile(ctx context.Context, actor Actor, in ProfileInput) error {
 	bad := fault.Invalid{}
 	name := form.NameOf(in.Name)
@@ -96,15 +96,15 @@ func (s *Service) UpdateProfile(ctx context.Context, actor Actor, in ProfileInpu
 		})
 }
 
-// ProfileVersion tells whether what UpdateProfile changes is still what it was.
+// ProfileVersion is the version of the fields that UpdateProfile changes.
 func ProfileVersion(u *db.User) string { return db.Fingerprint(u.Name, u.TimeZone, u.Theme) }
 
-// NoticesVersion tells whether what UpdateNotices changes is still what it was.
+// NoticesVersion is the version of the fields that UpdateNotices changes.
 func NoticesVersion(p db.NoticePreferences) string {
 	return db.Fingerprint(p.Email, p.WebhookURL, slices.Sorted(slices.Values(p.Muted)))
 }
 
-// change lets fn change what is a person's own, as own does, and writes it down.
+// change is own with a line in the audit log.
 func (s *Service) change(ctx context.Context, actor Actor, action string,
 	fn func(ctx context.Context, tx bun.Tx, u *db.User) (before, after map[string]any, err error)) error {
 	return s.own(ctx, actor, action, func(ctx context.Context, tx bun.Tx, u *db.User) error {
@@ -120,8 +120,8 @@ func (s *Service) change(ctx context.Context, actor Actor, action string,
 	})
 }
 
-// own locks a person's own row and lets fn change what is theirs. It returns fault.ErrForbidden for a program that asks
-// on behalf of the person, and fault.ErrNotFound for somebody deactivated meanwhile.
+// own locks the actor's row and calls fn to change the actor's own data. It returns fault.ErrForbidden for a request
+// with a token, and fault.ErrNotFound if the person was deactivated.
 func (s *Service) own(ctx context.Context, actor Actor, action string,
 	fn func(ctx context.Context, tx bun.Tx, u *db.User) error) error {
 	if actor.byProgram() {
@@ -143,25 +143,25 @@ func (s *Service) own(ctx context.Context, actor Actor, action string,
 	return nil
 }
 
-// checkName says what is wrong with what a person is to be called, or "".
+// checkName gives the problem with a person's name, or "".
 func checkName(name string) string {
 	bad := fault.Invalid{}
 	form.Name(bad, "name", "Say what to call you.", name, 200)
 	return bad["name"]
 }
 
-// ChangePassword gives a person a new password of their choice and ends all their sign-ins but the one given, since
-// whoever knew the old one may hold the others. It returns fault.Invalid for bad input, by the fields current and
-// password, and *Throttled after too many wrong guesses of the current one.
+// ChangePassword changes the actor's password and ends all their sign-ins but the given one, because somebody who knew
+// the old password may have the others. It returns fault.Invalid for bad input, by the fields current and password, and
+// *Throttled after too many wrong current passwords.
 //
-// Their API tokens stay: they are for programs, and have a page of their own to be revoked on. A reset by somebody else
-// ends them too.
+// API tokens stay valid: they are for programs and can be revoked on their own page. A reset by somebody else ends them
+// too.
 func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UUID, current, chosen string) error {
-	if actor.byProgram() { // nor may it try guesses
+	if actor.byProgram() { // it may not guess the password either
 		return fault.ErrForbidden
 	}
 	now := s.Now()
-	// not the key of signing in: a guesser here must not lock the person out there
+	// a key of its own, so that wrong guesses here do not prevent a sign-in
 	guesses := attemptKey("password of", actor.ID.String())
 	u, err := db.UserByID(ctx, s.DB, actor.ID)
 	if err != nil {
@@ -170,7 +170,7 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 	if u.PasswordHash == "" {
 		return fault.Invalid{"current": "You sign in without a password here. An administrator can give you one."}
 	}
-	// Counted before the password is checked, so that many guesses at once do not pass the limit together.
+	// Counted before the password is checked, so that concurrent guesses cannot exceed the limit together.
 	if err := db.AddSignInFailure(ctx, s.DB, now, guesses); err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 		}
 	}
 	if !ok {
-		delete(bad, "password") // says nothing about the guess
+		delete(bad, "password") // it must not depend on the guess
 		bad["current"] = "This is not your current password."
 	} else if err := db.ClearSignInFailures(ctx, s.DB, guesses); err != nil {
 		return err
@@ -205,7 +205,7 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 	stored := s.hash(chosen)
 	return s.change(ctx, actor, "user.change_password",
 		func(ctx context.Context, tx bun.Tx, locked *db.User) (before, after map[string]any, err error) {
-			if locked.PasswordHash != u.PasswordHash { // it was changed or reset while this one was hashed
+			if locked.PasswordHash != u.PasswordHash { // the password was changed or reset meanwhile
 				return nil, nil, fault.ErrStale
 			}
 			if err := db.SetPasswordHash(ctx, tx, actor.ID, stored, s.Now()); err != nil {
@@ -215,7 +215,7 @@ func (s *Service) ChangePassword(ctx context.Context, actor Actor, login uuid.UU
 		})
 }
 
-// EndLogin ends one of a person's sign-ins. It returns fault.ErrNotFound when they have no such one.
+// EndLogin ends one of the actor's sign-ins. It returns fault.ErrNotFound if there is no such sign-in.
 func (s *Service) EndLogin(ctx context.Context, actor Actor, login uuid.UUID) error {
 	return s.change(ctx, actor, "user.end_login",
 		func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
@@ -227,7 +227,7 @@ func (s *Service) EndLogin(ctx context.Context, actor Actor, login uuid.UUID) er
 		})
 }
 
-// EndOtherLogins ends all of a person's sign-ins but one.
+// EndOtherLogins ends all of the actor's sign-ins but one.
 func (s *Service) EndOtherLogins(ctx context.Context, actor Actor, kept uuid.UUID) error {
 	return s.change(ctx, actor, "user.end_other_logins",
 		func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
@@ -235,18 +235,18 @@ func (s *Service) EndOtherLogins(ctx context.Context, actor Actor, kept uuid.UUI
 		})
 }
 
-// NoticesInput is which copies of their notices a person wants outside the inbox.
+// NoticesInput is the input for copies of notices outside the inbox.
 type NoticesInput struct {
 	Email      bool
 	WebhookURL string   // empty: none
-	Kinds      []string // of which notices
-	Version    string   // NoticesVersion of what the person saw; empty is not compared
+	Kinds      []string // kinds of notices to copy
+	Version    string   // NoticesVersion of the form; empty: not compared
 }
 
-// UpdateNotices changes which copies of their notices a person wants. When they have a webhook for the first time, it
-// returns its secret, which is shown once. What waits to be sent by a channel that is switched off is taken back. It
-// returns fault.Invalid for bad input, by the fields email, webhook and kinds, and fault.ErrStale when it was changed
-// since the person saw it.
+// UpdateNotices changes the actor's settings for copies of notices. For the first webhook it returns the webhook's
+// secret, which is shown once. It deletes queued copies of a channel that is switched off. It returns fault.Invalid for
+// bad input, by the fields email, webhook and kinds, and fault.ErrStale if the settings were changed since the form was
+// read.
 func (s *Service) UpdateNotices(ctx context.Context, actor Actor, in NoticesInput) (secret string, err error) {
 	bad := fault.Invalid{}
 	address := strings.TrimSpace(in.WebhookURL)
@@ -280,12 +280,12 @@ func (s *Service) UpdateNotices(ctx context.Context, actor Actor, in NoticesInpu
 			}
 			before = auditedNotices(p)
 			if p.UpdatedAt.IsZero() && !in.Email && address == "" && len(muted) == 0 {
-				return before, before, nil // nothing was chosen yet, and nothing is now
+				return before, before, nil // there are no settings, before and after
 			}
 			switch {
 			case s.Mail:
 				p.Email = in.Email
-			case in.Email && !p.Email: // without a mail server the choice cannot be made; one made before is kept
+			case in.Email && !p.Email: // without a mail server e-mail cannot be switched on; an earlier choice is kept
 				return nil, nil, fault.Invalid{"email": "This server cannot send e-mail: no mail server is set."}
 			}
 			p.WebhookURL, p.Muted, p.UpdatedAt = address, muted, s.Now()
@@ -312,8 +312,8 @@ func (s *Service) UpdateNotices(ctx context.Context, actor Actor, in NoticesInpu
 	return secret, err
 }
 
-// auditedNotices is a choice of copies as the audit log keeps it: of the webhook only the host, since the rest may be a
-// secret.
+// auditedNotices gives the settings of copies for the audit log. It has only the host of the webhook, because the rest
+// of the address may be a secret.
 func auditedNotices(p *db.NoticePreferences) map[string]any {
 	host := ""
 	if u, err := url.Parse(p.WebhookURL); err == nil {
@@ -322,8 +322,8 @@ func auditedNotices(p *db.NoticePreferences) map[string]any {
 	return map[string]any{"email": p.Email, "webhook": host, "muted": p.Muted}
 }
 
-// RenewWebhookSecret replaces the secret of a person's webhook and returns the new one, which is shown once. It returns
-// fault.ErrNotFound when they have no webhook.
+// RenewWebhookSecret replaces the secret of the actor's webhook and returns the new one, which is shown once. It
+// returns fault.ErrNotFound if there is no webhook.
 func (s *Service) RenewWebhookSecret(ctx context.Context, actor Actor) (secret string, err error) {
 	err = s.change(ctx, actor, "user.renew_webhook_secret",
 		func(ctx context.Context, tx bun.Tx, _ *db.User) (before, after map[string]any, err error) {
@@ -340,10 +340,10 @@ func (s *Service) RenewWebhookSecret(ctx context.Context, actor Actor) (secret s
 	return secret, err
 }
 
-// webhookSecretPrefix begins the text form of a secret, by Standard Webhooks.
+// webhookSecretPrefix is the prefix of a secret's text form. Source: the specification "Standard Webhooks".
 const webhookSecretPrefix = "whsec_"
 
-// newWebhookSecret makes a secret, puts it sealed into the row, and returns its text form.
+// newWebhookSecret makes a secret, writes its sealed form into p, and returns its text form.
 func (s *Service) newWebhookSecret(p *db.NoticePreferences) string {
 	raw := make([]byte, 32)
 	rand.Read(raw) //nolint:errcheck // never fails, by its documentation
@@ -354,7 +354,7 @@ func (s *Service) newWebhookSecret(p *db.NoticePreferences) string {
 
 func webhookPurpose(user uuid.UUID) string { return "notice webhook " + user.String() }
 
-// WebhookKey opens the sealed secret of a person's webhook: the bytes that sign what is posted.
+// WebhookKey decrypts the secret of a person's webhook, which is the key of signatures.
 func (s *Service) WebhookKey(user uuid.UUID, sealed []byte) ([]byte, error) {
 	text, err := s.Keys.Open(sealed, webhookPurpose(user))
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Refusals are what one request was refused, gathered until it is answered. Some refusals are no error of their own:
-// what somebody may not see is not found, a form says it in a sentence, and a bulk action counts it.
+// Refusals collects the refusals of one request until the request is answered. Some refusals are not errors of the
+// request: a hidden record is "not found", a form shows a sentence, and a bulk action counts refusals.
 type Refusals struct {
 	mu      sync.Mutex
 	actor   Actor
@@ -17,14 +17,14 @@ type Refusals struct {
 
 type refusalsKey struct{}
 
-// WithRefusals lets the refusals of what is done with a context be gathered.
+// WithRefusals gives a context that collects refusals.
 func WithRefusals(ctx context.Context) (context.Context, *Refusals) {
 	r := &Refusals{}
 	return context.WithValue(ctx, refusalsKey{}, r), r
 }
 
-// RecordRefusal notes that the actor was refused something, and why, for the audit log. Where nobody gathers, as on the
-// command line, it does nothing.
+// RecordRefusal adds a refusal of the actor and its reason to the context's Refusals, for the audit log. It does
+// nothing if the context does not collect refusals, as on the command line.
 func RecordRefusal(ctx context.Context, actor Actor, why string) {
 	r, ok := ctx.Value(refusalsKey{}).(*Refusals)
 	if !ok {
@@ -38,7 +38,7 @@ func RecordRefusal(ctx context.Context, actor Actor, why string) {
 	}
 }
 
-// Take is who was refused and why, and that there was anything. What was taken is not had again.
+// Take returns the refused actor and the reasons, and whether there are any. It empties the collection.
 func (r *Refusals) Take() (actor Actor, why string, any bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

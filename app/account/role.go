@@ -13,7 +13,7 @@ import (
 	"carillon/db"
 )
 
-// Roles lists the roles with how many people have each. It returns fault.ErrForbidden without users.manage.
+// Roles lists the roles with their numbers of people. It returns fault.ErrForbidden without users.manage.
 func (s *Service) Roles(ctx context.Context, actor Actor) ([]db.RoleRow, error) {
 	if !actor.Can(ManageUsers) {
 		return nil, fault.ErrForbidden
@@ -21,21 +21,21 @@ func (s *Service) Roles(ctx context.Context, actor Actor) ([]db.RoleRow, error) 
 	return db.Roles(ctx, s.DB)
 }
 
-// maxRolePeople is how many of a role's people its page names.
+// maxRolePeople bounds the people of a role that its page names.
 const maxRolePeople = 200
 
-// RoleDetail is a role with who has it.
+// RoleDetail is a role with its people.
 type RoleDetail struct {
 	db.Role
 	People []db.User // at most maxRolePeople
-	// Beyond says that the role may do what the actor may not, so that the actor may not change it.
+	// Beyond says that the role has permissions that the actor does not have, so that the actor may not change it.
 	Beyond bool
 }
 
-// BuiltIn reports whether the role is one that every installation has; it cannot be changed.
+// BuiltIn reports whether the role is built in. A built-in role cannot be changed.
 func (r *RoleDetail) BuiltIn() bool { return r.Key != "" }
 
-// Role finds a role with who has it. It returns fault.ErrForbidden without users.manage.
+// Role finds a role with its people. It returns fault.ErrForbidden without users.manage.
 func (s *Service) Role(ctx context.Context, actor Actor, id uuid.UUID) (*RoleDetail, error) {
 	if !actor.Can(ManageUsers) {
 		return nil, fault.ErrForbidden
@@ -49,14 +49,14 @@ func (s *Service) Role(ctx context.Context, actor Actor, id uuid.UUID) (*RoleDet
 	return d, err
 }
 
-// RoleInput is a role as a person typed it.
+// RoleInput is the input for a role.
 type RoleInput struct {
 	Name        string
 	Permissions []string
-	Version     int64 // of what the person started from
+	Version     int64 // version of the form
 }
 
-// CreateRole makes a role. It returns fault.ErrForbidden also for a permission that the actor does not hold, and
+// CreateRole creates a role. It returns fault.ErrForbidden also for a permission that the actor does not have, and
 // fault.Invalid for bad input, by the fields name and permissions.
 func (s *Service) CreateRole(ctx context.Context, actor Actor, in RoleInput) (*db.Role, error) {
 	r := &db.Role{ID: db.NewID(), Version: 1, CreatedAt: s.Now(), UpdatedAt: s.Now()}
@@ -75,8 +75,9 @@ func (s *Service) CreateRole(ctx context.Context, actor Actor, in RoleInput) (*d
 	return r, nil
 }
 
-// UpdateRole changes a role for all who have it. It returns the errors of CreateRole, also for a role that may do what
-// the actor may not, fault.ErrForbidden for one built in, and fault.ErrStale when someone else saved it meanwhile.
+// UpdateRole changes a role for all its people. It returns the errors of CreateRole, fault.ErrForbidden also for a
+// built-in role and for a role with permissions that the actor does not have, and fault.ErrStale if the role was
+// changed since the form was read.
 func (s *Service) UpdateRole(ctx context.Context, actor Actor, id uuid.UUID, in RoleInput) error {
 	before, err := s.changeableRole(ctx, actor, id)
 	if err != nil {
@@ -140,8 +141,7 @@ func (s *Service) changeableRole(ctx context.Context, actor Actor, id uuid.UUID)
 	return r, err
 }
 
-// applyRole puts what a person typed into a role. admin is the role Administrator's alone: a role with it would be that
-// one under another name.
+// applyRole copies the input into a role. The permission admin belongs to the role Administrator alone.
 func applyRole(actor Actor, r *db.Role, in RoleInput) error {
 	if !actor.Can(ManageUsers) {
 		return fault.ErrForbidden
@@ -149,7 +149,7 @@ func applyRole(actor Actor, r *db.Role, in RoleInput) error {
 	bad := fault.Invalid{}
 	r.Name = form.Name(bad, "name", "Give the role a name.", in.Name, 100)
 	r.Permissions = []string{}
-	for _, p := range Permissions { // in the order of the matrix, each once
+	for _, p := range Permissions { // in the order of Permissions, each once
 		if slices.Contains(in.Permissions, string(p.Permission)) && p.Permission != Admin {
 			r.Permissions = append(r.Permissions, string(p.Permission))
 		}

@@ -8,18 +8,16 @@ import (
 	"carillon/db"
 )
 
-// inSession are the permissions of a person that a session of theirs has too, and inAutomating those that it has
-// besides where its automation lets it manage automations. Whoever writes the prompt decides what a session does, and
-// so does every page that it reads: what is not needed for its work is left out, above all what reaches other
-// workspaces.
+// inSession are the permissions of a person that a session acting for this person has too. inAutomating are further
+// ones if its automation allows the session to manage automations. A session's actions depend on its prompt and on
+// every page that it reads. So permissions that it does not need are left out, above all those for other workspaces.
 var (
 	inSession    = []Permission{ViewOwn, ViewAll, ManageTickets}
 	inAutomating = []Permission{Manage, ManageAll, UseShell}
 )
 
-// InSession is the person as whom a session asks: it sees its own workspace and no other, whatever the person sees, and
-// may do what the person and everybody else who had a word in it may do, with tickets, and with automations only where
-// automates says so.
+// InSession gives the actor of a session. It sees the session's workspace alone. It has the permissions for tickets,
+// and for automations only with automates, that the person and all others on whose behalf the session acts have.
 func (a Actor) InSession(session, workspace uuid.UUID, automates bool, others ...Actor) Actor {
 	allowed := inSession
 	if automates {
@@ -41,11 +39,11 @@ func (a Actor) InSession(session, workspace uuid.UUID, automates bool, others ..
 	return a
 }
 
-// Former is somebody who cannot ask for anything any more, as the author of words that are still acted on: what their
-// roles say of reading and of tickets stays, and they leave nobody a right to manage automations.
+// Former gives the actor of a deactivated person on whose behalf a session still acts. The permissions for reading and
+// for tickets stay; the session gets no right to manage automations.
 func (a Actor) Former() Actor { return a.within(inSession) }
 
-// Restrict is the actor with what of their permissions is among those held now.
+// Restrict limits the actor's permissions to those of a present set.
 func (a Actor) Restrict(held []string) Actor {
 	var left []string
 	for _, p := range Permissions {
@@ -57,15 +55,15 @@ func (a Actor) Restrict(held []string) Actor {
 	return a
 }
 
-// CoversInSession reports whether the actor may do all that a session of somebody with a set of permissions may do at
-// most.
+// CoversInSession reports whether the actor has all permissions that a session of a person with a set of permissions
+// can have.
 func (a Actor) CoversInSession(held []string) bool {
 	return !slices.ContainsFunc(slices.Concat(inSession, inAutomating), func(p Permission) bool {
 		return Grants(held, p) && !a.Can(p)
 	})
 }
 
-// within is the person with no more than the permissions given.
+// within limits the actor's permissions to the given ones.
 func (a Actor) within(allowed []Permission) Actor {
 	var held []string
 	for _, p := range allowed {
@@ -77,9 +75,9 @@ func (a Actor) within(allowed []Permission) Actor {
 	return a
 }
 
-// All reports whether something holds for everybody on whose words the actor acts: of a session all who had a word in
-// it, each with what they may do, else the person alone. What belongs to one of them is decided by it, since a
-// permission for one's own says nothing of what belongs to another.
+// All reports whether a condition is true for all people on whose behalf the actor acts: for a session all its people,
+// each with the own permissions, and otherwise the person alone. It is for permissions for own things, which say
+// nothing about the things of others.
 func (a Actor) All(holds func(person Actor) bool) bool {
 	if len(a.people) == 0 {
 		return holds(a)
@@ -87,7 +85,7 @@ func (a Actor) All(holds func(person Actor) bool) bool {
 	return !slices.ContainsFunc(a.people, func(p Actor) bool { return !holds(p) })
 }
 
-// People are the ids of those on whose words the actor acts.
+// People are the ids of the people on whose behalf the actor acts.
 func (a Actor) People() db.PeopleIDs {
 	people := db.PeopleIDs{a.ID}
 	for _, p := range a.people {
@@ -96,7 +94,7 @@ func (a Actor) People() db.PeopleIDs {
 	return people
 }
 
-// Principals lists those on whose words the actor acts, the person themselves first.
+// Principals lists the people on whose behalf the actor acts, the person first.
 func (a Actor) Principals() []Actor {
 	if len(a.people) == 0 {
 		return []Actor{a}
@@ -104,7 +102,7 @@ func (a Actor) Principals() []Actor {
 	return slices.Clone(a.people)
 }
 
-// Names are the names of those on whose words the actor acts, the person themselves first.
+// Names are the names of the people on whose behalf the actor acts, the person first.
 func (a Actor) Names() []string {
 	var list []string
 	for _, p := range a.Principals() {
@@ -113,7 +111,7 @@ func (a Actor) Names() []string {
 	return list
 }
 
-// May lists what the actor may do, without what comes with another permission of the list.
+// May lists the actor's permissions, without those that another one of the list implies.
 func (a Actor) May() []Permission {
 	var list []Permission
 	for _, p := range Permissions {
@@ -131,7 +129,7 @@ func (a Actor) May() []Permission {
 	return list
 }
 
-// OwnerOfNew is who owns what the actor creates: the person, and for a session the owner of its automation.
+// OwnerOfNew is the owner of records that the actor creates: the person, or for a session the owner of its automation.
 func (a Actor) OwnerOfNew() uuid.UUID {
 	if a.owner != uuid.Nil {
 		return a.owner
@@ -139,7 +137,7 @@ func (a Actor) OwnerOfNew() uuid.UUID {
 	return a.ID
 }
 
-// OnBehalfOf is the session's actor whose automation somebody owns.
+// OnBehalfOf gives the actor of a session with the owner of its automation.
 func (a Actor) OnBehalfOf(owner uuid.UUID) Actor {
 	a.owner = owner
 	return a

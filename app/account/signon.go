@@ -15,43 +15,42 @@ import (
 	"carillon/db"
 )
 
-// SignOn says what a single sign-on means for people here. The zero value lets in whom somebody has added.
+// SignOn are the settings of single sign-on. With the zero value only existing people can sign in.
 type SignOn struct {
 	AutoCreate bool // adds people at their first sign-in
-	// Roles of groups. Where there are any, the roles named here follow the groups at each sign-in; others, given by
-	// hand, stay. Empty: roles are given by hand alone.
+	// Roles assigns roles by groups. The roles in it follow a person's groups at each sign-in; other roles stay. Empty:
+	// groups assign no roles.
 	Roles []GroupRole
 }
 
 // GroupRole gives the members of a provider's group a role, by its name.
 type GroupRole struct{ Group, Role string }
 
-// ExternalIdentity is somebody as a single sign-on knows them.
+// ExternalIdentity is a person's identity at a provider of single sign-on.
 type ExternalIdentity struct {
-	Issuer, Subject string // together name one account for ever
+	Issuer, Subject string // together a permanent id of one account
 	Email           string
-	EmailVerified   bool // the provider has made sure that the address is theirs
+	EmailVerified   bool // the provider has verified the address
 	Name            string
 	Groups          []string
-	GroupsKnown     bool // the provider told the groups, be it none
+	GroupsKnown     bool // the provider reported the groups, possibly none
 }
 
-// NotAdmitted says why somebody whom the provider knows is not let in, as a sentence for them.
+// NotAdmitted is the reason for which a person with a valid identity may not sign in, as a sentence for the person.
 type NotAdmitted struct{ Reason string }
 
 func (n *NotAdmitted) Error() string { return n.Reason }
 
-// SignInExternal makes a login for somebody whom a single sign-on vouches for. Whom it knows by the account is that
-// person; at the first sign-in, an address that the provider has verified finds the person, or adds them where that is
-// wanted. An account that was there before loses then what others may have of it. It returns *NotAdmitted.
+// SignInExternal creates a login for an identity of a provider. A linked identity finds its person. At the first
+// sign-in a verified address finds the person, or a new person is added if AutoCreate is set. An existing account then
+// loses its former password, sign-ins and tokens (see dropFormerAccess). It returns *NotAdmitted.
 func (s *Service) SignInExternal(ctx context.Context, who ExternalIdentity, address,
 	userAgent string) (*db.Login, error) {
 	now := s.Now().Truncate(time.Microsecond)
 	var login *db.Login
 	var refused *NotAdmitted
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		// All that changes who is an administrator waits for one another, and so does a first sign-in made twice at
-		// once.
+		// The lock serializes all changes of administrators, and two concurrent first sign-ins.
 		if err := db.LockKey(ctx, tx, uuid.Nil); err != nil {
 			return err
 		}
@@ -63,10 +62,10 @@ func (s *Service) SignInExternal(ctx context.Context, who ExternalIdentity, addr
 		if !u.DeactivatedAt.IsZero() {
 			return &NotAdmitted{"Your account here is deactivated. Ask an administrator."}
 		}
-		if err := db.EndInvitation(ctx, tx, u.ID); err != nil { // who comes in by this way needs no link
+		if err := db.EndInvitation(ctx, tx, u.ID); err != nil { // the person does not need the link any more
 			return err
 		}
-		// A refusal that takes roles away is kept.
+		// The removal of roles is committed even if the sign-in is refused.
 		if refused, err = a.roles(ctx, u); err != nil || refused != nil {
 			return err
 		}
@@ -92,10 +91,10 @@ type admission struct {
 	who     ExternalIdentity
 	now     time.Time
 	address string
-	added   bool // the person has come into being by this sign-in
+	added   bool // the person was created by this sign-in
 }
 
-// person finds or adds who it is, and locks their row.
+// person finds or adds the person, and locks the row.
 func (a *admission) person(ctx context.Context) (*db.User, error) {
 	i, err := db.IdentityBySubject(ctx, a.tx, a.who.Issuer, a.who.Subject)
 	if err == nil {
@@ -146,7 +145,7 @@ func (a *admission) person(ctx context.Context) (*db.User, error) {
 	}
 	if err := db.InsertIdentity(ctx, a.tx, link); err != nil {
 		if db.Conflict(err) == "user_identities_one" {
-			// An address that the provider gave to somebody else must not give them the account as well.
+			// The provider may have assigned the address to another person, who must not get the account.
 			return nil, &NotAdmitted{"The address " + email +
 				" belongs to somebody who signs in with another account of the provider. Ask an administrator."}
 		}
@@ -162,9 +161,9 @@ func (a *admission) person(ctx context.Context) (*db.User, error) {
 		map[string]any{"issuer": link.Issuer, "subject": link.Subject, "email": email})
 }
 
-// dropFormerAccess takes from an account what would let somebody else in who used it before its owner came by a single
-// sign-on: its password and the links to choose one, its sign-ins, its API tokens, and the webhook to which copies of
-// its notices went. It tells the owner, and returns what the account had.
+// dropFormerAccess removes everything by which somebody else could use an account that existed before its owner's first
+// single sign-on: the password and links to choose one, the sign-ins, the API tokens, and the webhook for copies of
+// notices. It notifies the owner, and returns the removed values for the audit log.
 func (a *admission) dropFormerAccess(ctx context.Context, u *db.User, issuer string) (had map[string]any, err error) {
 	logins, err := db.Logins(ctx, a.tx, u.ID, a.now)
 	if err != nil {
@@ -207,7 +206,8 @@ func (a *admission) dropFormerAccess(ctx context.Context, u *db.User, issuer str
 			"act with your rights.")
 }
 
-// addUser makes a person who has no password, with the roles of their groups, or as a Member where groups give none.
+// addUser creates a person without a password, with the roles of the groups, or with the role Member if groups assign
+// no roles.
 func (a *admission) addUser(ctx context.Context, email string) (*db.User, error) {
 	local, _, _ := strings.Cut(email, "@")
 	name := form.NameOf(db.Printable(a.who.Name, 200))
@@ -233,7 +233,7 @@ func (a *admission) addUser(ctx context.Context, email string) (*db.User, error)
 		return nil, err
 	}
 	after := map[string]any{"email": email}
-	if len(a.s.SignOn.Roles) == 0 { // else the groups give the roles, right after this
+	if len(a.s.SignOn.Roles) == 0 { // otherwise the groups assign the roles right after this
 		member, err := db.RoleByKey(ctx, a.tx, RoleMember)
 		if err != nil {
 			return nil, err
@@ -252,7 +252,7 @@ func (a *admission) addUser(ctx context.Context, email string) (*db.User, error)
 	return u, a.audit(ctx, u, "user.create", nil, after)
 }
 
-// wanted are the roles that the groups give, and all that groups may give.
+// wanted gives the roles of the person's groups, and all roles that groups assign.
 func (a *admission) wanted(ctx context.Context) (wanted, managed []db.Role, refused *NotAdmitted, err error) {
 	if !a.who.GroupsKnown {
 		return nil, nil,
@@ -283,7 +283,7 @@ func holds(list []db.Role, id uuid.UUID) bool {
 	return slices.ContainsFunc(list, func(r db.Role) bool { return r.ID == id })
 }
 
-// roles lets the roles follow the groups. Who is left without any is refused.
+// roles sets the roles by the groups. It refuses a person without any role.
 func (a *admission) roles(ctx context.Context, u *db.User) (*NotAdmitted, error) {
 	if len(a.s.SignOn.Roles) == 0 {
 		return nil, nil
@@ -319,7 +319,7 @@ func (a *admission) roles(ctx context.Context, u *db.User) (*NotAdmitted, error)
 		if err != nil {
 			return nil, err
 		}
-		if !left { // somebody must be able to mend the mapping
+		if !left { // somebody must be able to correct the settings
 			a.s.Log.Warn("the last administrator keeps the role that no group gives", "user", u.ID)
 			after = append(after, slices.DeleteFunc(slices.Clone(held), func(r db.Role) bool {
 				return !administers([]db.Role{r})
@@ -345,12 +345,12 @@ func (a *admission) roles(ctx context.Context, u *db.User) (*NotAdmitted, error)
 	return &NotAdmitted{"None of your groups is let in here any more. Ask an administrator."}, nil
 }
 
-// administers reports whether roles hold the permission of administrators.
+// administers reports whether roles have the permission admin.
 func administers(list []db.Role) bool {
 	return slices.ContainsFunc(list, func(r db.Role) bool { return slices.Contains(r.Permissions, string(Admin)) })
 }
 
-// audit writes down what a sign-in changed. Who signs in from outside did it, of their own account.
+// audit writes the changes of a sign-in into the audit log. The person is the actor.
 func (a *admission) audit(ctx context.Context, u *db.User, action string, before, after map[string]any) error {
 	return db.AddAudit(ctx, a.tx, db.AuditEvent{
 		ID: db.NewID(), At: a.now, ActorID: u.ID, Action: action, SubjectKind: "user", SubjectID: u.ID,
@@ -359,10 +359,10 @@ func (a *admission) audit(ctx context.Context, u *db.User, action string, before
 	})
 }
 
-// Unlink takes a person's accounts at single sign-ons from them and ends their sign-ins and API tokens, such as when
-// the provider gave them another account: at the next sign-in a verified address finds them again. A nil actor is the
-// command line. It returns fault.ErrForbidden also for somebody who may do more than the actor, and fault.Invalid, by
-// the field user, for who has none.
+// Unlink removes a person's identities at providers of single sign-on, and ends their sign-ins and API tokens. At the
+// next sign-in a verified address links the person again, such as with another account of the provider. A nil actor is
+// the command line. It returns fault.ErrForbidden also for a person who may do more than the actor, and fault.Invalid,
+// by the field user, if the person has no identity.
 func (s *Service) Unlink(ctx context.Context, actor *Actor, user uuid.UUID) error {
 	return s.changeOther(ctx, actor, user, "user.unlink_identities", func(ctx context.Context, tx bun.Tx, _ *db.User,
 		_ time.Time) (change, error) {
