@@ -39,7 +39,7 @@ The token comes from CARILLON_TOKEN: make one under Settings, API tokens.`
 The token comes from CARILLON_TOKEN: make one under Settings, API tokens.`
 )
 
-// manifestCommands are those that work on a server from anywhere, with an API token.
+// manifestCommands are the commands that use a server's API with an API token.
 func manifestCommands() []command {
 	server := func(f *flag.FlagSet) {
 		f.String("server", "", serverHelp+" (default CARILLON_URL, else the listen address of the settings)")
@@ -49,7 +49,7 @@ func manifestCommands() []command {
 			help:  "Apply automations, workflows and bots from YAML files to a server, after showing the plan",
 			about: applyHelp, run: (*program).apply, flags: func(f *flag.FlagSet) {
 				server(f)
-				f.Var(&texts{}, "f", fileHelp)
+				f.Var(&stringList{}, "f", fileHelp)
 				f.Bool("yes", false, "apply without asking")
 				f.Bool("dry-run", false, "show the plan and stop")
 				f.Bool("prune", false,
@@ -64,37 +64,38 @@ func manifestCommands() []command {
 	}
 }
 
-// texts is a flag that may be given several times.
-type texts []string
+// stringList is the value of a flag that may be given several times.
+type stringList []string
 
-func (t *texts) String() string { return strings.Join(*t, ", ") }
+func (t *stringList) String() string { return strings.Join(*t, ", ") }
 
-func (t *texts) Set(text string) error {
+func (t *stringList) Set(text string) error {
 	*t = append(*t, text)
 	return nil
 }
 
-// misuse is a mistake in a command line.
-type misuse string
+// usageError is an error in a command line.
+type usageError string
 
-func (m misuse) Error() string        { return string(m) }
-func (m misuse) Is(target error) bool { return target == errUsage }
+func (m usageError) Error() string        { return string(m) }
+func (m usageError) Is(target error) bool { return target == errUsage }
 
-// errDiffers says that a plan has something to change, by the exit status alone.
+// errDiffers sets the exit status of a plan with changes. It is not printed.
 var errDiffers = errors.New("there is something to change")
 
 func isSet(flags *flag.FlagSet, name string) bool { return flags.Lookup(name).Value.String() == "true" }
 
 func (p *program) apply(ctx context.Context, flags *flag.FlagSet) error {
-	paths := *flags.Lookup("f").Value.(*texts)
+	paths := *flags.Lookup("f").Value.(*stringList)
 	dry, yes := isSet(flags, "dry-run"), isSet(flags, "yes")
 	switch {
 	case len(paths) == 0:
-		return misuse("give a file with -f")
+		return usageError("give a file with -f")
 	case isSet(flags, "exit-code") && !dry:
-		return misuse("--exit-code goes with --dry-run")
+		return usageError("--exit-code goes with --dry-run")
 	case slices.Contains(paths, "-") && !yes && !dry:
-		return misuse("-f - reads the files from standard input, so nobody can be asked: give --yes or --dry-run, too")
+		return usageError(
+			"-f - reads the files from standard input, so nobody can be asked: give --yes or --dry-run, too")
 	}
 	c, err := p.client(flags)
 	if err != nil {
@@ -106,7 +107,7 @@ func (p *program) apply(ctx context.Context, flags *flag.FlagSet) error {
 	}
 	for _, f := range in.Files {
 		for _, name := range manifest.Variables(manifest.File(f)) {
-			if slices.Contains(keptBack, name) {
+			if slices.Contains(reservedVariables, name) {
 				return fmt.Errorf("%s takes %s from the environment, which no file gets", f.Name, name)
 			}
 			if text := p.getenv(name); text != "" {
@@ -141,10 +142,10 @@ func (p *program) apply(ctx context.Context, flags *flag.FlagSet) error {
 	return nil
 }
 
-// keptBack are variables that no manifest may take: they open Carillon itself.
-var keptBack = []string{"CARILLON_TOKEN", "CARILLON_SECRET", "CARILLON_ADMIN_PASSWORD", "DATABASE_URL"}
+// reservedVariables are variables that no manifest may read, because they give access to Carillon itself.
+var reservedVariables = []string{"CARILLON_TOKEN", "CARILLON_SECRET", "CARILLON_ADMIN_PASSWORD", "DATABASE_URL"}
 
-// confirm asks whether to go on. Without a terminal nobody can be asked.
+// confirm asks whether to continue. It returns an error without a terminal.
 func (p *program) confirm() error {
 	f, ok := p.stdin.(*os.File)
 	if !ok || !isTerminal(f) {
@@ -173,11 +174,11 @@ func (p *program) manifestFiles(paths []string) ([]web.APIManifestFile, error) {
 		if size += len(text); size > manifest.MaxSize {
 			return fmt.Errorf("the files are over %d MiB together", manifest.MaxSize>>20)
 		}
-		if !utf8.Valid(text) { // JSON would change it without a word
+		if !utf8.Valid(text) { // JSON would change it silently
 			return fmt.Errorf("%s is not UTF-8", name)
 		}
 		if slices.ContainsFunc(list, func(f web.APIManifestFile) bool { return f.Name == name }) {
-			return misuse(name + " is given twice")
+			return usageError(name + " is given twice")
 		}
 		list = append(list, web.APIManifestFile{Name: name, Content: string(text)})
 		return nil
@@ -266,7 +267,7 @@ func (p *program) client(flags *flag.FlagSet) (*client, error) {
 	}
 	base, err := url.Parse(given)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil {
-		return nil, misuse(fmt.Sprintf("%s: %q is no address such as https://carillon.example.com", from, given))
+		return nil, usageError(fmt.Sprintf("%s: %q is no address such as https://carillon.example.com", from, given))
 	}
 	token := strings.TrimSpace(p.getenv("CARILLON_TOKEN"))
 	if token == "" {
@@ -274,16 +275,17 @@ func (p *program) client(flags *flag.FlagSet) (*client, error) {
 	}
 	return &client{base: base, token: token, http: &http.Client{
 		Timeout: 2 * time.Minute,
-		CheckRedirect: func(r *http.Request, _ []*http.Request) error { // the token is for the address given alone
+		CheckRedirect: func(r *http.Request, _ []*http.Request) error { // the token is for the given address alone
 			return fmt.Errorf("it sends on to %s: give that address if it is right", r.URL.Host)
 		},
 	}}, nil
 }
 
-// maxAnswer is the most bytes of an answer that are read.
+// maxAnswer bounds the bytes that are read of an answer.
 const maxAnswer = 64 << 20
 
-// call asks for a path of the API. What is answered goes into out: bytes as they are, else JSON.
+// call sends a request to a path of the API. It decodes the answer's JSON into out, or copies the bytes if out is a
+// *[]byte.
 func (c *client) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -331,7 +333,7 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 	return nil
 }
 
-// refusal is an answer that is none, in words.
+// refusal makes an error of an answer that is not a success.
 func (c *client) refusal(res *http.Response, text []byte) error {
 	var problem web.APIProblem
 	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") ||

@@ -19,7 +19,7 @@ import (
 	"carillon/db/embedded"
 )
 
-// checkCommand looks for what breaks a promise.
+// checkCommand is the command check.
 func checkCommand() command {
 	return command{
 		name: "check", help: "Look for runs that break what is promised; 0 when nothing is wrong",
@@ -37,14 +37,14 @@ func checkCommand() command {
 	}
 }
 
-// checkedPromise is a result as a program reads it.
+// checkedPromise is the JSON of a result.
 type checkedPromise struct {
 	Promise  string        `json:"promise"`
 	Sentence string        `json:"sentence"`
 	Holds    bool          `json:"holds"`
 	Breaches []foundBreach `json:"breaches"`
 	More     bool          `json:"more"`             // there are more than these
-	Unseen   string        `json:"unseen,omitempty"` // what was not looked at
+	Unseen   string        `json:"unseen,omitempty"` // what was not checked
 }
 
 type foundBreach struct {
@@ -104,7 +104,7 @@ func (p *program) check(ctx context.Context, flags *flag.FlagSet) error {
 		}
 	}
 	if looks.Folder != nil {
-		looks.Folder.Settled = time.Now().Add(-check.LeftFor)
+		looks.Folder.Settled = time.Now().Add(-check.LeftoverAge)
 	}
 	err = looks.Run(ctx, func(r check.Result) {
 		if len(r.Breaches) > 0 {
@@ -118,7 +118,7 @@ func (p *program) check(ctx context.Context, flags *flag.FlagSet) error {
 	return err
 }
 
-// warnOfLog says where the database writes values of statements into its log.
+// warnOfLog prints a warning if the database writes values of statements into its log.
 func warnOfLog(ctx context.Context, database *db.DB, w io.Writer) error {
 	list, err := db.LoggedValues(ctx, database)
 	if err == nil && len(list) > 0 {

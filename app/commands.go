@@ -29,11 +29,11 @@ const (
 	exitOK    = 0
 	exitError = 1
 	exitUsage = 2
-	// exitDiffers is of a plan that has something to change, where that was asked for.
+	// exitDiffers is the status of a plan with changes, if a flag asks for it.
 	exitDiffers = 3
 )
 
-// program is one call of the binary: where it reads from and writes to.
+// program is one call of the binary, with its input and output.
 type program struct {
 	getenv func(string) string
 	stdin  io.Reader
@@ -41,16 +41,16 @@ type program struct {
 	stderr io.Writer
 }
 
-// command is a subcommand. Run gets what follows its name.
+// command is a subcommand. run gets the arguments after its name.
 type command struct {
 	name, args, help string
-	options          string // flags that it cannot do without, for its usage
-	about            string // more than help, for its own --help
+	options          string // required flags, for its usage
+	about            string // further text of its own --help
 	run              func(p *program, ctx context.Context, flags *flag.FlagSet) error
 	flags            func(flags *flag.FlagSet)
 }
 
-// usage is how a command is called.
+// usage is the command line of a command, for its help.
 func (c command) usage() string {
 	return strings.Join(strings.Fields(c.name+" "+c.options+" "+c.args), " ")
 }
@@ -61,7 +61,7 @@ func commands() []command {
 	return slices.Concat(serverCommands(), manifestCommands())
 }
 
-// serverCommands are those for the server itself.
+// serverCommands are the commands for the server itself.
 func serverCommands() []command {
 	return []command{
 		{name: "serve", help: "Serve the application (the default)", run: (*program).serve},
@@ -99,7 +99,7 @@ func serverCommands() []command {
 	}
 }
 
-// run carries out a command line and returns the exit status. It is what main does, and what tests call.
+// run executes a command line and returns the exit status. main and tests call it.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout,
 	stderr io.Writer) int {
 	p := &program{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}
@@ -235,7 +235,7 @@ func (p *program) migrate(ctx context.Context, _ *flag.FlagSet) error {
 	})
 }
 
-// password reads a password from standard input: a line, without showing what a terminal types.
+// password reads a password from standard input: one line, without echo on a terminal.
 func (p *program) password() (string, error) {
 	if f, ok := p.stdin.(*os.File); ok && isTerminal(f) {
 		return readHidden(f, p.stderr)
@@ -257,15 +257,15 @@ func (p *program) userAdd(ctx context.Context, flags *flag.FlagSet) error {
 			Email: flags.Arg(0), Name: flags.Arg(1), Password: password, Role: flags.Lookup("role").Value.String(),
 		})
 		if err != nil {
-			return plainly(err)
+			return plainError(err)
 		}
 		fmt.Fprintf(p.stdout, "Added %s <%s>.\n", u.Name, u.Email)
 		return nil
 	})
 }
 
-// plainly is an error of the rules as a line for a terminal.
-func plainly(err error) error {
+// plainError makes one line for a terminal from an error of the rules.
+func plainError(err error) error {
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
 		return invalid
@@ -305,7 +305,7 @@ func (p *program) userReset(ctx context.Context, flags *flag.FlagSet) error {
 			return err
 		}
 		if err := accounts.SetPassword(ctx, nil, u.ID, password); err != nil {
-			return plainly(err)
+			return plainError(err)
 		}
 		fmt.Fprintf(p.stdout, "%s has a new password. Their sign-ins have ended.\n", u.Name)
 		return nil
@@ -322,14 +322,14 @@ func (p *program) userConfirm(ctx context.Context, flags *flag.FlagSet) error {
 			return err
 		}
 		if err := accounts.ConfirmAddress(ctx, u.ID); err != nil {
-			return plainly(err)
+			return plainError(err)
 		}
 		fmt.Fprintf(p.stdout, "The address of %s is confirmed.\n", u.Name)
 		return nil
 	})
 }
 
-// prepare brings a database to what this program needs.
+// prepare migrates a database and creates the built-in roles.
 func prepare(ctx context.Context, database *db.DB) error {
 	if err := db.Migrate(ctx, database); err != nil {
 		return err

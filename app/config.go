@@ -20,7 +20,7 @@ import (
 	"carillon/app/secret"
 )
 
-// config is what the environment sets.
+// config has the values of the settings.
 type config struct {
 	DatabaseURL   string
 	Data          string
@@ -35,9 +35,9 @@ type config struct {
 	LogFormat     string
 	Proxies       []netip.Prefix
 	Shell         bool
-	Sandbox       bool        // a new workspace begins with a sandbox where one can be had
-	agents        *runas.User // who AgentUser is; nil: the server's own
-	AgentUser     string      // name or number of the user that agents and scripts run as; empty: the server's own
+	Sandbox       bool        // a new workspace begins with a sandbox if one can be made
+	agents        *runas.User // user of AgentUser; nil: the server's user
+	AgentUser     string      // name or number of the user that agents and scripts run as; empty: the server's user
 	Hidden        []string    // paths that sandboxes hide beside their own
 	Limits        agent.Limits
 	Shown         []string // paths of homes that sandboxes show, read-only
@@ -46,7 +46,7 @@ type config struct {
 	SMTPFrom      mail.Address
 	Private       bool // people's webhooks, forges and remotes may lead into private networks
 
-	LocalRepositories []string // folders below which repositories may be, whoever names them
+	LocalRepositories []string // folders with repositories that any manager of workspaces may use
 	TriggerRate       float64
 	OIDC              oidcConfig
 }
@@ -60,14 +60,14 @@ const (
 
 func (c *config) has(role string) bool { return slices.Contains(c.Roles, role) }
 
-// setting is one environment variable. Read puts its text into the config, or says what is expected instead.
+// setting is one environment variable. read stores its value in the config, or returns what is expected instead.
 type setting struct {
 	name, byDefault, meaning string
 	secret                   bool
 	read                     func(c *config, text string) (expected string)
 }
 
-// settings is the one table of what can be set.
+// settings is the table of all settings.
 var settings = []setting{
 	{"DATABASE_URL", "", "PostgreSQL 15 or later; empty: an embedded one in CARILLON_DATA", true,
 		func(c *config, text string) string {
@@ -363,7 +363,7 @@ var settings = []setting{
 		})},
 }
 
-// readPaths takes a list of absolute paths.
+// readPaths reads a list of absolute paths.
 func readPaths(set func(*config, []string)) func(*config, string) string {
 	return func(c *config, text string) string {
 		var paths []string
@@ -398,7 +398,7 @@ func readConfig(getenv func(string) string) (*config, error) {
 			text = s.byDefault
 		}
 		if expected := s.read(c, text); expected != "" {
-			return nil, fmt.Errorf("%s is %s; expected %s", s.name, s.shown(text), expected)
+			return nil, fmt.Errorf("%s is %s; expected %s", s.name, s.masked(text), expected)
 		}
 	}
 	if c.URL == nil {
@@ -416,15 +416,15 @@ func readConfig(getenv func(string) string) (*config, error) {
 	return c, nil
 }
 
-// shown is a value as it may be printed.
-func (s setting) shown(text string) string {
+// masked gives a value for printing, without secrets.
+func (s setting) masked(text string) string {
 	switch {
 	case text == "":
 		return "not set"
 	case s.secret:
 		return "set (hidden)"
 	}
-	if u, err := url.Parse(text); err == nil && u.User != nil { // a password where none belongs
+	if u, err := url.Parse(text); err == nil && u.User != nil { // an address with a password
 		text = u.Redacted()
 	}
 	return strconv.Quote(text)
@@ -438,7 +438,7 @@ func printSettings(w io.Writer, getenv func(string) string) {
 		if text == "" {
 			text = s.byDefault
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", s.name, s.shown(text), s.meaning)
+		fmt.Fprintf(table, "%s\t%s\t%s\n", s.name, s.masked(text), s.meaning)
 	}
 	_ = table.Flush()
 }

@@ -164,9 +164,9 @@ func TestBadValueIsOneLineWithNameValueAndWhatIsExpected(t *testing.T) {
 					code, out.String(), line, exitError, tt.name, tt.expected)
 			}
 			i := slices.IndexFunc(settings, func(s setting) bool { return s.name == tt.name })
-			switch shown := strings.Contains(line, settings[i].shown(tt.value)); {
+			switch shown := strings.Contains(line, settings[i].masked(tt.value)); {
 			case !shown:
-				t.Errorf("%q does not show the value as %s", line, settings[i].shown(tt.value))
+				t.Errorf("%q does not show the value as %s", line, settings[i].masked(tt.value))
 			case strings.Contains(line, "hunter2"):
 				t.Errorf("%q shows a secret", line)
 			}

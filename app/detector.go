@@ -23,44 +23,43 @@ import (
 )
 
 const (
-	// detectEvery is the time between two detections of the installed agents: they update themselves, and people
-	// install them. askAgainAfter is how long the version of a program holds whose file is the same: asking for it
+	// detectEvery is the interval of the detection of installed agents, which update themselves and which people
+	// install. versionMaxAge is how long the version of an unchanged program file is used, because reading a version
 	// starts the program.
 	detectEvery   = time.Minute
-	askAgainAfter = 15 * time.Minute
-	// listEvery is how long an agent's own list of models holds, and listAgainAfter how soon one that failed is asked
-	// for again.
+	versionMaxAge = 15 * time.Minute
+	// listEvery is how long an agent's list of models is used, and listAgainAfter the delay after a failed list.
 	listEvery      = time.Hour
 	listAgainAfter = 10 * time.Minute
-	// workerBeat is how often a worker says that it lives; db.WorkerSilence is a few of them.
+	// workerBeat is the interval of a worker's heartbeat; db.WorkerSilence is a few of them.
 	workerBeat = 20 * time.Second
-	// workerForgotten is when a worker that is gone is forgotten.
-	workerForgotten = 24 * time.Hour
+	// workerDeleteAfter is how long the row of a silent worker is kept.
+	workerDeleteAfter = 24 * time.Hour
 )
 
-// agentDetector detects on a worker which agents are installed, and saves it for all processes.
+// agentDetector detects the agents that are installed on a worker's machine, and writes the result for all processes.
 type agentDetector struct {
 	agents *catalogue
 	db     *db.DB
 	worker db.Worker
 	log    *slog.Logger
-	// machine finds out what holds on this machine; nil: nobody asks.
+	// machine inspects this machine; may be nil.
 	machine func(ctx context.Context) db.Machine
 
 	mu         sync.Mutex
 	detections map[string]detection
-	holds      db.Machine                   // what was found of the machine last
-	said       map[string]db.WorkerProvider // what the others know of the providers
-	known      db.Machine                   // and of the machine
+	holds      db.Machine                   // last result of machine
+	said       map[string]db.WorkerProvider // providers that were written last
+	known      db.Machine                   // machine that was written last
 }
 
-// detection is what was detected of a provider.
+// detection is the result for one provider.
 type detection struct {
 	db.WorkerProvider
 	stamp    string // of the program's file
 	detected time.Time
 	listed   time.Time
-	listedBy string // path and version of what listed the models
+	listedBy string // path and version of the program that listed the models
 }
 
 func newAgentDetector(agents *catalogue, q *db.DB, worker string, places int, log *slog.Logger) *agentDetector {
@@ -70,8 +69,8 @@ func newAgentDetector(agents *catalogue, q *db.DB, worker string, places int, lo
 	}
 }
 
-// remember takes what a former life of this worker found for found, until it is looked for again: else the sessions of
-// an agent would go to workers without it whenever the one that has it restarts.
+// remember reads the result of a former process of this worker, which is used until the next detection. Otherwise
+// sessions would go to other workers whenever the worker with their agent restarts.
 func (d *agentDetector) remember(ctx context.Context) {
 	found, err := db.WorkerFound(ctx, d.db, d.worker.ID)
 	if err != nil {
@@ -87,13 +86,13 @@ func (d *agentDetector) remember(ctx context.Context) {
 	}
 }
 
-// run looks until ctx is over: at once, each minute, and when what there is to look for was changed.
+// run detects until ctx ends: at once, each minute, and after a change of the providers.
 func (d *agentDetector) run(ctx context.Context) error {
 	d.remember(ctx)
 	d.detectMachine(ctx)
 	var beats sync.WaitGroup
 	defer beats.Wait()
-	beats.Go(func() { // a look may take long
+	beats.Go(func() { // a detection may take long
 		beat := time.NewTicker(workerBeat)
 		defer beat.Stop()
 		for ctx.Err() == nil {
@@ -118,7 +117,7 @@ func (d *agentDetector) run(ctx context.Context) error {
 	}
 }
 
-// detectMachine finds out what holds on this machine. The next beat tells it.
+// detectMachine inspects this machine. The next heartbeat writes the result.
 func (d *agentDetector) detectMachine(ctx context.Context) {
 	if d.machine == nil {
 		return
@@ -129,7 +128,7 @@ func (d *agentDetector) detectMachine(ctx context.Context) {
 	d.holds = m
 }
 
-// save writes what was found, and that this worker lives. It announces what is new.
+// save writes the results and the heartbeat, and notifies other processes of changes.
 func (d *agentDetector) save(ctx context.Context) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -140,14 +139,14 @@ func (d *agentDetector) save(ctx context.Context) {
 	if err == nil && (d.said == nil || !reflect.DeepEqual(found, d.said) || !reflect.DeepEqual(d.holds, d.known)) {
 		d.said, d.known = found, d.holds
 		err = errors.Join(db.Notify(ctx, d.db, "workers", uuid.Nil),
-			db.DeleteWorkers(ctx, d.db, w.SeenAt.Add(-workerForgotten)))
+			db.DeleteWorkers(ctx, d.db, w.SeenAt.Add(-workerDeleteAfter)))
 	}
 	if err != nil && ctx.Err() == nil {
-		d.log.Warn("tell what is installed here", "err", err)
+		d.log.Warn("save what is installed here", "err", err)
 	}
 }
 
-// found is what is installed, by provider.
+// found gives the results by provider.
 func (d *agentDetector) found() map[string]db.WorkerProvider {
 	found := make(map[string]db.WorkerProvider, len(d.detections))
 	for id, one := range d.detections {
@@ -156,8 +155,8 @@ func (d *agentDetector) found() map[string]db.WorkerProvider {
 	return found
 }
 
-// detect looks at the providers one after the other, since starting an agent takes as much memory as a small run: first
-// what is installed, then the models, which take longer. It calls then after each of the two.
+// detect detects the providers one after the other, because starting an agent needs as much memory as a small run:
+// first the programs and then the models, which take longer. It calls then after each of the two.
 func (d *agentDetector) detect(ctx context.Context, then func()) {
 	d.agents.mu.Lock()
 	list, off, own := slices.Clone(d.agents.list), maps.Clone(d.agents.off), maps.Clone(d.agents.own)
@@ -176,13 +175,13 @@ func (d *agentDetector) detect(ctx context.Context, then func()) {
 		d.mu.Unlock()
 		file := stamp(p)
 		signedIn := agent.SignedIn(p, os.Environ())
-		if file != "" && file == last.stamp && time.Since(last.detected) < askAgainAfter {
+		if file != "" && file == last.stamp && time.Since(last.detected) < versionMaxAge {
 			d.change(p.ID, func(now *detection) { now.SignedIn = signedIn })
 			continue
 		}
 		found := agent.Detect(ctx, p)
 		if own[p.ID] && found.Path != "" && !strings.HasPrefix(found.Problem, "does not start") {
-			found.Problem = "" // it need not know --version to speak the protocol
+			found.Problem = "" // an agent of this protocol need not support --version
 		}
 		d.change(p.ID, func(now *detection) {
 			now.Path, now.Version, now.Problem = found.Path, found.Version, found.Problem
@@ -204,7 +203,7 @@ func (d *agentDetector) detect(ctx context.Context, then func()) {
 	then()
 }
 
-// stamp tells a program's file from the one before it; empty where there is none.
+// stamp identifies a version of a program's file; empty: there is no file.
 func stamp(p agent.Provider) string {
 	if len(p.Command) == 0 {
 		return ""
@@ -220,14 +219,14 @@ func stamp(p agent.Provider) string {
 	if err != nil {
 		return ""
 	}
-	number := uint64(0) // files of packages have old times, but a new one has a new number
+	number := uint64(0) // a new file of a package may have an old time, but it has a new inode number
 	if file, ok := info.Sys().(*syscall.Stat_t); ok {
 		number = file.Ino
 	}
 	return fmt.Sprint(p.Command, path, info.ModTime(), info.Size(), number)
 }
 
-// change changes what was detected of a provider.
+// change changes the result of a provider under the lock.
 func (d *agentDetector) change(id string, how func(now *detection)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -236,7 +235,7 @@ func (d *agentDetector) change(id string, how func(now *detection)) {
 	d.detections[id] = now
 }
 
-// list asks an agent for its models, where it is there and was not asked lately.
+// list asks an agent for its models if it is installed and was not asked recently.
 func (l *detection) list(ctx context.Context, p agent.Provider, off bool) {
 	by := l.Path + " " + l.Version
 	if p.Driver != agent.DriverACP || l.Problem != "" || off {
@@ -267,7 +266,7 @@ func (l *detection) list(ctx context.Context, p agent.Provider, off bool) {
 		l.ListProblem = agent.Clean(failure.Reason)
 	case err != nil:
 		l.ListProblem = agent.Clean(err.Error())
-	case !slices.Equal(models, p.Models): // else it may have been asked in vain: those are only suggestions
+	case !slices.Equal(models, p.Models): // the models that equal the suggestions may not come from the agent
 		l.Models = models
 	default:
 		l.Models = nil

@@ -16,8 +16,8 @@ import (
 	"carillon/db"
 )
 
-// lookAtMachine finds out what keeps agents and scripts from the rest of this machine.
-func lookAtMachine(ctx context.Context, c *config, q *db.DB) db.Machine {
+// inspectMachine finds out how agents and scripts are isolated on this machine.
+func inspectMachine(ctx context.Context, c *config, q *db.DB) db.Machine {
 	m := db.Machine{
 		Roles: c.Roles, Root: os.Geteuid() == 0, ConfinesNew: c.Sandbox, Shell: c.Shell,
 		CountsLimits: runtime.GOOS == "linux",
@@ -57,10 +57,9 @@ func lookAtMachine(ctx context.Context, c *config, q *db.DB) db.Machine {
 	return m
 }
 
-// tellMachine says at the start of a process what holds on its machine, and what does not, in the words of the page for
-// administrators.
-func tellMachine(log *slog.Logger, m db.Machine) {
-	for _, s := range isolation.Of(m) {
+// logMachine logs the statements of package isolation about this machine, at the start of a process.
+func logMachine(log *slog.Logger, m db.Machine) {
+	for _, s := range isolation.Statements(m) {
 		text := s.Name + ": " + s.Text
 		if s.Do != "" {
 			text += " " + s.Do
@@ -82,7 +81,7 @@ func hostName(otherwise string) string {
 	return name
 }
 
-// presence lets all know of a process that runs no agents, and what holds on its machine.
+// presence writes the heartbeat of a process that runs no agents, with the state of its machine.
 type presence struct {
 	db   *db.DB
 	now  func() time.Time
@@ -90,7 +89,7 @@ type presence struct {
 	log  *slog.Logger
 }
 
-// run tells until ctx is over. It looks again each minute.
+// run writes heartbeats until ctx ends, and inspects the machine each minute.
 func (p *presence) run(ctx context.Context) error {
 	s := db.Server{ID: uuid.NewString(), Name: hostName("server")}
 	beat := time.NewTicker(workerBeat)
@@ -101,9 +100,9 @@ func (p *presence) run(ctx context.Context) error {
 			s.Machine, looked = p.look(ctx), time.Now()
 		}
 		s.SeenAt = p.now()
-		err := errors.Join(db.SaveServer(ctx, p.db, &s), db.DeleteServers(ctx, p.db, s.SeenAt.Add(-workerForgotten)))
+		err := errors.Join(db.SaveServer(ctx, p.db, &s), db.DeleteServers(ctx, p.db, s.SeenAt.Add(-workerDeleteAfter)))
 		if err != nil && ctx.Err() == nil {
-			p.log.Warn("tell what holds on this machine", "err", err)
+			p.log.Warn("save the state of this machine", "err", err)
 		}
 		select {
 		case <-ctx.Done():

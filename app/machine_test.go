@@ -65,14 +65,14 @@ func TestAWorkerTellsWhatHoldsOnItsMachineAtOnceAndWhenItChanges(t *testing.T) {
 func TestAProcessWithoutAgentsTellsWhatHoldsOnItsMachine(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
-	old := db.Server{ID: "old", Name: "old", SeenAt: time.Now().Add(-2 * workerForgotten)}
+	old := db.Server{ID: "old", Name: "old", SeenAt: time.Now().Add(-2 * workerDeleteAfter)}
 	if err := db.SaveServer(t.Context(), d, &old); err != nil {
 		t.Fatal(err)
 	}
 	c := &config{Roles: []string{roleScheduler}}
 	p := &presence{db: d, now: time.Now, log: slog.New(slog.DiscardHandler),
 		look: func(ctx context.Context) db.Machine {
-			return lookAtMachine(ctx, c, d)
+			return inspectMachine(ctx, c, d)
 		}}
 	ctx, stop := context.WithCancel(t.Context())
 	var loop sync.WaitGroup
@@ -92,15 +92,15 @@ func TestAProcessWithoutAgentsTellsWhatHoldsOnItsMachine(t *testing.T) {
 func TestTheLogOfAStartHasTheWordsOfThePage(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
-	m := lookAtMachine(t.Context(), &config{Roles: []string{roleWeb, roleWorker}, Limits: agent.Limits{Processes: 10}},
+	m := inspectMachine(t.Context(), &config{Roles: []string{roleWeb, roleWorker}, Limits: agent.Limits{Processes: 10}},
 		d)
 	if available := agent.SandboxAvailable(t.Context(), nil) == nil; available != (m.NoSandbox == "") || available &&
 		(m.Bubblewrap == "" || m.Namespace == "") {
 		t.Errorf("a sandbox can be had: %v; the machine is %+v", available, m)
 	}
 	var log bytes.Buffer
-	tellMachine(slog.New(slog.NewTextHandler(&log, nil)), m)
-	for _, s := range isolation.Of(m) {
+	logMachine(slog.New(slog.NewTextHandler(&log, nil)), m)
+	for _, s := range isolation.Statements(m) {
 		if !strings.Contains(log.String(), s.Text) || !strings.Contains(log.String(), s.Do) {
 			t.Errorf("the log lacks %q %q:\n%s", s.Text, s.Do, &log)
 		}

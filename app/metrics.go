@@ -12,7 +12,7 @@ import (
 	"carillon/jobs"
 )
 
-// newMetrics gathers what Prometheus is told: what waits and runs, by the database, and what this process has seen.
+// newMetrics makes the registry for Prometheus: gauges from the database and counters of this process.
 func newMetrics(database *db.DB, now func() time.Time, scheduler *jobs.Scheduler) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -25,7 +25,7 @@ func newMetrics(database *db.DB, now func() time.Time, scheduler *jobs.Scheduler
 	return r
 }
 
-// rowMetrics are counts of rows, read when they are asked for.
+// rowMetrics are gauges of the database, which are read at each scrape.
 type rowMetrics struct {
 	database *db.DB
 	now      func() time.Time

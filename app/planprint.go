@@ -11,13 +11,13 @@ import (
 	"carillon/app/web"
 )
 
-// printer writes plans for people.
+// printer prints plans for people.
 type printer struct {
 	w       io.Writer
 	colours bool
 }
 
-// colours reports whether what is printed is read on a terminal by somebody who has not asked for plain text.
+// colours reports whether the output is a terminal and plain text was not requested.
 func (p *program) colours() bool {
 	f, ok := p.stdout.(*os.File)
 	return ok && isTerminal(f) && p.getenv("NO_COLOR") == "" && p.getenv("TERM") != "dumb"
@@ -39,7 +39,7 @@ func (p printer) line(colour, format string, args ...any) {
 	fmt.Fprintln(p.w, text)
 }
 
-// plan prints what is to change, and how much stays.
+// plan prints the changes of a plan and the number of unchanged things.
 func (p printer) plan(plan *web.APIPlan) {
 	for _, c := range plan.Changes {
 		if c.Action != automation.PlanUnchanged {
@@ -94,10 +94,10 @@ func (p printer) field(action string, f web.APIPlanField) {
 	}
 }
 
-// around is how many lines are shown before and after those that change.
-const around = 2
+// contextLines is how many unchanged lines are printed before and after changed ones.
+const contextLines = 2
 
-// lines prints a text of several lines: those that change between what begins and ends alike.
+// lines prints the changed lines between two texts, without their common beginning and end.
 func (p printer) lines(before, after string) {
 	was, is := linesOf(before), linesOf(after)
 	head := 0
@@ -113,14 +113,14 @@ func (p printer) lines(before, after string) {
 			p.line(colour, "      %s %s", sign, text)
 		}
 	}
-	if head > around {
+	if head > contextLines {
 		p.line(faint, "      …")
 	}
-	show("", " ", is[max(0, head-around):head])
+	show("", " ", is[max(0, head-contextLines):head])
 	show(red, "-", was[head:len(was)-tail])
 	show(green, "+", is[head:len(is)-tail])
-	show("", " ", is[len(is)-tail:min(len(is), len(is)-tail+around)])
-	if tail > around {
+	show("", " ", is[len(is)-tail:min(len(is), len(is)-tail+contextLines)])
+	if tail > contextLines {
 		p.line(faint, "      …")
 	}
 }
@@ -132,7 +132,7 @@ func linesOf(text string) []string {
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
 
-// applied prints what was done, with what is shown this once.
+// applied prints the result of an applied plan, with new tokens, which are shown once.
 func (p printer) applied(plan *web.APIPlan) {
 	n := plan.Counts
 	p.line("", "Applied: %d created, %d updated, %d deleted, %d unchanged.", n.Create, n.Update, n.Delete, n.Unchanged)
@@ -160,7 +160,7 @@ func valueText(v any) string {
 	}
 }
 
-// printable is a text of somebody's without what would move a terminal's cursor or hide something.
+// printable removes control characters from a text of a person.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {

@@ -16,24 +16,23 @@ import (
 	"carillon/db"
 )
 
-// catalogue is the ways to run an agent that this installation offers, with what each worker found of them on its
-// machine.
+// catalogue has the providers of this installation, with the results of each worker's detection.
 type catalogue struct {
-	base []agent.Provider // without what an administrator has changed
-	user *runas.User      // as whom their programs run; nil: the server's own
+	base []agent.Provider // without an administrator's changes
+	user *runas.User      // user of their programs; nil: the server's user
 	now  func() time.Time
 
 	mu      sync.Mutex
 	list    []agent.Provider
 	off     map[string]bool
-	own     map[string]bool // of an administrator's own making
-	workers []db.Worker     // that lived lately
+	own     map[string]bool // providers that an administrator added
+	workers []db.Worker     // workers that are alive
 	applied db.ProviderSettings
 
-	changed chan struct{} // something was saved: look again at what may be new
+	changed chan struct{} // the settings were changed: detect again
 }
 
-// newCatalogue leaves out the Shell provider where the settings switch it off.
+// newCatalogue makes a catalogue, without the Shell provider if the settings switch it off.
 func newCatalogue(c *config) *catalogue {
 	k := &catalogue{now: time.Now, changed: make(chan struct{}, 1), user: c.agents}
 	for _, p := range agent.Catalogue() {
@@ -45,7 +44,7 @@ func newCatalogue(c *config) *catalogue {
 	return k
 }
 
-// reload takes over what an administrator has saved, and what the workers have found.
+// reload reads an administrator's changes and the results of the workers.
 func (k *catalogue) reload(ctx context.Context, q *db.DB) error {
 	settings, err := db.Providers(ctx, q)
 	if err != nil {
@@ -60,18 +59,18 @@ func (k *catalogue) reloadWorkers(ctx context.Context, q *db.DB) error {
 	if err != nil {
 		return err
 	}
-	k.take(workers)
+	k.setWorkers(workers)
 	return nil
 }
 
-func (k *catalogue) take(workers []db.Worker) {
+func (k *catalogue) setWorkers(workers []db.Worker) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.workers = workers
 }
 
-// keepUp reloads when something was saved, here or elsewhere, until ctx is over.
-func (k *catalogue) keepUp(q *db.DB, log *slog.Logger) func(ctx context.Context) error {
+// watchChanges reloads after changes by any process, until ctx ends.
+func (k *catalogue) watchChanges(q *db.DB, log *slog.Logger) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
 		again := func() {
 			if err := k.reload(ctx, q); err != nil && ctx.Err() == nil {
@@ -83,7 +82,7 @@ func (k *catalogue) keepUp(q *db.DB, log *slog.Logger) func(ctx context.Context)
 				log.Error("read what the workers found", "err", err)
 			}
 		}
-		go func() { // a worker that dies says nothing
+		go func() { // a dead worker sends no notification
 			tick := time.NewTicker(workerBeat)
 			defer tick.Stop()
 			for {
@@ -150,8 +149,8 @@ func (k *catalogue) providers() []agent.Provider {
 	return k.list
 }
 
-// known is what the rules need to know of the providers. Models are those that an agent lists itself, on whichever
-// worker. They are offered; agents take others too.
+// known gives the providers for the rules. The models are those that an agent lists on any worker. They are
+// suggestions; agents accept other models too.
 func (k *catalogue) known() []automation.Provider {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -177,8 +176,8 @@ func (k *catalogue) modelsOf(id string) []string {
 	return all
 }
 
-// look says what the workers found of a provider: the best of it. ok is false while none has looked.
-func (k *catalogue) look(id string) (found agent.Found, ok bool) {
+// bestFound gives the best result of the workers for a provider. ok is false if no worker has a result yet.
+func (k *catalogue) bestFound(id string) (found agent.Found, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.off[id] {
@@ -192,8 +191,8 @@ func (k *catalogue) look(id string) (found agent.Found, ok bool) {
 	return found, ok
 }
 
-// live lists the workers that live.
-func (k *catalogue) live() []db.Worker {
+// liveWorkers lists the workers that are alive.
+func (k *catalogue) liveWorkers() []db.Worker {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.workers

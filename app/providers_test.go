@@ -53,7 +53,7 @@ func TestTheCatalogueTakesOverWhatAnAdministratorSaved(t *testing.T) {
 	if p := knownAs(k, "codex"); !p.Off {
 		t.Error("a provider that was switched off is offered")
 	}
-	if found, ok := k.look("codex"); !ok || found.Problem != "switched off" {
+	if found, ok := k.bestFound("codex"); !ok || found.Problem != "switched off" {
 		t.Errorf("a provider that was switched off is shown as %+v, %v", found, ok)
 	}
 	list := k.providers()
@@ -97,12 +97,12 @@ func TestModelsThatAnAgentListsAreAllThereAre(t *testing.T) {
 	if found["none"].Problem == "" {
 		t.Errorf("an agent that is not there is %+v", found["none"])
 	}
-	k.take([]db.Worker{{ID: "there", Providers: map[string]db.WorkerProvider{"own": {Problem: "not found"}}},
+	k.setWorkers([]db.Worker{{ID: "there", Providers: map[string]db.WorkerProvider{"own": {Problem: "not found"}}},
 		{ID: "here", Providers: found}})
 	if got := knownAs(k, "own").Models; !slices.Equal(got, []string{"alpha", "beta"}) {
 		t.Errorf("the rules know %v", got)
 	}
-	if found, ok := k.look("own"); !ok || found.Problem != "" {
+	if found, ok := k.bestFound("own"); !ok || found.Problem != "" {
 		t.Errorf("an agent that one of two workers has is %+v, %v", found, ok)
 	}
 }
@@ -117,17 +117,17 @@ func TestWhatAWorkerFindsIsSeenByProcessesThatHaveNoAgents(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var loops sync.WaitGroup
-	loops.Go(func() { _ = web.keepUp(d, log)(ctx) })
+	loops.Go(func() { _ = web.watchChanges(d, log)(ctx) })
 	loops.Go(func() { _ = newAgentDetector(worker, d, "w1", 4, log).run(ctx) })
 	defer loops.Wait()
 	defer stop()
 	for deadline := time.Now().Add(longest); ; time.Sleep(10 * time.Millisecond) {
-		found, ok := web.look("shell")
-		if ok && found.Problem == "" && strings.HasSuffix(found.Path, "bash") && len(web.live()) == 1 {
+		found, ok := web.bestFound("shell")
+		if ok && found.Problem == "" && strings.HasSuffix(found.Path, "bash") && len(web.liveWorkers()) == 1 {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the web process knows %+v, %v of %v", found, ok, web.live())
+			t.Fatalf("the web process knows %+v, %v of %v", found, ok, web.liveWorkers())
 		}
 	}
 	stop()
@@ -140,10 +140,10 @@ func TestWhatAWorkerFindsIsSeenByProcessesThatHaveNoAgents(t *testing.T) {
 		t.Errorf("a worker that begins again and has not looked is %+v, %v; want what its former life found", list, err)
 	}
 	now = now.Add(db.WorkerSilence + time.Second)
-	if err := web.reloadWorkers(t.Context(), d); err != nil || len(web.live()) > 0 {
-		t.Errorf("a worker that is silent counts as one that lives: %v, %v", web.live(), err)
+	if err := web.reloadWorkers(t.Context(), d); err != nil || len(web.liveWorkers()) > 0 {
+		t.Errorf("a worker that is silent counts as one that lives: %v, %v", web.liveWorkers(), err)
 	}
-	if _, ok := web.look("shell"); ok {
+	if _, ok := web.bestFound("shell"); ok {
 		t.Error("what a worker found that is gone counts still")
 	}
 }

@@ -9,27 +9,27 @@ import (
 	"carillon/db"
 )
 
-// quietEvery is how often the log says at most that the database is away.
+// quietEvery is the shortest interval between log lines about an unavailable database.
 const quietEvery = time.Second
 
-// quiet lets through one line a second of those whose error says that the database is away: while it is, everything
-// that this process does many times a second fails for that one reason. The next line tells how many were left out.
-type quiet struct {
+// quietHandler passes on one line a second of those whose error says that the database is unavailable, because then
+// many operations fail each second for this one reason. The next line has the number of lines that were left out.
+type quietHandler struct {
 	slog.Handler
-	said *saidAway
+	said *awayThrottle
 }
 
-// saidAway is when the log last said that the database is away.
-type saidAway struct {
+// awayThrottle records when the log last said that the database is unavailable.
+type awayThrottle struct {
 	mu      sync.Mutex
 	at      time.Time
 	leftOut int
 }
 
-func newQuiet(h slog.Handler) slog.Handler { return quiet{h, &saidAway{}} }
+func newQuiet(h slog.Handler) slog.Handler { return quietHandler{h, &awayThrottle{}} }
 
-// Handle writes a line, unless it says again what was just said.
-func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+// Handle writes a line unless it is left out.
+func (q quietHandler) Handle(ctx context.Context, r slog.Record) error {
 	away := false
 	r.Attrs(func(a slog.Attr) bool {
 		err, ok := a.Value.Any().(error)
@@ -39,7 +39,7 @@ func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 	if !away {
 		return q.Handler.Handle(ctx, r)
 	}
-	leftOut, say := q.said.again(r.Time)
+	leftOut, say := q.said.allow(r.Time)
 	if !say {
 		return nil
 	}
@@ -50,8 +50,8 @@ func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 	return q.Handler.Handle(ctx, r)
 }
 
-// again reports whether it is said at a time, and how often it was not since it was last said.
-func (s *saidAway) again(at time.Time) (leftOut int, say bool) {
+// allow reports whether a line at a time is written, and how many lines were left out since the last one.
+func (s *awayThrottle) allow(at time.Time) (leftOut int, say bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if since := at.Sub(s.at); since >= 0 && since < quietEvery {
@@ -62,9 +62,11 @@ func (s *saidAway) again(at time.Time) (leftOut int, say bool) {
 	return leftOut, true
 }
 
-// WithAttrs and WithGroup keep the handler in between.
-func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return quiet{q.Handler.WithAttrs(attrs), q.said}
+// WithAttrs and WithGroup keep the wrapping handler.
+func (q quietHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return quietHandler{q.Handler.WithAttrs(attrs), q.said}
 }
 
-func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.WithGroup(name), q.said} }
+func (q quietHandler) WithGroup(name string) slog.Handler {
+	return quietHandler{q.Handler.WithGroup(name), q.said}
+}

@@ -38,11 +38,11 @@ import (
 	"carillon/jobs"
 )
 
-// serve is the application: it opens what it needs, runs the roles of this process until ctx is over, and closes
-// everything in the reverse order.
+// serve runs the application: it opens its resources, runs the roles of this process until ctx ends, and closes the
+// resources in the reverse order.
 func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 	defer func() {
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) { // it was asked to stop while it began
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) { // the process was asked to stop during the start
 			err = nil
 		}
 	}()
@@ -51,7 +51,7 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 		return err
 	}
 	log := newLog(c, p.stderr)
-	if err := agent.ProtectMemory(); err != nil { // a child must not read our environment from /proc
+	if err := agent.ProtectMemory(); err != nil { // a child must not read the server's environment from /proc
 		log.Warn("conceal the environment", "err", err)
 	}
 	keys, err := loadKeys(c)
@@ -61,13 +61,13 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 	if err := c.findAgentUser(); err != nil {
 		return err
 	}
-	// The address first: a second server is told so before it touches a database.
+	// The address is opened first, so that a second server fails before it uses a database.
 	var listener net.Listener
 	if c.has(roleWeb) {
 		if listener, err = net.Listen("tcp", c.Addr); err != nil {
 			return fmt.Errorf("CARILLON_ADDR: listen on %s: %w", c.Addr, reason(err))
 		}
-		defer listener.Close() //nolint:errcheck // closed by the server before, on every way but a failed start
+		defer listener.Close() //nolint:errcheck // the server has closed it, unless the start failed
 		if c.URL.Host == c.Addr {
 			c.URL.Host = reachable(c.Addr, listener.Addr())
 		}
@@ -107,14 +107,14 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 	if err != nil {
 		return err
 	}
-	return p.work(ctx, c, log, &parts{
+	return p.runRoles(ctx, c, log, &parts{
 		database: database, clock: clock, gone: opened.gone, address: opened.address, agents: agents, rules: rules,
 		accounts: accounts, keys: keys, listener: listener, setup: setup,
 	})
 }
 
-// findAgentUser finds the user that agents and scripts of this worker run as. It must be one that they can: a worker
-// that was told to use one never runs them as its own.
+// findAgentUser finds the user that agents and scripts of this worker run as. It returns an error if the setting names
+// a user that cannot be used: the worker never falls back to its own user.
 func (c *config) findAgentUser() error {
 	if c.AgentUser == "" || !c.has(roleWorker) {
 		return nil
@@ -123,7 +123,7 @@ func (c *config) findAgentUser() error {
 	if err != nil {
 		return fmt.Errorf("CARILLON_AGENT_USER: %w", err)
 	}
-	syscall.Umask(0o022) // what Git writes in a repository the user has to read
+	syscall.Umask(0o022) // the user must be able to read files that Git writes
 	if err := (&git.Store{Root: c.Data, User: u}).LetIn(); err != nil {
 		return fmt.Errorf("CARILLON_AGENT_USER: %w", err)
 	}
@@ -136,8 +136,9 @@ func (c *config) findAgentUser() error {
 	return nil
 }
 
-// keepTime asks the database for its time until ctx is over. While the database is away the time known goes on.
-func keepTime(ctx context.Context, clock *db.Clock, database *db.DB) error {
+// syncClock synchronizes the clock with the database until ctx ends. The clock continues while the database is
+// unavailable.
+func syncClock(ctx context.Context, clock *db.Clock, database *db.DB) error {
 	tick := time.NewTicker(db.SyncEvery)
 	defer tick.Stop()
 	for {
@@ -146,13 +147,13 @@ func keepTime(ctx context.Context, clock *db.Clock, database *db.DB) error {
 			return nil
 		case <-tick.C:
 			asking, cancel := context.WithTimeout(ctx, db.SyncEvery)
-			_ = clock.Sync(asking, database) // who needs the database tells that it is away
+			_ = clock.Sync(asking, database) // an unavailable database is logged by others
 			cancel()
 		}
 	}
 }
 
-// reachable is the address to give to people: the port that was free where 0 was asked for, and a host where all were.
+// reachable is the address for people: with the actual port for port 0, and with a host if the server listens on all.
 func reachable(asked string, got net.Addr) string {
 	host, port, err := net.SplitHostPort(asked)
 	if err != nil {
@@ -167,10 +168,10 @@ func reachable(asked string, got net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
-// parts are what the roles work with.
+// parts are the resources of the roles.
 type parts struct {
 	database *db.DB
-	clock    *db.Clock // whose time all rules go by
+	clock    *db.Clock // time of all rules
 	gone     <-chan error
 	address  string // of the database
 	agents   *catalogue
@@ -178,11 +179,11 @@ type parts struct {
 	accounts *account.Service
 	keys     *secret.Keys
 	listener net.Listener
-	setup    string // the secret of the one-time link, or empty
+	setup    string // token of the one-time link; may be empty
 }
 
-// work runs the roles until ctx is over or one of them fails: HTTP ends first, then the loops.
-func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *parts) error {
+// runRoles runs the roles until ctx ends or one of them fails. HTTP ends first, and then the loops.
+func (p *program) runRoles(ctx context.Context, c *config, log *slog.Logger, x *parts) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var loops sync.WaitGroup
@@ -195,16 +196,16 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	}
 	loop("database", func(ctx context.Context) error {
 		select {
-		case err := <-x.gone: // of nil nothing ever comes
+		case err := <-x.gone: // a nil channel never sends
 			return err
 		case <-ctx.Done():
 			return nil
 		}
 	})
-	loop("clock", func(ctx context.Context) error { return keepTime(ctx, x.clock, x.database) })
-	loop("providers", x.agents.keepUp(x.database, log))
-	machine := func(ctx context.Context) db.Machine { return lookAtMachine(ctx, c, x.database) }
-	tellMachine(log, machine(ctx))
+	loop("clock", func(ctx context.Context) error { return syncClock(ctx, x.clock, x.database) })
+	loop("providers", x.agents.watchChanges(x.database, log))
+	machine := func(ctx context.Context) db.Machine { return inspectMachine(ctx, c, x.database) }
+	logMachine(log, machine(ctx))
 	store := newStore(c, log)
 	var runner *jobs.Runner
 	var scheduler *jobs.Scheduler
@@ -264,7 +265,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	if c.has(roleWeb) {
 		server := &web.Server{
 			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers,
-			Found: x.agents.look, Workers: x.agents.live, PublicURL: c.URL, Proxies: c.Proxies,
+			Found: x.agents.bestFound, Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies,
 			Now: x.rules.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
 		}
 		if c.SMTP != nil {
@@ -292,7 +293,7 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 			}
 		}
 	}
-	p.greet(c, x.setup)
+	p.printAddress(c, x.setup)
 	<-ctx.Done()
 	log.Info("stopping", "cause", context.Cause(ctx))
 	if stopHTTP != nil {
@@ -305,8 +306,8 @@ func (p *program) work(ctx context.Context, c *config, log *slog.Logger, x *part
 	return nil
 }
 
-// toolsAddress is where agents of this process reach the MCP server: at this server itself where it has one, since a
-// worker need not reach the public address, and else there.
+// toolsAddress is the address of the MCP server for agents of this process: this process's own address if it serves the
+// web, because the worker may not reach the public one, and otherwise the public address.
 func toolsAddress(c *config, listener net.Listener) string {
 	if listener == nil {
 		return c.URL.JoinPath("mcp").String()
@@ -321,8 +322,8 @@ func toolsAddress(c *config, listener net.Listener) string {
 	return "http://" + net.JoinHostPort(host, port) + "/mcp"
 }
 
-// greet prints where to go, or what a process does that serves no pages.
-func (p *program) greet(c *config, setup string) {
+// printAddress prints the address to open, or the roles of a process that serves no pages.
+func (p *program) printAddress(c *config, setup string) {
 	if !c.has(roleWeb) {
 		fmt.Fprintf(p.stdout, "Carillon is ready as %s\n", strings.Join(c.Roles, " and "))
 		return
@@ -336,7 +337,7 @@ func (p *program) greet(c *config, setup string) {
 	}
 }
 
-// firstAdministrator makes the first administrator of the settings, or returns the secret of the link that does.
+// firstAdministrator creates the first administrator of the settings, or returns the token of the link for the setup.
 func (p *program) firstAdministrator(ctx context.Context, c *config, accounts *account.Service) (string, error) {
 	done, err := accounts.IsSetUp(ctx)
 	if err != nil || done {
@@ -347,7 +348,7 @@ func (p *program) firstAdministrator(ctx context.Context, c *config, accounts *a
 	}
 	name, _, _ := strings.Cut(c.AdminEmail, "@")
 	_, err = accounts.Setup(ctx, account.NewUser{Email: c.AdminEmail, Name: name, Password: c.AdminPassword})
-	if errors.Is(err, account.ErrSetUp) { // another server of the same start
+	if errors.Is(err, account.ErrSetUp) { // another server has created it
 		return "", nil
 	}
 	var invalid fault.Invalid
@@ -357,7 +358,7 @@ func (p *program) firstAdministrator(ctx context.Context, c *config, accounts *a
 	return "", err
 }
 
-// newLog writes to stderr: for people on a terminal, else for machines.
+// newLog makes a logger to stderr: text on a terminal, otherwise JSON.
 func newLog(c *config, stderr io.Writer) *slog.Logger {
 	format := c.LogFormat
 	if format == "" {
@@ -372,7 +373,7 @@ func newLog(c *config, stderr io.Writer) *slog.Logger {
 	return slog.New(newQuiet(slog.NewJSONHandler(stderr, nil)))
 }
 
-// loadKeys reads the secret of the settings, or the one kept in the data folder.
+// loadKeys reads the secret of the settings, or the one in the data folder.
 func loadKeys(c *config) (*secret.Keys, error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("CARILLON_DATA: make the folder %s: %w", c.Data, reason(err))
@@ -390,13 +391,13 @@ func loadKeys(c *config) (*secret.Keys, error) {
 // openDB is an open database.
 type openDB struct {
 	*db.DB
-	gone  <-chan error // tells when the embedded server cannot be kept alive; nil for a server of others
+	gone  <-chan error // receives an error when the embedded server cannot be restarted; nil for an external server
 	close func()
 
 	address string // of the database
 }
 
-// openDatabase opens the server of the settings, or starts the embedded one.
+// openDatabase opens the database of the settings, or starts the embedded server.
 func openDatabase(ctx context.Context, c *config, log *slog.Logger) (*openDB, error) {
 	if c.DatabaseURL != "" {
 		database, err := waitForDatabase(ctx, c.DatabaseURL, log)
@@ -424,7 +425,7 @@ func openDatabase(ctx context.Context, c *config, log *slog.Logger) (*openDB, er
 	}}, nil
 }
 
-// joinDatabase is openDatabase for a command: where a server of the same data folder is running, the command uses its
+// joinDatabase is openDatabase for a command. If a server with the same data folder runs, the command uses its
 // database.
 func joinDatabase(ctx context.Context, c *config, log *slog.Logger) (*openDB, error) {
 	if c.DatabaseURL == "" {
@@ -437,13 +438,13 @@ func joinDatabase(ctx context.Context, c *config, log *slog.Logger) (*openDB, er
 	return openDatabase(ctx, c, log)
 }
 
-// patience is how long a database that does not answer at the start is waited for.
-const patience = time.Minute
+// databaseTimeout is how long a start waits for a database that does not answer.
+const databaseTimeout = time.Minute
 
-// waitForDatabase opens a database, waiting for a server that is not up yet. What waiting does not mend is returned at
-// once.
+// waitForDatabase opens a database, and waits for a server that is not ready. It returns errors at once that waiting
+// does not solve.
 func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db.DB, error) {
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(databaseTimeout)
 	told := false
 	for {
 		database, err := db.Open(ctx, address)
@@ -452,7 +453,7 @@ func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db
 		}
 		if !told {
 			told = true
-			log.Warn("the database does not answer; waiting for it", "up_to", patience, "err", err)
+			log.Warn("the database does not answer; waiting for it", "up_to", databaseTimeout, "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -461,7 +462,7 @@ func waitForDatabase(ctx context.Context, address string, log *slog.Logger) (*db
 	}
 }
 
-// newStore wires what keeps repositories. Their remotes obey the policy of people's webhooks.
+// newStore makes the store of repositories. The policy of people's webhooks applies to remotes.
 func newStore(c *config, log *slog.Logger) *git.Store {
 	store := &git.Store{Root: c.Data, Log: log, User: c.agents}
 	if c.has(roleWorker) && c.agents == nil {
@@ -473,7 +474,7 @@ func newStore(c *config, log *slog.Logger) *git.Store {
 	return store
 }
 
-// newRules wires the rules.
+// newRules makes the service of the rules.
 func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, log *slog.Logger) *automation.Service {
 	store := newStore(c, log)
 	return &automation.Service{
@@ -500,7 +501,7 @@ func newAccounts(c *config, database *db.DB, rules *automation.Service, keys *se
 	return s
 }
 
-// newCopies wires what sends copies of notices.
+// newCopies makes the Deliverer of copies of notices.
 func newCopies(c *config, x *parts, log *slog.Logger) *jobs.Deliverer {
 	d := &jobs.Deliverer{
 		DB: x.database, Rules: x.rules, HTTP: outbound.Policy{Private: c.Private}.Client(jobs.HookTimeout),
@@ -512,10 +513,10 @@ func newCopies(c *config, x *parts, log *slog.Logger) *jobs.Deliverer {
 	return d
 }
 
-// probe looks at a repository and puts what is wrong beside the field to mend.
+// probe checks a repository, and returns problems by the field of the form.
 func probe(ctx context.Context, store *git.Store, r automation.Remote) (string, fault.Invalid) {
 	if err := git.CheckURL(r.URL); err != nil {
-		return "", fault.Invalid{"url": told(err)}
+		return "", fault.Invalid{"url": sentence(err)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -528,25 +529,26 @@ func probe(ctx context.Context, store *git.Store, r automation.Remote) (string, 
 		switch {
 		case branch != "":
 			return branch, nil
-		case len(branches) == 0: // an empty repository: its first commit makes the branch
+		case len(branches) == 0: // an empty repository: the first commit creates the branch
 			return "main", nil
-		default: // its HEAD names none
+		default: // its HEAD names no branch
 			return "", fault.Invalid{
 				"branch": "The repository names no default branch. Choose one of: " +
 					strings.Join(branches[:min(10, len(branches))], ", ") + ".",
 			}
 		}
 	case errors.As(err, &missing):
-		return "", fault.Invalid{"branch": told(err)}
+		return "", fault.Invalid{"branch": sentence(err)}
 	case errors.Is(err, git.ErrCredentials):
-		return "", fault.Invalid{"token": told(err)}
+		return "", fault.Invalid{"token": sentence(err)}
 	default:
-		return "", fault.Invalid{"url": told(err)}
+		return "", fault.Invalid{"url": sentence(err)}
 	}
 }
 
-// told is an error as a sentence for a person. Some are one already, and may begin with a repository's name.
-func told(err error) string {
+// sentence makes a sentence for a person from an error. Some errors are sentences already, and may begin with a
+// repository's name.
+func sentence(err error) string {
 	var missing *git.NoBranch
 	var bad git.BadURL
 	if errors.As(err, &missing) || errors.As(err, &bad) {
@@ -555,8 +557,8 @@ func told(err error) string {
 	return fault.Sentence(strings.TrimSpace(err.Error()))
 }
 
-// workerID is the name under which this data folder's worker holds sessions. Only one process may hold it: what a
-// former one left is then known to be over.
+// workerID is the name in the leases of this data folder's worker. It locks the folder, because only one process may
+// use it: so processes of a former one are known to have ended.
 func workerID(c *config) (string, func(), error) {
 	f, err := os.OpenFile(filepath.Join(c.Data, "worker"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -589,7 +591,7 @@ func writeAt(f *os.File, text string) error {
 	return err
 }
 
-// reason is what the system said, without Go's words around it.
+// reason is the message of the system, without the text that Go adds.
 func reason(err error) error {
 	var number syscall.Errno
 	if errors.As(err, &number) {

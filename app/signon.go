@@ -14,7 +14,7 @@ import (
 	"carillon/db"
 )
 
-// oidcConfig is what the environment sets about single sign-on. Without an Issuer there is none.
+// oidcConfig has the settings of single sign-on. An empty Issuer: there is none.
 type oidcConfig struct {
 	Issuer, ClientID, ClientSecret string
 	Scopes                         []string
@@ -37,7 +37,8 @@ func readIssuer(c *config, text string) string {
 	return ""
 }
 
-// readGroupRoles reads pairs. A group may hold the sign between the two, as those of LDAP do; a role does not.
+// readGroupRoles reads pairs of a group and a role. A group may contain the separator, as groups of LDAP do; a role
+// does not.
 func readGroupRoles(c *config, text string) string {
 	for pair := range strings.SplitSeq(text, ",") {
 		if pair = strings.TrimSpace(pair); pair == "" {
@@ -56,7 +57,7 @@ func readGroupRoles(c *config, text string) string {
 	return ""
 }
 
-// newSignOn is the provider of the settings, or nil. Its address is the administrator's word, so it may be in a private
+// newSignOn makes the provider of the settings, or nil. An administrator sets its address, so it may be in a private
 // network.
 func newSignOn(c *config) *sso.Provider {
 	if c.OIDC.Issuer == "" {
@@ -72,7 +73,7 @@ func newSignOn(c *config) *sso.Provider {
 	return p
 }
 
-// userUnlink is for somebody to whom the provider gave another account.
+// userUnlink is the command user unlink, for a person with another account at the provider.
 func (p *program) userUnlink(ctx context.Context, flags *flag.FlagSet) error {
 	return p.withAccounts(ctx, func(ctx context.Context, accounts *account.Service) error {
 		u, err := db.UserByEmail(ctx, accounts.DB, flags.Arg(0))
@@ -83,7 +84,7 @@ func (p *program) userUnlink(ctx context.Context, flags *flag.FlagSet) error {
 			return err
 		}
 		if err := accounts.Unlink(ctx, nil, u.ID); err != nil {
-			return plainly(err)
+			return plainError(err)
 		}
 		fmt.Fprintf(p.stdout, "%s has no account at the single sign-on any more. Their sign-ins have ended.\n", u.Name)
 		return nil

@@ -20,18 +20,17 @@ import (
 // Folder is the data folder of a worker.
 type Folder struct {
 	Root   string
-	Worker string // under which name it holds sessions
-	// User is whom agents run as; nil: the server's own.
+	Worker string // name in the worker's leases
+	// User is the user that agents run as; nil: the server's user.
 	User *runas.User
-	// Settled is before when what is in the folder has changed for the last time that is looked at. What is younger may
-	// be under way.
+	// Settled bounds the time of the last change of files that are checked. Newer files may be in use.
 	Settled time.Time
 }
 
-// LeftFor is how long what a process left that died may be in a folder: a worker looks for it more often than that.
-const LeftFor = time.Hour
+// LeftoverAge is how long files of a dead process may stay in a folder. A worker removes them more often.
+const LeftoverAge = time.Hour
 
-// WorkerOf finds the folder of a worker. It is nil where no worker uses the folder.
+// WorkerOf finds the folder of a worker. It returns nil if no worker uses the folder.
 func WorkerOf(root string) (*Folder, error) {
 	text, err := os.ReadFile(filepath.Join(root, "worker"))
 	if errors.Is(err, os.ErrNotExist) {
@@ -42,7 +41,7 @@ func WorkerOf(root string) (*Folder, error) {
 	}
 	id, err := uuid.Parse(strings.TrimSpace(string(text)))
 	if err != nil {
-		return nil, nil // it is being made
+		return nil, nil // the folder is being created
 	}
 	return &Folder{Root: root, Worker: id.String()}, nil
 }
@@ -50,7 +49,7 @@ func WorkerOf(root string) (*Folder, error) {
 const leftPromise, leftSentence = "left-behind",
 	"A worker keeps no worktree, branch or folder of what is over, and no lock of a process that is gone."
 
-// Look looks for what is left in the folder of sessions that are over, and of processes that died. It changes nothing.
+// Look finds files in the folder that are left of removed sessions and of dead processes. It changes nothing.
 func (f *Folder) Look(ctx context.Context, d *db.DB) (Result, error) {
 	r := Result{Promise: leftPromise, Sentence: leftSentence}
 	find := func() error {
@@ -72,8 +71,8 @@ func (f *Folder) Look(ctx context.Context, d *db.DB) (Result, error) {
 		return err
 	}
 	err := find()
-	if len(r.Breaches) > most {
-		r.Breaches, r.More = r.Breaches[:most], true
+	if len(r.Breaches) > maxBreaches {
+		r.Breaches, r.More = r.Breaches[:maxBreaches], true
 	}
 	if err != nil {
 		return r, fmt.Errorf("%s: %w", r.Promise, err)
@@ -81,7 +80,7 @@ func (f *Folder) Look(ctx context.Context, d *db.DB) (Result, error) {
 	return r, nil
 }
 
-// sessions finds what is kept of sessions of which nothing is needed here.
+// sessions finds worktrees and branches of sessions that this worker does not need.
 func (f *Folder) sessions(ctx context.Context, d *db.DB, held []git.Holding, r *Result) error {
 	var ids []uuid.UUID
 	byID := map[uuid.UUID]git.Holding{}
@@ -96,12 +95,12 @@ func (f *Folder) sessions(ctx context.Context, d *db.DB, held []git.Holding, r *
 	}
 	for _, u := range list {
 		h := byID[u.ID]
-		kept := u.Keeps || u.Elsewhere || u.WorkspaceID == uuid.Nil // then a branch may stay
+		kept := u.Keeps || u.Elsewhere || u.WorkspaceID == uuid.Nil // a branch may stay
 		here := filepath.Join(f.Root, "worktrees", h.Session)
-		if !h.Folder { // its place in the repository, where a Git was killed that made it
+		if !h.Folder { // its entry in the repository, after the Git that made it was killed
 			here = filepath.Join(f.Root, "repos", u.WorkspaceID.String()+".git", "worktrees", h.Session)
 		}
-		if kept && !h.Folder && !h.Place || (u.WorkspaceID == uuid.Nil || u.Elsewhere) && f.young(here) {
+		if kept && !h.Folder && !h.Place || (u.WorkspaceID == uuid.Nil || u.Elsewhere) && f.tooRecent(here) {
 			continue
 		}
 		var has []string
@@ -127,7 +126,7 @@ func (f *Folder) sessions(ctx context.Context, d *db.DB, held []git.Holding, r *
 	return nil
 }
 
-// runs finds folders of runs that no session at work has.
+// runs finds folders of runs that belong to no session at work.
 func (f *Folder) runs(ctx context.Context, d *db.DB, r *Result) error {
 	entries, err := os.ReadDir(filepath.Join(f.Root, "runs"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -143,8 +142,8 @@ func (f *Folder) runs(ctx context.Context, d *db.DB, r *Result) error {
 	for _, e := range entries {
 		path := filepath.Join(f.Root, "runs", e.Name())
 		at := min(len(e.Name()), len(uuid.UUID{}.String()))
-		session, _ := uuid.Parse(e.Name()[:at]) // else it is of a trial
-		if !f.young(path) && !slices.Contains(working, session) {
+		session, _ := uuid.Parse(e.Name()[:at]) // a trial has no session
+		if !f.tooRecent(path) && !slices.Contains(working, session) {
 			r.Breaches = append(r.Breaches, db.Breach{
 				Kind: "file", What: path + " is the folder of a run that is over",
 			})
@@ -153,8 +152,8 @@ func (f *Folder) runs(ctx context.Context, d *db.DB, r *Result) error {
 	return nil
 }
 
-// young reports whether a file has changed too lately to be looked at, or is gone.
-func (f *Folder) young(path string) bool {
+// tooRecent reports whether a file was changed too recently to be checked, or was removed.
+func (f *Folder) tooRecent(path string) bool {
 	info, err := os.Lstat(path)
 	return err != nil || !info.ModTime().Before(f.Settled)
 }

@@ -15,14 +15,14 @@ import (
 // Compiled says whether this build has crash points.
 const Compiled = true
 
-// armed is what the file said when it was last read, and how often the point in it was reached since.
+// armed is the last content of the file, and how often its point was reached since.
 var armed struct {
 	sync.Mutex
 	text    string
 	reached int
 }
 
-// Here kills the process if it is to end at a point.
+// Here kills the process if the file names this point.
 func Here(p Point) {
 	path, set := os.LookupEnv(Variable)
 	if !set {
@@ -31,7 +31,7 @@ func Here(p Point) {
 	armed.Lock()
 	defer armed.Unlock()
 	text, err := os.ReadFile(path)
-	if err != nil { // nobody is to end
+	if err != nil { // no process is to be killed
 		armed.text, armed.reached = "", 0
 		return
 	}
@@ -46,23 +46,22 @@ func Here(p Point) {
 	if armed.reached++; err != nil || armed.reached < times {
 		return
 	}
-	// Of several processes with the same file one dies: who renames it.
+	// Of several processes with the same file, the one that renames it is killed.
 	if os.Rename(path, path+Hit) != nil {
 		return
 	}
-	_ = os.WriteFile(path+Hit, []byte(strconv.Itoa(os.Getpid())), 0o600) // without it nobody learns who
+	_ = os.WriteFile(path+Hit, []byte(strconv.Itoa(os.Getpid())), 0o600) // it tells the test which process was killed
 	fmt.Fprintf(os.Stderr, `{"level":"INFO","msg":"crash","point":%q}`+"\n", string(p))
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	select {} // the signal comes at any moment
+	select {} // waits for the signal
 }
 
-// Every is how often something is done that is done rarely: far more often where the process may be told to end, so
-// that nobody waits for it.
+// Every gives the interval of a rare job: a short one in a process that may be killed, so that tests do not wait.
 func Every(d time.Duration) time.Duration {
 	if _, set := os.LookupEnv(Variable); set {
-		return min(d, often)
+		return min(d, testInterval)
 	}
 	return d
 }
 
-const often = 2 * time.Second
+const testInterval = 2 * time.Second

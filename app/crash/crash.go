@@ -1,13 +1,12 @@
-// Package crash names the points at which tests kill the process, as a power cut or the kernel would: between any two
-// steps whose order matters. A program that is built without the tag crashpoints, as every released one is, has none of
-// them.
+// Package crash names the points at which tests kill the process, as a power cut or the kernel would: between two steps
+// whose order matters. A program that is built without the tag crashpoints, as every released one is, has none of them.
 //
-// A process that was built with the tag and started with the variable CARILLON_CRASH looks at each point whether the
-// file that the variable names says "POINT N". When it reaches that point for the N-th time since, it renames the file,
-// with Hit at the end of its name, writes the number of its process into it, and ends by SIGKILL.
+// A process that was built with the tag and started with the variable CARILLON_CRASH reads the file of this name at
+// each point. If the file contains "POINT N", the process counts how often it reaches the point. At the N-th time it
+// appends Hit to the file's name, writes its process id into the file, and kills itself with SIGKILL.
 package crash
 
-// Point is a place in the code. Each has what has happened before it and what has not.
+// Point is a place in the code. Its comment says what has happened before it and what has not.
 type Point string
 
 // Tag is the build tag with which crash points are compiled.
@@ -223,7 +222,7 @@ const (
 	AdministratorMade Point = "administrator-made"
 )
 
-// Points are all of them.
+// Points are all points.
 var Points = []Point{
 	DueClaimed, DueWritten, DueCommitted, StartWritten, StartCommitted, SessionsClaiming, SessionsClaimed,
 	RunOpened, MirrorMade, MirrorFetched, TreeBranched, SpareTaken, TreeLinked, TreeFilled, TreeMade, TreeNoted,

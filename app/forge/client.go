@@ -50,7 +50,7 @@ const (
 // Pull requests from branches of the same name in forks are not it. Errors: ErrCredentials, ErrNotFound, *RateLimit,
 // *Refused.
 func (c *Client) Find(ctx context.Context, repo, branch string) (*PullRequest, error) {
-	list, err := c.of(ctx, repo, branch)
+	list, err := c.ofBranch(ctx, repo, branch)
 	if err != nil {
 		return nil, fmt.Errorf("find pull request: %w", err)
 	}
@@ -60,7 +60,7 @@ func (c *Client) Find(ctx context.Context, repo, branch string) (*PullRequest, e
 // State asks where a pull request stands and returns it as it is now. Of p it needs Forge, Repository and Number.
 // Errors: those of Find, and ErrElsewhere for one that is not on this forge.
 func (c *Client) State(ctx context.Context, p PullRequest) (PullRequest, error) {
-	if p.Forge != c.Kind || p.URL != "" && !c.has(p.URL) {
+	if p.Forge != c.Kind || p.URL != "" && !c.hosts(p.URL) {
 		return PullRequest{}, fmt.Errorf("ask state of pull request: %w", ErrElsewhere)
 	}
 	a, err := c.api(p.Repository)
@@ -74,7 +74,7 @@ func (c *Client) State(ctx context.Context, p PullRequest) (PullRequest, error) 
 	if err != nil {
 		return PullRequest{}, fmt.Errorf("ask state of pull request: %w", err)
 	}
-	return c.placed(now), nil
+	return c.withForgeAddress(now), nil
 }
 
 // Create opens a pull request. When the branch has an open one already, that one is returned. Errors: those of Find;
@@ -91,7 +91,7 @@ func (c *Client) Create(ctx context.Context, repo string, n NewPullRequest) (*Pu
 	n.Body = cut(strings.ToValidUTF8(n.Body, "\uFFFD"), longestBody)
 	p, err := a.create(ctx, n)
 	if err == nil {
-		p = c.placed(p)
+		p = c.withForgeAddress(p)
 		return &p, nil
 	}
 	// GitHub answers 422, the others 409. They all use these words.
@@ -107,7 +107,7 @@ func (c *Client) Create(ctx context.Context, repo string, n NewPullRequest) (*Pu
 
 // existing is the open pull request of a branch, the one to the same base before others.
 func (c *Client) existing(ctx context.Context, repo string, n NewPullRequest) *PullRequest {
-	list, err := c.of(ctx, repo, n.Branch)
+	list, err := c.ofBranch(ctx, repo, n.Branch)
 	if err != nil {
 		return nil
 	}
@@ -125,8 +125,8 @@ func (c *Client) existing(ctx context.Context, repo string, n NewPullRequest) *P
 	return nil
 }
 
-// of are the pull requests of a branch.
-func (c *Client) of(ctx context.Context, repo, branch string) ([]PullRequest, error) {
+// ofBranch are the pull requests of a branch.
+func (c *Client) ofBranch(ctx context.Context, repo, branch string) ([]PullRequest, error) {
 	a, err := c.api(repo)
 	if err != nil {
 		return nil, err
@@ -142,15 +142,15 @@ func (c *Client) of(ctx context.Context, repo, branch string) ([]PullRequest, er
 	for _, p := range all {
 		// Checked here for all: a filter that a forge does not understand it passes over.
 		if p.Branch == branch && !p.Fork {
-			list = append(list, c.placed(p))
+			list = append(list, c.withForgeAddress(p))
 		}
 	}
 	return list, nil
 }
 
-// placed is p with an address on this forge: a server that was not told its own name hands out others.
-func (c *Client) placed(p PullRequest) PullRequest {
-	if base, err := c.base(); err == nil && !c.has(p.URL) {
+// withForgeAddress is p with an address on this forge: a server that was not told its own name hands out others.
+func (c *Client) withForgeAddress(p PullRequest) PullRequest {
+	if base, err := c.base(); err == nil && !c.hosts(p.URL) {
 		p.URL = webURL(c.Kind, base.String(), p.Repository, strconv.FormatInt(p.Number, 10))
 	}
 	return p
@@ -207,8 +207,8 @@ func (c *Client) base() (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: host, Path: strings.TrimRight(u.Path, "/")}, nil
 }
 
-// has says whether an address is on this forge.
-func (c *Client) has(address string) bool {
+// hosts says whether an address is on this forge.
+func (c *Client) hosts(address string) bool {
 	base, err := c.base()
 	if err != nil {
 		return false
@@ -273,7 +273,7 @@ func (c *Client) call(ctx context.Context, method, address string, query url.Val
 	if err != nil {
 		return nil, fmt.Errorf("read the answer of %s: %w", req.URL.Host, err)
 	}
-	if err := c.verdict(res, answer); err != nil {
+	if err := c.answerError(res, answer); err != nil {
 		return nil, err
 	}
 	if len(answer) > maxAnswer {
@@ -323,15 +323,15 @@ func (c *Client) client() *http.Client {
 	return &h
 }
 
-// verdict is nil for a success and the error of any other answer.
-func (c *Client) verdict(res *http.Response, body []byte) error {
+// answerError is nil for a success and the error of any other answer.
+func (c *Client) answerError(res *http.Response, body []byte) error {
 	status, h := res.StatusCode, res.Header
 	switch {
 	case status == http.StatusTooManyRequests,
 		(status == http.StatusForbidden || status == http.StatusServiceUnavailable) && h.Get("Retry-After") != "",
 		status == http.StatusForbidden && (h.Get("X-RateLimit-Remaining") == "0" ||
 			strings.Contains(string(body), "rate limit")):
-		return &RateLimit{Until: c.until(h)}
+		return &RateLimit{Until: c.retryTime(h)}
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return fmt.Errorf("%w: %s", ErrCredentials, c.message(status, body))
 	// Azure DevOps shows a page to sign in to whoever has no valid token.
@@ -345,8 +345,8 @@ func (c *Client) verdict(res *http.Response, body []byte) error {
 	return nil
 }
 
-// until reads when to ask again: a minute from now where it is not said, a day from now at most.
-func (c *Client) until(h http.Header) time.Time {
+// retryTime reads when to ask again: a minute from now where it is not said, a day from now at most.
+func (c *Client) retryTime(h http.Header) time.Time {
 	now := c.now()
 	at := now.Add(time.Minute)
 	if s := h.Get("Retry-After"); s != "" {

@@ -79,7 +79,7 @@ func FuzzRefusals(f *testing.F) {
 		c := &Client{Kind: Kinds()[int(n)%len(Kinds())], Token: "secret-token", Now: func() time.Time { return now }}
 		h := http.Header{"X-Ratelimit-Remaining": {"0"}}
 		h.Add(name, value)
-		err := c.verdict(&http.Response{StatusCode: status, Header: h}, body)
+		err := c.answerError(&http.Response{StatusCode: status, Header: h}, body)
 		if limit, ok := err.(*RateLimit); ok && (limit.Until.Before(now) || limit.Until.After(now.Add(24*time.Hour))) {
 			t.Errorf("%s %q is until %s", name, value, limit.Until)
 		}

@@ -1,6 +1,5 @@
-// Package isolation says in words what keeps agents and scripts from the rest of a machine, and what does not: to the
-// log of
-// a process at its start, and to administrators on a page.
+// Package isolation describes how agents and scripts are isolated from the rest of a machine, and where they are not.
+// The texts are for the log of a process at its start and for a page of administrators.
 package isolation
 
 import (
@@ -12,30 +11,31 @@ import (
 	"carillon/db"
 )
 
-// Kind is how far something holds.
+// Kind says how far a protection is effective.
 type Kind string
 
 // The kinds of a Statement.
 const (
 	Holds   Kind = "ok"
-	Partly  Kind = "warn" // it holds, with a gap that Do tells how to close
-	Missing Kind = "fail" // it does not hold
-	Chosen  Kind = "info" // a choice of who runs the machine
+	Partly  Kind = "warn" // effective, with a gap; Do says how to close it
+	Missing Kind = "fail" // not effective
+	Chosen  Kind = "info" // a choice of the machine's operator
 )
 
-// Statement says of one thing whether it holds on a machine.
+// Statement describes one protection on a machine.
 type Statement struct {
 	Name string
 	Kind Kind
 	Text string // sentences
-	Do   string // what to do where it does not hold; may be empty
+	Do   string // what to do if it is not effective; may be empty
 }
 
-// closes is the first version of bubblewrap that can keep a sandbox from making further user namespaces.
-var closes = []int{0, 8}
+// minDisableUserns is the first version of bubblewrap that can prevent further user namespaces in a sandbox.
+var minDisableUserns = []int{0, 8}
 
-// Of is what holds on the machine of a process, what matters most first. Who runs no agents there is told less.
-func Of(m db.Machine) []Statement {
+// Statements lists the statements about the machine of a process, the most important first. There are fewer for a
+// process that runs no agents.
+func Statements(m db.Machine) []Statement {
 	runs := slices.Contains(m.Roles, "worker")
 	list := []Statement{user(m, runs)}
 	if runs || slices.Contains(m.Roles, "web") {
@@ -45,7 +45,7 @@ func Of(m db.Machine) []Statement {
 		if m.NoSandbox == "" {
 			list = append(list, namespaces(m), network(m))
 		}
-		list = append(list, bubblewrap(m), processes(m), memory(m), disk(m), room(m), hides(m), shows(m))
+		list = append(list, bubblewrap(m), processes(m), memory(m), disk(m), freeDisk(m), hides(m), shows(m))
 		if m.Shell {
 			list = append(list, Statement{"Shell provider", Chosen, "People with the permission shell.use run " +
 				"commands here: in a sandbox where their workspace has one.",
@@ -57,7 +57,7 @@ func Of(m db.Machine) []Statement {
 	return append(list, Database(m)...)
 }
 
-// runsAs is what another user for agents holds without a sandbox, and what not.
+// runsAs describes the protection by another user for agents without a sandbox.
 const runsAs = "That keeps them from Carillon’s keys, its database and its other files. Without a sandbox they share " +
 	"the files of " +
 	"all such workspaces."
@@ -93,13 +93,13 @@ func sandbox(m db.Machine, runs bool) Statement {
 				"so.", "CARILLON_SANDBOX=on gives it one."}
 		case m.NoSandbox != "":
 			return Statement{name, Partly, "A new workspace begins without a sandbox: on this machine, where its " +
-				"form is made, " + m.NoSandbox + ".", mend(m)}
+				"form is made, " + m.NoSandbox + ".", sandboxAdvice(m)}
 		}
 		return Statement{name, Holds, "A new workspace begins with a sandbox.", ""}
 	}
 	if m.NoSandbox != "" {
 		return Statement{name, Missing, "No sandbox can be had: " + m.NoSandbox + ". Agents and scripts can do all " +
-			"that " + whom(m) + " Runs of workspaces that want a sandbox fail.", mend(m)}
+			"that " + whom(m) + " Runs of workspaces that want a sandbox fail.", sandboxAdvice(m)}
 	}
 	return Statement{name, Holds, "Sandboxes work. In one, agents and scripts have no capabilities, and see no " +
 		"homes, sockets of services and data of " +
@@ -114,7 +114,7 @@ func userOf(m db.Machine) string {
 	return "Carillon’s user"
 }
 
-// whom ends a sentence on what agents and scripts can do without a sandbox.
+// whom gives the end of a sentence about agents and scripts without a sandbox.
 func whom(m db.Machine) string {
 	if m.AgentUser != "" {
 		return "the user " + m.AgentUser + " can."
@@ -125,8 +125,8 @@ func whom(m db.Machine) string {
 	return "Carillon’s own user can."
 }
 
-// mend is what to do where no sandbox can be had.
-func mend(m db.Machine) string {
+// sandboxAdvice says what to do if no sandbox can be made.
+func sandboxAdvice(m db.Machine) string {
 	if m.Bubblewrap == "" {
 		return "Install the package bubblewrap."
 	}
@@ -154,14 +154,14 @@ func namespaces(m db.Machine) Statement {
 }
 
 func older(version string) bool {
-	for i, text := range strings.SplitN(version, ".", len(closes)+1) {
-		if i == len(closes) {
+	for i, text := range strings.SplitN(version, ".", len(minDisableUserns)+1) {
+		if i == len(minDisableUserns) {
 			break
 		}
 		switch n, err := strconv.Atoi(text); {
-		case err != nil || n > closes[i]:
+		case err != nil || n > minDisableUserns[i]:
 			return false
-		case n < closes[i]:
+		case n < minDisableUserns[i]:
 			return true
 		}
 	}
@@ -233,7 +233,7 @@ func disk(m db.Machine) Statement {
 		"alone.", m.Disk>>20), ""}
 }
 
-func room(m db.Machine) Statement {
+func freeDisk(m db.Machine) Statement {
 	const name = "Free disk"
 	switch {
 	case m.MinFreeDisk == 0:
@@ -271,7 +271,7 @@ func shows(m db.Machine) Statement {
 	return Statement{name, Chosen, text, ""}
 }
 
-// Database is what holds of the database that a process uses.
+// Database lists the statements about the database that a process uses.
 func Database(m db.Machine) []Statement {
 	which := "One of others, by DATABASE_URL."
 	if m.OwnDatabase {

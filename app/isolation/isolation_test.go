@@ -10,7 +10,7 @@ import (
 // words are the statements of a machine, by name.
 func words(m db.Machine) map[string]Statement {
 	all := map[string]Statement{}
-	for _, s := range Of(m) {
+	for _, s := range Statements(m) {
 		all[s.Name] = s
 	}
 	return all

@@ -1,7 +1,7 @@
-// Package outbound makes HTTP requests to addresses that people type in. The server stands where they do not, inside a
-// private network, so it must not lend them its place: what is not on the public internet is refused when the
-// connection is made, after names were looked up, so that neither a redirect nor a name that changes its address leads
-// in.
+// Package outbound makes HTTP requests to addresses that people type in. The server may be inside a private network,
+// which people must not reach through it. An address that is not on the public internet is refused when the connection
+// is made, after the name was resolved, so that neither a redirect nor a name that changes its address leads into the
+// network.
 package outbound
 
 import (
@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// Policy says where requests may go. The zero Policy is the public internet alone.
+// Policy says which addresses are allowed. The zero Policy allows the public internet alone.
 type Policy struct {
-	// Private lets requests go anywhere, for an installation whose webhooks are in its own network.
+	// Private allows all addresses, for an installation with webhooks in its own network.
 	Private bool
 }
 
@@ -29,11 +29,11 @@ func (r *Refused) Error() string {
 	return fmt.Sprintf("%s is not an address of the public internet", r.Address)
 }
 
-// maxURL is the most bytes of an address that someone types.
+// maxURL bounds a typed address, in bytes.
 const maxURL = 2000
 
-// CheckURL says, as a sentence, what is wrong with an address as typed, or "". A name is not looked up: what it means
-// may change until it is used, and the client asks then.
+// CheckURL gives the problem with a typed address as a sentence, or "". It does not resolve names, because a name may
+// change until it is used; the client checks it then.
 func (p Policy) CheckURL(text string) (problem string) {
 	u, err := url.Parse(text)
 	switch {
@@ -59,9 +59,9 @@ func (p Policy) CheckURL(text string) (problem string) {
 	return ""
 }
 
-// Client is an HTTP client for addresses that people type in: each request is bounded by a time, follows no redirect,
-// passes no proxy, and opens a connection of its own, so that every one of them is checked. Answers come as they were
-// sent, never unpacked. The error of a forbidden address is a *Refused.
+// Client makes an HTTP client for addresses that people type in. Each request has a timeout, follows no redirect, uses
+// no proxy, and opens a connection of its own, so that every address is checked. Answers are not decompressed. The
+// error of a forbidden address is a *Refused.
 func (p Policy) Client(timeout time.Duration) *http.Client {
 	return p.client(&net.Dialer{}, timeout)
 }
@@ -82,9 +82,8 @@ func (p Policy) client(dialer *net.Dialer, timeout time.Duration) *http.Client {
 	}
 }
 
-// Reach looks up the addresses of a host to which p lets a program connect that makes its connections itself, such as
-// Git. Of the addresses of a name only those that are allowed are returned. The error is a *Refused where none is; of a
-// name that is not found it is what the look-up says.
+// Reach resolves a host and returns its allowed addresses, for a program that makes its connections itself, such as
+// Git. The error is a *Refused if no address is allowed, or the resolver's error.
 func (p Policy) Reach(ctx context.Context, host string) ([]netip.Addr, error) {
 	return p.reach(ctx, net.DefaultResolver, host)
 }
@@ -109,7 +108,7 @@ func (p Policy) reach(ctx context.Context, resolver *net.Resolver, host string) 
 	return allowed, nil
 }
 
-// control sees the address that a connection is about to be made to.
+// control checks the address of a connection before it is made.
 func control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -121,9 +120,9 @@ func control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// Public reports whether an address is on the public internet, by the registries of special-purpose addresses. An IPv4
-// address written as IPv6 (::ffff:192.0.2.1) never is; one that a network translates (64:ff9b::/96) is what it stands
-// for.
+// Public reports whether an address is on the public internet, by the registries of special-purpose addresses. An
+// IPv4-mapped IPv6 address (::ffff:192.0.2.1) is not; an address that a network translates (64:ff9b::/96) counts as its
+// IPv4 address.
 func Public(addr netip.Addr) bool {
 	if addr.Is4In6() || addr.Zone() != "" {
 		return false
@@ -144,12 +143,12 @@ func Public(addr netip.Addr) bool {
 }
 
 var (
-	globalUnicast = netip.MustParsePrefix("2000::/3") // of IPv6, all else is special
+	globalUnicast = netip.MustParsePrefix("2000::/3") // all other IPv6 addresses are special
 	translated    = netip.MustParsePrefix("64:ff9b::/96")
 )
 
-// special are the networks that are not the public internet: IANA's registries of 2025 for IPv4 and, within 2000::/3,
-// IPv6.
+// special are the networks that are not on the public internet. Source: IANA's registries of 2025 for IPv4 and, within
+// 2000::/3, IPv6.
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),       // this network; 0.0.0.0 is this machine
 	netip.MustParsePrefix("10.0.0.0/8"),      // private

@@ -1,4 +1,4 @@
-// Package runas starts programs, and touches files, as another user of the machine than the server's own.
+// Package runas starts programs and changes files as another user of the machine than the server's user.
 package runas
 
 import (
@@ -12,17 +12,17 @@ import (
 	"syscall"
 )
 
-// User is the user as whom agents and scripts run. A nil User is the server's own, for whom every method does what it
-// would do without it.
+// User is the user that agents and scripts run as. A nil User is the server's user: every method then works with the
+// rights of this process.
 type User struct {
 	Name string `json:"name"`
 	UID  int    `json:"uid"`
-	GID  int    `json:"gid"` // its group, the only one that its programs have
+	GID  int    `json:"gid"` // its group, the only group of its programs
 	Home string `json:"home"`
 }
 
-// LookUp finds a user of this machine by name or number, and expects that this process may change to it. The error is a
-// part of a sentence that says what is wrong.
+// LookUp finds a user of this machine by name or number. It returns an error if this process may not change to this
+// user. The error is a part of a sentence.
 func LookUp(text string) (*User, error) {
 	found, err := user.Lookup(text)
 	if err != nil {
@@ -54,7 +54,7 @@ func LookUp(text string) (*User, error) {
 	return u, nil
 }
 
-// Credential is what a program is started with: the user, its group and no further ones. It is nil for a nil User.
+// Credential gives the user and its group for the start of a program, without further groups. It is nil for a nil User.
 func (u *User) Credential() *syscall.Credential {
 	if u == nil {
 		return nil
@@ -62,8 +62,8 @@ func (u *User) Credential() *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}
 }
 
-// Start starts a program as the user: without any right of the server, without a way to become another one, and, where
-// the kernel can, apart from the user's other programs. Of a nil User it is cmd.Start.
+// Start starts a program as the user: without the server's rights, unable to become another user, and, if the kernel
+// supports it, separated from the user's other programs. For a nil User it is cmd.Start.
 func (u *User) Start(cmd *exec.Cmd) error {
 	if u == nil {
 		return cmd.Start()
@@ -74,7 +74,7 @@ func (u *User) Start(cmd *exec.Cmd) error {
 	cmd.SysProcAttr.Credential = u.Credential()
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		runtime.LockOSThread() // without unlock: the thread ends with the goroutine
 		Drop()
 		Restrict()
 		done <- cmd.Start()
@@ -93,7 +93,7 @@ func (u *User) HomeDir() (string, error) {
 	return u.Home, nil
 }
 
-// Reaches reports whether the user can look at a path. A nil User reaches all that this process does.
+// Reaches reports whether the user can reach a path. A nil User reaches what this process reaches.
 func (u *User) Reaches(path string) bool {
 	return u == nil || u.Do(func() error {
 		_, err := os.Lstat(path)
@@ -101,7 +101,7 @@ func (u *User) Reaches(path string) bool {
 	}) == nil
 }
 
-// Uses reports whether the user can read a file, or use what lies in a folder. A nil User can.
+// Uses reports whether the user can read a file or the files in a folder. A nil User can.
 func (u *User) Uses(path string) bool {
 	return u == nil || u.Do(func() error {
 		info, err := os.Stat(path)
@@ -109,7 +109,7 @@ func (u *User) Uses(path string) bool {
 		case err != nil:
 			return err
 		case info.IsDir():
-			_, err = os.Lstat(path + "/.") // its own entry: who may go into it finds that
+			_, err = os.Lstat(path + "/.") // found if the folder can be entered
 			return err
 		case !info.Mode().IsRegular():
 			return nil
@@ -122,13 +122,13 @@ func (u *User) Uses(path string) bool {
 	}) == nil
 }
 
-// Belongs reports whether a file or folder is the user's; of a nil User, whether it is this process's.
+// Belongs reports whether the user owns a file or folder; for a nil User, whether this process's user does.
 func (u *User) Belongs(path string) bool {
 	uid, ok := ownerOf(path)
 	return ok && uid == u.uid()
 }
 
-// Owns is Belongs for what was looked at already.
+// Owns is Belongs for a given FileInfo.
 func (u *User) Owns(info os.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(stat.Uid) == u.uid()
@@ -160,34 +160,33 @@ func ownerOf(path string) (int, bool) {
 	return int(stat.Uid), true
 }
 
-// Pass lets the user go through folders of the server, without being able to list them. A nil User needs nothing.
+// Pass allows the user to traverse folders of the server, but not to list them. It does nothing for a nil User.
 func (u *User) Pass(dirs ...string) error {
 	return u.open(0o010, dirs)
 }
 
-// Enter lets the user list and read folders of the server, and go through them.
+// Enter allows the user to list and traverse folders of the server.
 func (u *User) Enter(dirs ...string) error {
 	return u.open(0o050, dirs)
 }
 
-// Add lets the user make files in folders of the server, and replace or remove its own alone. What others have there
-// stays.
+// Add allows the user to create files in folders of the server, and to replace or remove its own files alone.
 func (u *User) Add(dirs ...string) error {
 	return u.open(0o070, dirs)
 }
 
-// Read lets the user read files that the server wrote.
+// Read allows the user to read files of the server.
 func (u *User) Read(files ...string) error {
 	return u.open(0o040, files)
 }
 
-// Run lets the user start programs that the server wrote.
+// Run allows the user to start programs of the server.
 func (u *User) Run(files ...string) error {
 	return u.open(0o050, files)
 }
 
-// open gives the user's group rights on files and folders that belong to this process. Where all have them already,
-// nothing is changed. What the user made in their place is refused, also where it does so meanwhile.
+// open gives the user's group rights on files and folders of this process. It changes nothing if everybody has these
+// rights. It refuses files and folders that the user has put in their place, also during the call.
 func (u *User) open(rights os.FileMode, paths []string) error {
 	if u == nil {
 		return nil
@@ -213,7 +212,7 @@ func (u *User) openOne(rights os.FileMode, path string) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case ok && int(stat.Uid) == os.Geteuid():
-	case ok && info.IsDir() && int(stat.Uid) == u.UID: // which is to be the server's
+	case ok && info.IsDir() && int(stat.Uid) == u.UID: // the folder must belong to the server
 		if err := f.Chown(os.Geteuid(), -1); err != nil {
 			return err
 		}
@@ -231,7 +230,7 @@ func (u *User) openOne(rights os.FileMode, path string) error {
 		if err := f.Chown(-1, u.GID); err != nil {
 			return err
 		}
-		mode &^= 0o070 // of the group before
+		mode &^= 0o070 // rights of the former group
 	}
 	mode = mode&(os.ModePerm|os.ModeSticky) | rights
 	if rights&0o020 != 0 {
@@ -240,7 +239,7 @@ func (u *User) openOne(rights os.FileMode, path string) error {
 	return f.Chmod(mode)
 }
 
-// openItself opens a file or a folder that is no link, and waits for no pipe.
+// openItself opens a file or folder without following a link and without waiting for a pipe.
 func openItself(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 }

@@ -11,15 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// needed are the rights of this process without which it could not start programs as another user, end them, and hand
-// files over. Root has them.
-var needed = []struct {
+// requiredCapabilities are the capabilities to start programs as another user, to end them, and to hand files over.
+// Root has them.
+var requiredCapabilities = []struct {
 	number int
 	name   string
 }{
 	{unix.CAP_SETUID, "CAP_SETUID"}, {unix.CAP_SETGID, "CAP_SETGID"}, {unix.CAP_CHOWN, "CAP_CHOWN"},
 	{unix.CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"}, {unix.CAP_FOWNER, "CAP_FOWNER"}, {unix.CAP_KILL, "CAP_KILL"},
-	{unix.CAP_SYS_PTRACE, "CAP_SYS_PTRACE"}, // what a run uses is read from /proc
+	{unix.CAP_SYS_PTRACE, "CAP_SYS_PTRACE"}, // to read a run's resource use from /proc
 }
 
 func mayChange() error {
@@ -29,7 +29,7 @@ func mayChange() error {
 		return fmt.Errorf("its capabilities could not be read: %w", err)
 	}
 	var lacks []string
-	for _, c := range needed {
+	for _, c := range requiredCapabilities {
 		if data[c.number/32].Effective&(1<<(c.number%32)) == 0 {
 			lacks = append(lacks, c.name)
 		}
@@ -40,8 +40,8 @@ func mayChange() error {
 	return nil
 }
 
-// Do calls a function whose file operations have the rights of the user alone: what the user put in the way, such as a
-// link, leads to nothing that the user itself could not reach. The function must start no goroutine that touches files.
+// Do calls a function whose file operations have the rights of the user alone, so that a link of the user leads nowhere
+// that the user cannot reach. The function must not start goroutines that use files.
 func (u *User) Do(fn func() error) error {
 	if u == nil {
 		return fn()
@@ -57,7 +57,7 @@ func (u *User) Do(fn func() error) error {
 			e.panicked = recover()
 			done <- e
 		}()
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		runtime.LockOSThread() // without unlock: the thread ends with the goroutine
 		if e.err = u.become(); e.err == nil {
 			e.err = fn()
 		}
@@ -69,19 +69,19 @@ func (u *User) Do(fn func() error) error {
 	return e.err
 }
 
-// Runs reports whether the user may run a program. A nil User may run all that this process may.
+// Runs reports whether the user may run a program. A nil User may run what this process may run.
 func (u *User) Runs(path string) bool {
 	return u == nil || u.Do(func() error {
 		return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
 	}) == nil
 }
 
-// become gives this thread, for its use of files, the rights of the user.
+// become sets the rights of the user for this thread's use of files.
 func (u *User) become() error {
 	if _, _, e := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); e != 0 {
 		return fmt.Errorf("leave the groups of the server: %w", e)
 	}
-	_ = unix.Setfsgid(u.GID) // they tell nothing: what they did is asked for below
+	_ = unix.Setfsgid(u.GID) // they report no errors: the result is checked below
 	_ = unix.Setfsuid(u.UID)
 	gid, _ := unix.SetfsgidRetGid(-1)
 	uid, _ := unix.SetfsuidRetUid(-1)
@@ -99,12 +99,12 @@ func (u *User) become() error {
 	return unix.Capset(&head, &data[0])
 }
 
-// deepest is how many folders in one another are handed over.
-const deepest = 200
+// maxDepth bounds the depth of nested folders that are handed over.
+const maxDepth = 200
 
-// Own gives files and folders, with all in them, to the user; of a nil User, to this process. What belongs to it
-// already is not looked into. No link is followed, and a file of the server that has a further name elsewhere stays the
-// server's: that name may be outside.
+// Own makes the user the owner of files and folders with their content; for a nil User, this process's user. It skips
+// folders that the user owns already. It follows no link, and leaves files of the server with several hard links,
+// because another link may be outside.
 func (u *User) Own(paths ...string) error {
 	for _, path := range paths {
 		was, there := ownerOf(path)
@@ -112,18 +112,18 @@ func (u *User) Own(paths ...string) error {
 			continue
 		}
 		if u == nil && os.Geteuid() != 0 {
-			continue // who may not give files away was not given any
+			continue // a process without this right has no files of another user
 		}
-		o := &hand{to: u, from: was}
-		if err := o.over(unix.AT_FDCWD, path, 0); err != nil {
+		o := &handover{to: u, from: was}
+		if err := o.entry(unix.AT_FDCWD, path, 0); err != nil {
 			return fmt.Errorf("hand %s over: %w", path, err)
 		}
 	}
 	return nil
 }
 
-// OwnWithin is Own for all that is in a folder and that this process or a former user has, and not for the folder
-// itself. What is there is found by descriptors: a folder that is replaced meanwhile by a link leads nowhere.
+// OwnWithin is Own for the content of a folder that belongs to this process's user or to a former user, and not for the
+// folder itself. It works with descriptors, so that a folder that is replaced by a link leads nowhere.
 func (u *User) OwnWithin(dir string, former int) error {
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
@@ -134,24 +134,25 @@ func (u *User) OwnWithin(dir string, former int) error {
 	}
 	defer unix.Close(fd)
 	if u == nil && os.Geteuid() != 0 {
-		return nil // who may not give files away was not given any
+		return nil // a process without this right has no files of another user
 	}
-	h := &hand{to: u, from: former, any: u == nil}
+	h := &handover{to: u, from: former, any: u == nil}
 	if err := h.inside(fd, 0); err != nil {
 		return fmt.Errorf("hand over what is in %s: %w", dir, err)
 	}
 	return nil
 }
 
-// hand hands a folder over.
-type hand struct {
+// handover changes the owner of a folder's content.
+type handover struct {
 	to   *User
 	from int
-	any  bool // whoever has them
+	any  bool // of any owner
 }
 
-// over hands over one name in a folder, the folder itself after what is in it: an interrupted hand-over begins again.
-func (h *hand) over(dir int, name string, depth int) error {
+// entry hands over one entry of a folder. It hands over a folder after its content, so that an interrupted handover can
+// be repeated.
+func (h *handover) entry(dir int, name string, depth int) error {
 	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
@@ -165,7 +166,7 @@ func (h *hand) over(dir int, name string, depth int) error {
 		return err
 	}
 	folder := stat.Mode&unix.S_IFMT == unix.S_IFDIR
-	if folder && depth < deepest {
+	if folder && depth < maxDepth {
 		if err := h.inside(fd, depth); err != nil {
 			return err
 		}
@@ -180,7 +181,7 @@ func (h *hand) over(dir int, name string, depth int) error {
 	return unix.Fchownat(fd, "", h.to.uid(), h.to.gid(), unix.AT_EMPTY_PATH)
 }
 
-func (h *hand) inside(fd, depth int) error {
+func (h *handover) inside(fd, depth int) error {
 	open, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -192,15 +193,15 @@ func (h *hand) inside(fd, depth int) error {
 		return err
 	}
 	for _, name := range names {
-		if err := h.over(fd, name, depth+1); err != nil {
+		if err := h.entry(fd, name, depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Drop takes from what this thread starts next, as another user, all rights of the server: the capabilities that would
-// stay where the server is not root.
+// Drop removes the server's capabilities from the programs that this thread starts next as another user. They would
+// otherwise stay if the server is not root.
 func Drop() {
 	_ = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -214,18 +215,18 @@ func Drop() {
 	_ = unix.Capset(&head, &data[0])
 }
 
-// apart is the first version of Landlock that can keep signals within what this thread starts, without a word on files.
-const apart = 6
+// minLandlock is the first version of Landlock that can restrict signals without restricting files.
+const minLandlock = 6
 
-// Apart reports whether the kernel keeps the programs of a user that Restrict began apart from one another.
+// Apart reports whether the kernel can separate programs of the same user that were started with Restrict.
 func Apart() bool {
 	abi, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	return e == 0 && abi >= apart
+	return e == 0 && abi >= minLandlock
 }
 
-// Restrict keeps what this thread starts next from becoming another user by a program such as sudo, and, where the
-// kernel can, from reading the memory and environment of processes of the same user that were started elsewhere, and
-// from ending them.
+// Restrict prevents the programs that this thread starts next from becoming another user, such as by sudo. If the
+// kernel supports it, they also cannot read the memory and environment of other processes of the same user, nor signal
+// them.
 func Restrict() {
 	_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	if !Apart() {

@@ -4,9 +4,9 @@ package runas
 
 import "errors"
 
-func mayChange() error { return errors.New("that can be had on Linux alone") }
+func mayChange() error { return errors.New("this is possible on Linux alone") }
 
-// Runs reports that there is nobody whom it could be refused.
+// Runs is always true: elsewhere than on Linux there is no other user.
 func (u *User) Runs(string) bool { return true }
 
 // Do calls a function: elsewhere than on Linux there is no other user.
@@ -18,7 +18,7 @@ func (u *User) Own(...string) error { return nil }
 // OwnWithin does nothing: elsewhere than on Linux there is no other user.
 func (u *User) OwnWithin(string, int) error { return nil }
 
-// Apart reports that nothing keeps programs apart: only Linux can.
+// Apart is always false: only Linux can separate programs.
 func Apart() bool { return false }
 
 // Restrict does nothing: elsewhere than on Linux there is no other user.

@@ -1,5 +1,5 @@
-// Package secret holds the server's keys: it seals what is stored encrypted and derives the keys of cookies. It knows
-// neither rows nor requests.
+// Package secret has the server's keys: it encrypts stored secrets and derives the keys of cookies. It knows neither
+// rows nor requests.
 package secret
 
 import (
@@ -18,13 +18,13 @@ import (
 	"strings"
 )
 
-// Keys are the keys derived from CARILLON_SECRET, newest first. The newest seals and signs; all of them open.
+// Keys are the keys derived from CARILLON_SECRET, newest first. The newest one encrypts and signs; all of them decrypt.
 type Keys struct {
 	sealing []cipher.AEAD
 	cookies [][]byte
 }
 
-// ErrOpen says that no key opens a sealed text: it was sealed with another secret, or tampered with.
+// ErrOpen says that no key decrypts a sealed text: it was sealed with another secret, or changed.
 var ErrOpen = errors.New("sealed with another secret")
 
 // Parse reads one or more keys of 32 bytes in base64, separated by commas, newest first.
@@ -65,15 +65,15 @@ func (k *Keys) Cookies() [][]byte {
 	return pairs
 }
 
-// Seal encrypts a text for a purpose. Only Open with the same purpose reads it, so that a sealed text copied to another
-// column or row is of no use there.
+// Seal encrypts a text for a purpose. Only Open with the same purpose decrypts it, so that a sealed text is useless in
+// another column or row.
 func (k *Keys) Seal(plain, purpose string) []byte {
 	nonce := make([]byte, k.sealing[0].NonceSize())
 	rand.Read(nonce) //nolint:errcheck // never fails, by its documentation
 	return k.sealing[0].Seal(nonce, nonce, []byte(plain), []byte(purpose))
 }
 
-// Open decrypts what Seal made with any of the keys, or returns ErrOpen.
+// Open decrypts a text that was sealed with any of the keys. Otherwise it returns ErrOpen.
 func (k *Keys) Open(sealed []byte, purpose string) (string, error) {
 	for _, aead := range k.sealing {
 		if len(sealed) < aead.NonceSize() {
@@ -87,15 +87,15 @@ func (k *Keys) Open(sealed []byte, purpose string) (string, error) {
 	return "", ErrOpen
 }
 
-// Token makes a secret of 32 random bytes: 43 signs of base64url.
+// Token makes a secret of 32 random bytes: 43 characters of base64url.
 func Token() string {
 	raw := make([]byte, 32)
 	rand.Read(raw) //nolint:errcheck // never fails, by its documentation
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// LoadOrCreate reads the secret kept in a file, or makes one there that only this user can read. A file that others
-// can read is refused.
+// LoadOrCreate reads the secret in a file, or creates a file that only this user can read. It refuses a file that
+// others can read.
 func LoadOrCreate(path string) (string, error) {
 	text, err := load(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -113,7 +113,7 @@ func LoadOrCreate(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make the secret: %w", err)
 	}
-	// Link, unlike rename, fails when another process was quicker; then its secret is the one.
+	// Link, unlike rename, fails if another process was faster; then that process's secret is used.
 	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("make the secret: %w", err)
 	}
@@ -133,13 +133,13 @@ func load(path string) (string, error) {
 		return "", fmt.Errorf("read the secret: %w", err)
 	}
 	text := strings.TrimSpace(string(raw))
-	if _, err := Parse(text); err != nil { // says which file, which who parses the text later cannot
+	if _, err := Parse(text); err != nil { // the error names the file
 		return "", fmt.Errorf("read the secret: %s holds none: %w", path, err)
 	}
 	return text, nil
 }
 
-// StoredAs names what is stored of a secret so that a change of it shows, and nothing else does.
+// StoredAs gives a hash of a sealed secret, which shows a change and nothing else.
 func StoredAs(sealed []byte) string {
 	sum := sha256.Sum256(sealed)
 	return "stored (" + hex.EncodeToString(sum[:4]) + ")"

@@ -34,7 +34,7 @@ func (s *script) inspect(file *syntax.File) {
 			return true
 		}
 		in.around = append(in.around, n)
-		in.look(n)
+		in.visit(n)
 		return true
 	})
 	for _, h := range s.holes {
@@ -44,7 +44,7 @@ func (s *script) inspect(file *syntax.File) {
 	}
 }
 
-func (in *inspector) look(n syntax.Node) {
+func (in *inspector) visit(n syntax.Node) {
 	switch n := n.(type) {
 	case *syntax.Comment:
 		from, to := int(n.Pos().Offset()), int(n.End().Offset())

@@ -197,7 +197,7 @@ func (e *effort) skipFlags(args []*syntax.Word, at int, values map[string]int) i
 // readsArgument finds the program that reads args[at] as code. place is where the parameter stands.
 func (e *effort) readsArgument(args []*syntax.Word, at, place int) (*program, string) {
 	start := e.unwrap(args)
-	if at == start && at < len(args) && place <= lead(args[at]) {
+	if at == start && at < len(args) && place <= firstTextPart(args[at]) {
 		return &program{name: "bash", shell: false},
 			"the value of %s would choose the command that runs: use case to map it to commands that you know"
 	}
@@ -233,8 +233,8 @@ func (e *effort) readsArgument(args []*syntax.Word, at, place int) (*program, st
 	return nil, ""
 }
 
-// lead is the place of a word's first part that is not a quotation mark.
-func lead(w *syntax.Word) int {
+// firstTextPart is the place of a word's first part that is not a quotation mark.
+func firstTextPart(w *syntax.Word) int {
 	if len(w.Parts) > 0 {
 		if q, ok := w.Parts[0].(*syntax.DblQuoted); ok && len(q.Parts) > 0 {
 			return int(q.Parts[0].Pos().Offset())

@@ -4,19 +4,19 @@ import "strings"
 
 // A name that ends in * is a prefix, in all of these lists.
 
-// ours are the variables of a run itself.
-var ours = []string{"PARAM_*", "PARAMS_FILE", "TMPDIR", "TMP", "TEMP"}
+// runVariables are the variables of a run itself.
+var runVariables = []string{"PARAM_*", "PARAMS_FILE", "TMPDIR", "TMP", "TEMP"}
 
-// early are variables that make the dynamic linker or a shell load code before the program.
-var early = []string{
+// preloadVariables are variables that make the dynamic linker or a shell load code before the program.
+var preloadVariables = []string{
 	"LD_*", "DYLD_*", "BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "PS4", "PROMPT_COMMAND", "BASH_FUNC_*",
 }
 
-// system are the variables that the system or Carillon sets for everybody.
-var system = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "IFS", "CARILLON_*"}
+// systemVariables are the variables that the system or Carillon sets for everybody.
+var systemVariables = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "IFS", "CARILLON_*"}
 
-// loads are variables by which an interpreter, Git or another usual tool loads or runs what they hold.
-var loads = []string{
+// codeVariables are variables by which an interpreter, Git or another usual tool loads or runs what they hold.
+var codeVariables = []string{
 	"NODE_OPTIONS", "NODE_PATH", "NODE_REPL_EXTERNAL_MODULE", "PYTHONSTARTUP", "PYTHONPATH", "PYTHONHOME",
 	"PYTHONUSERBASE",
 	"PYTHONINSPECT", "PYTHONBREAKPOINT", "PYTHONPLATLIBDIR", "PYTHONPYCACHEPREFIX", "PYTHONWARNINGS", "PERL5OPT",
@@ -31,9 +31,9 @@ var loads = []string{
 	"MAKEFLAGS", "MAKEFILES", "ZDOTDIR", "BASH_LOADABLES_PATH",
 }
 
-// leads are variables that decide to whom a program speaks, whom it believes, where it finds its configuration, and
-// from where it fetches packages. Of agents and vendors there is more in ofAgents and ends.
-var leads = []string{
+// routingVariables are variables that decide to whom a program speaks, whom it believes, where it finds its
+// configuration, and from where it fetches packages. Of agents and vendors there is more in agentVariables and ends.
+var routingVariables = []string{
 	"NO_PROXY", "no_proxy", "NODE_TLS_REJECT_UNAUTHORIZED", "NODE_EXTRA_CA_CERTS", "NODE_USE_ENV_PROXY",
 	"SSL_CERT_FILE",
 	"SSL_CERT_DIR", "SSH_AUTH_SOCK", "HOSTALIASES", "LOCPATH", "PYTHONHTTPSVERIFY", "OTEL_*", "GH_HOST", "XDG_*",
@@ -48,40 +48,43 @@ var leads = []string{
 	"GIT_ALLOW_PROTOCOL", "GIT_SSL_*", "GIT_TRACE*", "GIT_NAMESPACE", "GIT_ATTR_SOURCE",
 }
 
-// ofAgents are the variables that configure the programs of agents. Many of them name a command to run or a file with
-// commands to run.
-var ofAgents = []string{
+// agentVariables are the variables that configure the programs of agents. Many of them name a command to run or a file
+// with commands to run.
+var agentVariables = []string{
 	"CLAUDE_*", "CODEX_*", "OPENCODE_*", "KILO_*", "GEMINI_*", "QWEN_*", "COPILOT_*", "DASHSCOPE_*",
 }
 
-// ends are how names end that lead a program elsewhere, whatever it is called.
-var ends = []string{
+// steeringSuffixes are how names end that lead a program elsewhere, whatever it is called.
+var steeringSuffixes = []string{
 	"_BASE_URL", "_API_BASE", "_BASE", "_ENDPOINT", "_API_URL", "_PROXY", "_CA_BUNDLE", "_CAINFO", "_CUSTOM_HEADERS",
 	"_COMMAND", "_PRELOAD", "_HELPER", "_ASKPASS", "_CONFIG_DIR", "_CONFIG_CONTENT",
 }
 
-// credentials are how names end that hold a secret alone. It lets its holder in somewhere, and changes nothing else.
-var credentials = []string{"_API_KEY", "_TOKEN", "_SECRET", "_PASSWORD"}
+// credentialSuffixes are how names end that hold a secret alone. It lets its holder in somewhere, and changes nothing
+// else.
+var credentialSuffixes = []string{"_API_KEY", "_TOKEN", "_SECRET", "_PASSWORD"}
 
 // Reserved reports whether a variable is the run's own, or has code loaded before any program begins. A run takes such
 // a variable from nobody.
-func Reserved(name string) bool { return isNamed(ours, name) || isNamed(early, name) }
+func Reserved(name string) bool {
+	return isNamed(runVariables, name) || isNamed(preloadVariables, name)
+}
 
 // Own reports whether a variable is Reserved or set by the system. Nobody sets such a variable for a workspace.
-func Own(name string) bool { return Reserved(name) || isNamed(system, name) }
+func Own(name string) bool { return Reserved(name) || isNamed(systemVariables, name) }
 
 // LoadsCode reports whether a variable decides which code runs: for bash, the linker, an interpreter or a usual tool.
 func LoadsCode(name string) bool {
-	return name == "PATH" || isNamed(early, name) || isNamed(loads, name)
+	return name == "PATH" || isNamed(preloadVariables, name) || isNamed(codeVariables, name)
 }
 
 // Steers reports whether a variable decides which code runs in a run, or to whom its programs speak and give their
 // keys. To set one is worth as much as to run commands.
 func Steers(name string) bool {
-	if LoadsCode(name) || isNamed(leads, name) || hasEnd(ends, name) {
+	if LoadsCode(name) || isNamed(routingVariables, name) || hasEnd(steeringSuffixes, name) {
 		return true
 	}
-	return isNamed(ofAgents, name) && !hasEnd(credentials, name)
+	return isNamed(agentVariables, name) && !hasEnd(credentialSuffixes, name)
 }
 
 func hasEnd(list []string, name string) bool {

@@ -1,5 +1,5 @@
-// Package sso signs people in at an OpenID Connect provider. It knows the protocol: where to send a browser, and who
-// came back. It knows neither the people of this installation nor their requests.
+// Package sso signs people in at an OpenID Connect provider. It implements the protocol: the address for the browser,
+// and the identity of the person who comes back. It knows neither the people of this installation nor their requests.
 package sso
 
 import (
@@ -25,42 +25,42 @@ type Provider struct {
 	Issuer       string
 	ClientID     string
 	ClientSecret string   // empty for a public client
-	Scopes       []string // openid is always asked for
-	GroupsClaim  string   // the claim that lists a person's groups; empty: none is wanted
+	Scopes       []string // beside openid, which is always requested
+	GroupsClaim  string   // claim with a person's groups; empty: groups are not used
 	HTTP         *http.Client
 	Now          func() time.Time
 
 	mu     sync.Mutex
 	found  *oidc.Provider
-	failed time.Time // when it was last looked for in vain
+	failed time.Time // time of the last failed discovery
 	reason error
 }
 
 var (
-	// ErrDown says that the provider does not answer, or not as a provider does.
+	// ErrDown says that the provider does not answer, or not in the protocol.
 	ErrDown = errors.New("the sign-on provider does not answer")
 	// ErrRefused says that the provider does not accept the code: it was used, is too old, or belongs to somebody else.
 	ErrRefused = errors.New("the sign-on provider did not accept the code")
-	// ErrUntrusted says that what the provider handed out is not what was asked for: signed by another, for another, at
-	// another time, or for another attempt.
+	// ErrUntrusted says that the provider's token is not valid for this attempt: wrong signature, audience, time or
+	// nonce.
 	ErrUntrusted = errors.New("the answer of the sign-on provider cannot be trusted")
 )
 
-// Bounds of what waits for the provider.
+// Timeouts of requests to the provider.
 const (
 	discoveryTime = 5 * time.Second
-	restAfter     = 3 * time.Second // without asking again a provider that did not answer
+	retryAfter    = 3 * time.Second // delay after a provider did not answer
 	exchangeTime  = 15 * time.Second
 )
 
-// Attempt is one browser's attempt to sign in, which the browser keeps until it comes back.
+// Attempt is one attempt to sign in, which the browser stores until it comes back.
 type Attempt struct {
-	State    string `json:"state"`    // comes back in the address
-	Nonce    string `json:"nonce"`    // comes back inside the token
+	State    string `json:"state"`    // returned in the address
+	Nonce    string `json:"nonce"`    // returned in the token
 	Verifier string `json:"verifier"` // of PKCE
 }
 
-// NewAttempt makes an attempt that nobody can guess.
+// NewAttempt makes an attempt with random values.
 func NewAttempt() Attempt {
 	return Attempt{State: random(), Nonce: random(), Verifier: oauth2.GenerateVerifier()}
 }
@@ -71,17 +71,17 @@ func random() string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// Person is who signed in, as the provider says.
+// Person is the person who signed in, as the provider reports.
 type Person struct {
 	Subject       string
 	Email         string
 	EmailVerified bool
 	Name          string
 	Groups        []string
-	GroupsKnown   bool // the claim was there, be it empty
+	GroupsKnown   bool // the claim exists, possibly empty
 }
 
-// URL is where the browser is to go. It returns ErrDown when the provider cannot be found.
+// URL is the provider's address for the browser. It returns ErrDown when the discovery fails.
 func (p *Provider) URL(ctx context.Context, back string, a Attempt) (string, error) {
 	found, err := p.discover(ctx)
 	if err != nil {
@@ -90,7 +90,8 @@ func (p *Provider) URL(ctx context.Context, back string, a Attempt) (string, err
 	return p.config(found, back).AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), nil
 }
 
-// Exchange turns the code that a browser brought back into the person. It returns ErrDown, ErrRefused or ErrUntrusted.
+// Exchange exchanges the code that the browser brought back for the person. It returns ErrDown, ErrRefused or
+// ErrUntrusted.
 func (p *Provider) Exchange(ctx context.Context, back, code string, a Attempt) (*Person, error) {
 	found, err := p.discover(ctx)
 	if err != nil {
@@ -132,7 +133,7 @@ func (p *Provider) Exchange(ctx context.Context, back, code string, a Attempt) (
 		(person.GroupsKnown || p.GroupsClaim == "") {
 		return person, nil
 	}
-	// Many providers tell only there what the scopes stand for.
+	// Many providers give the claims of scopes only there.
 	info, err := found.UserInfo(ctx, oauth2.StaticTokenSource(tokens))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDown, err)
@@ -162,18 +163,19 @@ func (p *Provider) config(found *oidc.Provider, back string) *oauth2.Config {
 	return c
 }
 
-// discover finds out where the provider's parts are, once it answers. While it does not, it is asked again only now and
-// then, so that nobody waits behind others who wait.
+// discover reads the provider's configuration and caches it. After a failure it waits for retryAfter before the next
+// request, so that requests do not queue.
 func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.found != nil {
 		return p.found, nil
 	}
-	if since := p.Now().Sub(p.failed); p.reason != nil && since >= 0 && since < restAfter {
+	if since := p.Now().Sub(p.failed); p.reason != nil && since >= 0 && since < retryAfter {
 		return nil, p.reason
 	}
-	// Not bound to the request: others wait for the same, and the keys are fetched with this context's client later.
+	// The context is not that of the request: other requests wait for the same result, and the keys are fetched later
+	// with this context's client.
 	ctx, cancel := context.WithTimeout(oidc.ClientContext(context.WithoutCancel(ctx), p.HTTP), discoveryTime)
 	defer cancel()
 	found, err := oidc.NewProvider(ctx, p.Issuer)
@@ -185,7 +187,7 @@ func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	return found, nil
 }
 
-// read takes from claims what is not known yet. An address counts with what the same claims say of it.
+// read fills empty fields of the person from claims. An address and its verification are taken from the same claims.
 func (p *Provider) read(person *Person, claims map[string]any) {
 	if email, _ := claims["email"].(string); email != "" && !person.EmailVerified {
 		if verified := isTrue(claims["email_verified"]); verified || person.Email == "" {
@@ -211,7 +213,7 @@ func (p *Provider) read(person *Person, claims map[string]any) {
 	}
 }
 
-// isTrue reads a truth value, which some providers write as text.
+// isTrue reads a boolean, which some providers write as text.
 func isTrue(v any) bool { return v == true || v == "true" }
 
 // claim finds a claim by its name, or by a path with dots such as realm_access.roles.

@@ -281,7 +281,7 @@ func TestAProviderThatIsDownIsLookedForNowAndThen(t *testing.T) {
 	if _, err := c.URL(t.Context(), back, NewAttempt()); !errors.Is(err, ErrDown) || p.found.Load() != 0 {
 		t.Errorf("got %v after %d questions; want no question so soon", err, p.found.Load())
 	}
-	now = now.Add(restAfter)
+	now = now.Add(retryAfter)
 	for range 3 {
 		if _, err := c.URL(t.Context(), back, NewAttempt()); err != nil {
 			t.Fatal(err)

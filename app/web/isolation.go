@@ -86,7 +86,7 @@ func statements(m db.Machine) []views.Statement {
 		return nil
 	}
 	var list []views.Statement
-	for _, st := range isolation.Of(m) {
+	for _, st := range isolation.Statements(m) {
 		list = append(list, views.Statement{Name: st.Name, Kind: string(st.Kind), Text: st.Text, Do: st.Do})
 	}
 	return list

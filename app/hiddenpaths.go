@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// socketFolders are the folders of a database's Unix sockets, by its address.
+// socketFolders are the folders of the Unix sockets in a database's address.
 func socketFolders(address string) []string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -22,8 +22,8 @@ func socketFolders(address string) []string {
 	return list
 }
 
-// hiddenPaths are what sandboxes hide of this machine beside homes and sockets of services: Carillon's data, the
-// folders of the database's sockets, and what the settings name.
+// hiddenPaths are the paths that sandboxes hide beside homes and sockets of services: Carillon's data, the folders of
+// the database's sockets, and those of the settings.
 func hiddenPaths(c *config, address string) []string {
 	return slices.Concat([]string{c.Data}, c.Hidden, socketFolders(address))
 }
