@@ -8,23 +8,21 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// What a script may cost its reader. The parser goes a level deeper for each bracket, block and sign of arithmetic, and
-// the stack of a goroutine ends the process when it is full: nothing recovers from that.
+// Bounds of the work on a script. The parser recurses for each bracket, block and sign of arithmetic. A stack overflow
+// of a goroutine ends the process and cannot be recovered.
 const (
-	// MaxScript is the most bytes of a script: a prompt of 256 KiB, and the lines that give the values of a workflow
-	// their names.
+	// MaxScript bounds a script, in bytes: a prompt of 256 KiB, and the lines that assign the values of a workflow.
 	MaxScript = 320 << 10
-	// maxOpen is how many brackets may be open at a time, and how many signs may stand before one operand.
+	// maxOpen bounds the open brackets, and the signs before one operand.
 	maxOpen = 500
-	// maxBlocks is how many blocks may be open at a time, by their words. Prose in a script has lines that begin with
-	// one.
+	// maxBlocks bounds the open blocks, counted by their keywords. Prose in a script has lines that begin with such a
+	// word.
 	maxBlocks = 5000
-	// maxOpenings is how many of them there may be in all. A closing bracket between quotes makes one that is open look
-	// closed.
+	// maxOpenings bounds all opening brackets, because a closing bracket between quotes makes an open one look closed.
 	maxOpenings = 20_000
-	// maxEffort is how many steps the search for values that would be read as code may take.
+	// maxEffort bounds the steps of the search for values that would be read as code.
 	maxEffort = 5_000_000
-	// maxProblems is how many problems of a script are told.
+	// maxProblems bounds the reported problems of a script.
 	maxProblems = 100
 )
 
@@ -40,11 +38,11 @@ var blocks = map[string]int{"if": 1, "while": 1, "until": 1, "for": 1, "case": 1
 	"coproc": 0,
 	"fi":     -1, "done": -1, "esac": -1}
 
-// bounded looks for what would make the parser go too deep, in one pass and without a parser: it knows no quotes. It
-// returns the place and what is wrong there; empty where nothing is.
+// bounded finds code that would make the parser recurse too deeply, in one pass and without regard to quotes. It
+// returns the place and the problem; empty: there is none.
 func bounded(text string) (at int, problem string) {
 	var open, inside, row, all int // brackets, blocks, signs before an operand, and all of them
-	command := true                // a word here is the first of a command
+	command := true                // the next word is the first of a command
 	for i := 0; i < len(text); {
 		step := 1
 		switch c := text[i]; c {
@@ -56,7 +54,7 @@ func bounded(text string) (at int, problem string) {
 			open = max(open-1, 0)
 			row, command = 0, c == ')'
 		case '!', '~', '?', '+', '-':
-			// Of signs before an operand each one is a level: !~!~x. Two of + or - are one sign.
+			// Each sign before an operand is a level: !~!~x. Two of + or - are one sign.
 			if c != '+' && c != '-' {
 				all++
 			}
@@ -107,10 +105,10 @@ func isLetter(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' || '0' <= c && c <= '9'
 }
 
-// errUnbounded says that a script is past the bounds.
+// errUnbounded says that a script exceeds the bounds.
 var errUnbounded = errors.New("past the bounds of a script")
 
-// parse reads a script that is within the bounds. It is the one place that calls the parser.
+// parse parses a script that is within the bounds. Only parse calls the parser.
 func parse(text string, options ...syntax.ParserOption) (*syntax.File, error) {
 	if _, problem := bounded(text); problem != "" || len(text) > 4*MaxScript {
 		return nil, errUnbounded
@@ -118,7 +116,7 @@ func parse(text string, options ...syntax.ParserOption) (*syntax.File, error) {
 	return syntax.NewParser(append(options, syntax.Variant(syntax.LangBash))...).Parse(strings.NewReader(text), "")
 }
 
-// outOfBounds notes what keeps a script from being parsed at all.
+// outOfBounds records a problem if the script exceeds the bounds.
 func (s *script) outOfBounds() bool {
 	if len(s.source) > MaxScript {
 		s.problem(0, fmt.Sprintf(tooLarge, (len(s.source)+1023)>>10))
@@ -137,7 +135,7 @@ type effort struct{ spent int }
 // errEffort ends a search from within.
 var errEffort = errors.New("too many steps")
 
-// spend notes steps. It panics with errEffort when there have been too many, for within to catch.
+// spend counts steps. It panics with errEffort when there are too many; within recovers.
 func (e *effort) spend(steps int) {
 	if e.spent += steps; e.spent > maxEffort {
 		panic(errEffort)

@@ -7,9 +7,9 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// Dashed writes a script anew in which names with dashes are read as what they are: ${rel-name} is the variable
-// rel_name, where rel-name is one of names, and not what bash means by it, which is rel with a value to fall back on.
-// $rel-name is the same. What is quoted stays. A script that cannot be read stays as it is.
+// Dashed rewrites a script in which names may contain dashes: if rel-name is one of names, ${rel-name} and $rel-name
+// become the variable rel_name, and not rel with a default value as in bash. Quoted text and scripts that cannot be
+// parsed are unchanged.
 func Dashed(script string, names []string) string {
 	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !strings.Contains(n, "-") })
 	if len(names) == 0 {

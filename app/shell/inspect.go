@@ -8,21 +8,21 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// inspector walks a script and looks at each reading of a parameter, with everything around it.
+// inspector walks a script and checks each use of a parameter with its enclosing nodes.
 type inspector struct {
 	*script
 	*effort
 	around []syntax.Node // from the file to the node itself
-	found  map[int]bool  // places of placeholders that bash expands, or that stand in a comment
-	quoted []quoted      // texts that bash takes as they are
+	found  map[int]bool  // places of placeholders that bash expands or that are in a comment
+	quoted []quoted      // texts that bash does not expand
 }
 
 // quoted is a text in which nothing expands.
 type quoted struct {
 	from, to int
-	what     string // what it is, for a person
+	what     string // its name for a person
 	code     *program
-	how      string // to write it instead
+	how      string // what to write instead
 }
 
 // inspect finds parameters that would not expand, and those whose value would be read as code.
@@ -92,8 +92,8 @@ func (in *inspector) visit(n syntax.Node) {
 	}
 }
 
-// isBare reports whether the expansion looked at stands outside of quotes. In a here-document nothing is split, and
-// quotes would be text.
+// isBare reports whether the present expansion is outside of quotes. In a here-document nothing is split, and quotes
+// would be text.
 func (in *inspector) isBare() bool {
 	word, ok := in.above(1).(*syntax.Word)
 	if !ok {
@@ -103,7 +103,7 @@ func (in *inspector) isBare() bool {
 	return !ok || r.Hdoc != word
 }
 
-// above is the node n levels around the one looked at.
+// above is the node n levels above the present one.
 func (in *inspector) above(n int) syntax.Node {
 	if i := len(in.around) - 1 - n; i >= 0 {
 		return in.around[i]
@@ -172,8 +172,7 @@ func (in *inspector) bare(n *syntax.Lit) {
 	}
 }
 
-// danger says how bash or another program would read a value as code at the place of n, the node
-// looked at; empty if it does not.
+// danger says how bash or another program would read a value as code at n, the present node; empty: it would not.
 func (in *inspector) danger(n *syntax.ParamExp, name, variable string) string {
 	if n.Excl {
 		return fmt.Sprintf(
@@ -186,7 +185,7 @@ func (in *inspector) danger(n *syntax.ParamExp, name, variable string) string {
 		case "P":
 			return fmt.Sprintf("@P runs commands in the value of %s: leave it out", name)
 		case "Q":
-			safe = true // quoted for a shell to read again
+			safe = true // quoted for another shell
 		}
 	}
 	if text := in.arithmetic(name, variable); text != "" {
@@ -242,7 +241,7 @@ func (in *inspector) arithmetic(name, variable string) string {
 					"[[ %s ]] runs commands in the value of %s: use case to map it to names that you know", n.Op, name)
 			}
 		case *syntax.CmdSubst, *syntax.ProcSubst, *syntax.CallExpr:
-			return "" // what a command prints is the author's concern
+			return "" // the output of a command is the author's responsibility
 		}
 	}
 	return ""
@@ -282,8 +281,7 @@ func (in *inspector) assigned(name, variable string) string {
 	return ""
 }
 
-// code finds the program that would read the node looked at as code, and the text to say if it is
-// not the program's usual one.
+// code finds the program that would read the present node as code, and a text in place of the program's usual one.
 func (in *inspector) code() (*program, string) {
 	for i := len(in.around) - 2; i >= 0; i-- {
 		child := in.around[i+1]
@@ -328,7 +326,7 @@ func (in *inspector) code() (*program, string) {
 	return nil, ""
 }
 
-// outer goes on looking from a level further out.
+// outer continues the search one level further out.
 func (in *inspector) outer(level int) (*program, string) {
 	return (&inspector{script: in.script, effort: in.effort, around: in.around[:level+1]}).code()
 }

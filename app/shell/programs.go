@@ -9,7 +9,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// program is one that reads an argument or its standard input as code.
+// program is a program that reads an argument or its standard input as code.
 type program struct {
 	name  string
 	shell bool // its code is shell code, so that quoting for a shell helps
@@ -26,13 +26,13 @@ type program struct {
 	file bool
 	// stdin says that standard input is code, if no argument is.
 	stdin bool
-	// env is how its code reads a variable of the environment, with %s for the name.
+	// env is the code by which it reads an environment variable, with %s for the name.
 	env string
-	// hint is what to write instead, with %s for the placeholder, if env is not the answer.
+	// hint says what to write instead, with %s for the placeholder, if env does not apply.
 	hint string
 }
 
-// instead is what to write in place of a placeholder in its code.
+// instead says what to write in place of a placeholder in the program's code.
 func (p *program) instead(placeholder, variable string) string {
 	switch {
 	case p.hint != "":
@@ -133,7 +133,7 @@ var (
 		"chroot": nil, "unbuffer": nil, "busybox": nil, "caffeinate": nil,
 	}
 
-	// named take names of variables, in whose index bash runs commands.
+	// named are builtins that take names of variables, in whose index bash runs commands.
 	named = map[string]map[string]int{"read": one("-p", "-d", "-n", "-N", "-t", "-u", "-i"), "unset": nil,
 		"getopts": nil,
 		"mapfile": one("-d", "-n", "-O", "-s", "-t", "-u"), "readarray": one("-d", "-n", "-O", "-s", "-t", "-u")}
@@ -156,7 +156,7 @@ func find(name string) *program {
 	return nil
 }
 
-// unwrap skips sudo, env and the like: it returns where the command itself begins.
+// unwrap skips sudo, env and similar programs. It returns the place of the command itself.
 func (e *effort) unwrap(args []*syntax.Word) int {
 	at := 0
 	for at < len(args) {
@@ -194,7 +194,7 @@ func (e *effort) skipFlags(args []*syntax.Word, at int, values map[string]int) i
 	return at
 }
 
-// readsArgument finds the program that reads args[at] as code. place is where the parameter stands.
+// readsArgument finds the program that reads args[at] as code. place is the place of the parameter.
 func (e *effort) readsArgument(args []*syntax.Word, at, place int) (*program, string) {
 	start := e.unwrap(args)
 	if at == start && at < len(args) && place <= firstTextPart(args[at]) {
@@ -243,7 +243,7 @@ func firstTextPart(w *syntax.Word) int {
 	return int(w.Pos().Offset())
 }
 
-// builtin knows the builtins that evaluate the index in a variable's name.
+// builtin recognizes builtins that evaluate the index in a variable's name.
 func (e *effort) builtin(name string, args []*syntax.Word, at int) (*program, string) {
 	const text = "the value of %s would name a variable and may hold code: use case to map it to names that you know"
 	p := &program{name: name}
@@ -262,7 +262,7 @@ func (e *effort) builtin(name string, args []*syntax.Word, at int) (*program, st
 	return nil, ""
 }
 
-// readsCode is the program of a statement that reads its standard input as code.
+// readsCode finds the program of a statement that reads its standard input as code.
 func (e *effort) readsCode(stmt *syntax.Stmt) *program {
 	if stmt == nil {
 		return nil
@@ -376,7 +376,7 @@ func (p *program) flagged(text string) bool {
 	})
 }
 
-// static is the text of a word as far as it is the same for every value; whole if all of it is.
+// static is the constant beginning of a word's text; whole reports whether all of it is constant.
 func (e *effort) static(w *syntax.Word) (text string, whole bool) {
 	if w == nil {
 		e.spend(1)

@@ -1,10 +1,9 @@
-// Package shell makes bash scripts of scripts with placeholders. It knows what a script says, and
-// nothing of who runs it.
+// Package shell makes bash scripts from scripts with placeholders. It knows nothing of who runs them.
 //
-// A value never becomes code: {{name}} turns into the variable ${PARAM_name} before bash reads the
-// script, so the bytes that bash reads are the same for every value. A placeholder outside of quotes
-// is put into quotes, so that its value is one word, or a part of one, letter for letter. Check refuses placeholders in
-// places where a variable does not expand, or where its value would be read as code after all.
+// A value never becomes code: {{name}} turns into the variable ${PARAM_name} before bash reads the script, so the bytes
+// that bash reads are the same for every value. A placeholder outside of quotes is put into quotes, so that its value
+// is one word, or a part of one, letter for letter. Check refuses placeholders in places where a variable does not
+// expand, or where its value would be read as code after all.
 package shell
 
 import (
@@ -20,14 +19,14 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// Problem is something wrong with a script, as a sentence's end for its author. Line and Column
-// count from 1, columns in characters.
+// Problem is a problem of a script, as the end of a sentence for its author. Line and Column count from 1, columns in
+// characters.
 type Problem struct {
 	Line, Column int
 	Text         string
 }
 
-// Invalid is a script that cannot be used, with every problem in it.
+// Invalid is the error of a script that cannot be used, with its problems.
 type Invalid []Problem
 
 func (v Invalid) Error() string {
@@ -50,15 +49,15 @@ func Variable(name string) string {
 	return string(b)
 }
 
-// Check returns what is wrong with a script, in its order; nothing if it can be used.
+// Check returns the problems of a script, in the order of the script; none if it can be used.
 func Check(script string) []Problem {
 	s := read(script)
 	return s.problems
 }
 
-// Compile returns what bash is to read, and the names of the parameters that it uses, each once, in
-// their order: those of placeholders, and x for a variable PARAM_x that the script reads by itself.
-// Two names are the same parameter if they have the same Variable. The error is an Invalid.
+// Compile returns the script for bash, and the names of the parameters that it uses, each once, in their order: those
+// of placeholders, and x for a variable PARAM_x that the script reads itself. Two names are the same parameter if they
+// have the same Variable. The error is an Invalid.
 func Compile(script string) (compiled string, uses []string, err error) {
 	s := read(script)
 	if len(s.problems) > 0 {
@@ -76,7 +75,7 @@ type hole struct {
 	name, variable string
 	source, length int  // in the source
 	at             int  // of ${PARAM_name} in the compiled script
-	bare           bool // bash would split its value into words and take them for patterns
+	bare           bool // bash would split its value into words and expand them as patterns
 }
 
 func (h *hole) text() string { return "{{" + h.name + "}}" }
@@ -86,14 +85,14 @@ func (h *hole) end() int { return h.at + len(h.variable) + len("${}") }
 // script is a script being read.
 type script struct {
 	source, compiled string
-	quoted           string // what bash reads: compiled, with bare placeholders in quotes
+	quoted           string // the script for bash: compiled, with bare placeholders in quotes
 	holes            []hole
 	uses             []string
 	problems         []Problem
 }
 
 func read(source string) *script {
-	s := &script{source: strings.ReplaceAll(source, "\r\n", "\n")} // browsers send forms so
+	s := &script{source: strings.ReplaceAll(source, "\r\n", "\n")} // line ends of forms in browsers
 	if len(s.source) <= MaxScript {
 		s.fill()
 	}
@@ -127,7 +126,7 @@ func read(source string) *script {
 	return s
 }
 
-// fill puts the variables in place of the placeholders.
+// fill replaces the placeholders by variables.
 func (s *script) fill() {
 	var b strings.Builder
 	from := 0
@@ -150,7 +149,7 @@ func (s *script) fill() {
 	s.compiled = b.String()
 }
 
-// quote makes one word of each placeholder that stands outside of quotes, letter for letter.
+// quote puts each placeholder outside of quotes into quotes, so that its value is one word.
 func (s *script) quote() {
 	var b strings.Builder
 	from := 0
@@ -181,7 +180,7 @@ func (s *script) syntaxError(err error) {
 // variableText is ${PARAM_name} in a message of the parser.
 var variableText = regexp.MustCompile(`\$\{(PARAM_\w+)\}`)
 
-// inSource writes the placeholders of a message as the author did.
+// inSource writes the placeholders in a message in the author's form.
 func (s *script) inSource(text string) string {
 	return variableText.ReplaceAllStringFunc(text, func(variable string) string {
 		if i := slices.IndexFunc(s.holes, func(h hole) bool { return "${"+h.variable+"}" == variable }); i >= 0 {
@@ -196,7 +195,7 @@ func (s *script) before(at int) int {
 	return sort.Search(len(s.holes), func(i int) bool { return s.holes[i].at > at })
 }
 
-// original is the place in the source of a place in the compiled script.
+// original gives the place in the source for a place in the compiled script.
 func (s *script) original(at int) int {
 	i := s.before(at)
 	if i == 0 {
@@ -208,7 +207,7 @@ func (s *script) original(at int) int {
 	return s.holes[i-1].source
 }
 
-// problem notes a problem at a place in the source, one of the first maxProblems.
+// problem records a problem at a place in the source, up to maxProblems.
 func (s *script) problem(at int, text string) {
 	if len(s.problems) >= maxProblems {
 		return
@@ -221,7 +220,7 @@ func (s *script) problem(at int, text string) {
 	}
 }
 
-// collect lists what the script uses and does not set itself.
+// collect lists the variables that the script uses and does not set.
 func (s *script) collect(file *syntax.File) {
 	type use struct {
 		at   int
@@ -262,7 +261,7 @@ func (s *script) collect(file *syntax.File) {
 	slices.SortFunc(all, func(a, b use) int { return cmp.Compare(a.at, b.at) })
 	known, written := map[string]bool{}, map[string]bool{}
 	for _, h := range s.holes {
-		known[h.variable] = true // its own name wins over the variable's
+		known[h.variable] = true // the name in the placeholder has priority
 		written[h.name] = true
 	}
 	listed := map[string]bool{}
@@ -277,7 +276,7 @@ func (s *script) collect(file *syntax.File) {
 	}
 }
 
-// hole is the placeholder that a variable stands for, nil if the author wrote the variable.
+// hole finds the placeholder of a variable; nil: the author wrote the variable.
 func (s *script) hole(n *syntax.ParamExp) *hole {
 	at := int(n.Pos().Offset())
 	if i := s.before(at); i > 0 && s.holes[i-1].at == at {

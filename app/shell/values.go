@@ -4,11 +4,11 @@ import "slices"
 
 const (
 	maxVariable  = 100 << 10 // the kernel takes 128 KiB for one string
-	maxVariables = 1 << 20   // and by default about 2 MiB for all
+	maxVariables = 1 << 20   // and about 2 MiB for all by default
 )
 
-// Values gives the variables of a script that uses some names, of the values that there are by name. A name that has no
-// value of its own has that of another name with the same Variable, the first of those in their order.
+// Values gives the variables of a script that uses some names, from values by name. A name without a value gets the
+// value of another name with the same Variable, the first in order.
 func Values(uses []string, values map[string]string) map[string]string {
 	given := make(map[string]string, len(uses))
 	var others map[string]string // names by variable; made where it is needed
@@ -47,8 +47,8 @@ func byVariable(values map[string]string) map[string]string {
 	return first
 }
 
-// TooLong finds a name that a script uses whose value does not fit into a variable, or with those before it not into
-// all, and the bytes of that value. The name is empty where all fit.
+// TooLong finds the first name of a script whose value exceeds the bound of one variable or, with the values before it,
+// the bound of all. It returns the size of the value in bytes. The name is empty if all values fit.
 func TooLong(uses []string, values map[string]string) (name string, size int) {
 	given, total := Values(uses, values), 0
 	for _, name := range uses {

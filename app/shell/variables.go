@@ -4,10 +4,10 @@ import "strings"
 
 // A name that ends in * is a prefix, in all of these lists.
 
-// runVariables are the variables of a run itself.
+// runVariables are the variables that Carillon sets for a run.
 var runVariables = []string{"PARAM_*", "PARAMS_FILE", "TMPDIR", "TMP", "TEMP"}
 
-// preloadVariables are variables that make the dynamic linker or a shell load code before the program.
+// preloadVariables are variables that make the dynamic linker or a shell load code before the program starts.
 var preloadVariables = []string{
 	"LD_*", "DYLD_*", "BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "PS4", "PROMPT_COMMAND", "BASH_FUNC_*",
 }
@@ -15,7 +15,7 @@ var preloadVariables = []string{
 // systemVariables are the variables that the system or Carillon sets for everybody.
 var systemVariables = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "IFS", "CARILLON_*"}
 
-// codeVariables are variables by which an interpreter, Git or another usual tool loads or runs what they hold.
+// codeVariables are variables whose values an interpreter, Git or another common tool loads or runs as code.
 var codeVariables = []string{
 	"NODE_OPTIONS", "NODE_PATH", "NODE_REPL_EXTERNAL_MODULE", "PYTHONSTARTUP", "PYTHONPATH", "PYTHONHOME",
 	"PYTHONUSERBASE",
@@ -48,38 +48,36 @@ var routingVariables = []string{
 	"GIT_ALLOW_PROTOCOL", "GIT_SSL_*", "GIT_TRACE*", "GIT_NAMESPACE", "GIT_ATTR_SOURCE",
 }
 
-// agentVariables are the variables that configure the programs of agents. Many of them name a command to run or a file
-// with commands to run.
+// agentVariables are variables that configure agents. Many of them name a command to run or a file with commands.
 var agentVariables = []string{
 	"CLAUDE_*", "CODEX_*", "OPENCODE_*", "KILO_*", "GEMINI_*", "QWEN_*", "COPILOT_*", "DASHSCOPE_*",
 }
 
-// steeringSuffixes are how names end that lead a program elsewhere, whatever it is called.
+// steeringSuffixes are suffixes of names of variables that redirect any program.
 var steeringSuffixes = []string{
 	"_BASE_URL", "_API_BASE", "_BASE", "_ENDPOINT", "_API_URL", "_PROXY", "_CA_BUNDLE", "_CAINFO", "_CUSTOM_HEADERS",
 	"_COMMAND", "_PRELOAD", "_HELPER", "_ASKPASS", "_CONFIG_DIR", "_CONFIG_CONTENT",
 }
 
-// credentialSuffixes are how names end that hold a secret alone. It lets its holder in somewhere, and changes nothing
-// else.
+// credentialSuffixes are suffixes of names of variables with a credential alone, which changes nothing else.
 var credentialSuffixes = []string{"_API_KEY", "_TOKEN", "_SECRET", "_PASSWORD"}
 
-// Reserved reports whether a variable is the run's own, or has code loaded before any program begins. A run takes such
-// a variable from nobody.
+// Reserved reports whether a variable belongs to the run or loads code before a program starts. A run accepts such a
+// variable from nobody.
 func Reserved(name string) bool {
 	return isNamed(runVariables, name) || isNamed(preloadVariables, name)
 }
 
-// Own reports whether a variable is Reserved or set by the system. Nobody sets such a variable for a workspace.
+// Own reports whether a variable is Reserved or set by the system. Nobody can set such a variable for a workspace.
 func Own(name string) bool { return Reserved(name) || isNamed(systemVariables, name) }
 
-// LoadsCode reports whether a variable decides which code runs: for bash, the linker, an interpreter or a usual tool.
+// LoadsCode reports whether a variable decides which code bash, the linker, an interpreter or a common tool runs.
 func LoadsCode(name string) bool {
 	return name == "PATH" || isNamed(preloadVariables, name) || isNamed(codeVariables, name)
 }
 
-// Steers reports whether a variable decides which code runs in a run, or to whom its programs speak and give their
-// keys. To set one is worth as much as to run commands.
+// Steers reports whether a variable decides which code a run executes, or which servers its programs use and give their
+// keys to. Setting one is equivalent to running commands.
 func Steers(name string) bool {
 	if LoadsCode(name) || isNamed(routingVariables, name) || hasEnd(steeringSuffixes, name) {
 		return true
