@@ -31,8 +31,8 @@ var codeVariables = []string{
 	"MAKEFLAGS", "MAKEFILES", "ZDOTDIR", "BASH_LOADABLES_PATH",
 }
 
-// routingVariables are variables that decide to whom a program speaks, whom it believes, where it finds its
-// configuration, and from where it fetches packages. Of agents and vendors there is more in agentVariables and ends.
+// routingVariables are variables that decide which servers a program uses and trusts, where it finds its configuration,
+// and from where it fetches packages. agentVariables and steeringSuffixes have further ones of agents and vendors.
 var routingVariables = []string{
 	"NO_PROXY", "no_proxy", "NODE_TLS_REJECT_UNAUTHORIZED", "NODE_EXTRA_CA_CERTS", "NODE_USE_ENV_PROXY",
 	"SSL_CERT_FILE",
