@@ -24,11 +24,11 @@ const (
 	DueClaimed Point = "due-claimed"
 	// DueWritten: their runs are written and their next due times are set, in a transaction that is open.
 	DueWritten Point = "due-written"
-	// DueCommitted: that is committed. No worker and no open page was told.
+	// DueCommitted: the transaction is committed. No worker and no open page was notified.
 	DueCommitted Point = "due-committed"
 	// StartWritten: a run that a person or an agent asked for is written, in a transaction that is open.
 	StartWritten Point = "start-written"
-	// StartCommitted: that is committed. Nobody was told, and whoever asked has no answer.
+	// StartCommitted: the transaction is committed. Nobody was notified, and the caller has no answer.
 	StartCommitted Point = "start-committed"
 )
 
@@ -36,13 +36,13 @@ const (
 const (
 	// SessionsClaiming: waiting sessions are marked as this worker's, in a transaction that is open.
 	SessionsClaiming Point = "sessions-claiming"
-	// SessionsClaimed: that is committed. The worker has not begun with any of them.
+	// SessionsClaimed: the transaction is committed. The worker has begun none of the sessions.
 	SessionsClaimed Point = "sessions-claimed"
-	// RunOpened: the worker has read what a session is to do and begun its transcript. There is no worktree.
+	// RunOpened: the worker has read the session and begun its transcript. There is no worktree.
 	RunOpened Point = "run-opened"
-	// MirrorMade: the mirror of a repository is complete under a temporary name. It has not got its own.
+	// MirrorMade: the mirror of a repository is complete under a temporary name. It is not renamed yet.
 	MirrorMade Point = "mirror-made"
-	// MirrorFetched: what is new at the remote is in the mirror.
+	// MirrorFetched: the new commits of the remote are in the mirror.
 	MirrorFetched Point = "mirror-fetched"
 	// TreeBranched: a session's branch is made. Its folder is not.
 	TreeBranched Point = "tree-branched"
@@ -50,11 +50,11 @@ const (
 	SpareTaken Point = "spare-taken"
 	// TreeLinked: a session's branch and folder are made. The files are not.
 	TreeLinked Point = "tree-linked"
-	// TreeFilled: the files are there. That the worktree is whole is not noted in the repository.
+	// TreeFilled: the files are written. The repository does not record the worktree as complete.
 	TreeFilled Point = "tree-filled"
-	// TreeMade: a worktree is whole. That the session has it is not in the database.
+	// TreeMade: a worktree is complete. The database does not record it.
 	TreeMade Point = "tree-made"
-	// TreeNoted: the session has its worktree. Nothing was begun in it.
+	// TreeNoted: the database records the worktree. Nothing was begun in it.
 	TreeNoted Point = "tree-noted"
 	// GateAsked: a gate has its worktree and its command is to be run.
 	GateAsked Point = "gate-asked"
@@ -64,15 +64,15 @@ const (
 	GateLeft Point = "gate-left"
 	// GatePassing: the run is put into the queue, in a transaction that is open.
 	GatePassing Point = "gate-passing"
-	// GatePassed: that is committed.
+	// GatePassed: the transaction is committed.
 	GatePassed Point = "gate-passed"
 	// RunFolderMade: the run has a folder of its own, for what its processes need. No message was begun.
 	RunFolderMade Point = "run-folder-made"
 	// TurnAdded: the message of a workflow's next step is queued. It was not begun.
 	TurnAdded Point = "turn-added"
-	// TurnBegun: a message is marked as at work. Its agent was not started.
+	// TurnBegun: a message is marked as running. Its agent was not started.
 	TurnBegun Point = "turn-begun"
-	// AgentStarted: the process of an agent is there, under what watches over it.
+	// AgentStarted: the process of an agent runs under its shim.
 	AgentStarted Point = "agent-started"
 	// ConversationHeard: an agent has named its conversation. It is not stored.
 	ConversationHeard Point = "conversation-heard"
@@ -80,64 +80,64 @@ const (
 	ConversationStored Point = "conversation-stored"
 	// WordsWritten: a part of the transcript is stored while an agent is at work.
 	WordsWritten Point = "words-written"
-	// AgentEnded: an agent has ended. Nothing of how is stored.
+	// AgentEnded: an agent has ended. Its result is not stored.
 	AgentEnded Point = "agent-ended"
-	// UsageNoted: what a message used is stored. Its end is not.
+	// UsageNoted: the usage of a message is stored. Its end is not.
 	UsageNoted Point = "usage-noted"
-	// TurnEnded: the end of a message is stored. What it changed is not.
+	// TurnEnded: the end of a message is stored. Its changes are not.
 	TurnEnded Point = "turn-ended"
-	// ChangesNoted: what a session changed is in the database. Its state is not kept as a commit.
+	// ChangesNoted: the changes of a session are in the database. Its state is not saved as a commit.
 	ChangesNoted Point = "changes-noted"
-	// StateCommitted: the state of a session is a commit, which has no name.
+	// StateCommitted: the state of a session is a commit without a reference.
 	StateCommitted Point = "state-committed"
-	// StateKept: that commit has its name here. It is not at the remote.
+	// StateKept: the commit has a reference here. It is not at the remote.
 	StateKept Point = "state-kept"
-	// StatePushed: it is at the remote. That it is there is not noted.
+	// StatePushed: the commit is at the remote. This is not recorded.
 	StatePushed Point = "state-pushed"
 	// WorkClosed: the transcript is written and the run's own folder is gone. The run is in flight.
 	WorkClosed Point = "work-closed"
 	// EndWritten: the end of a run is written, in a transaction that is open. The automation may be disabled by it.
 	EndWritten Point = "end-written"
-	// EndCommitted: that is committed.
+	// EndCommitted: the transaction is committed.
 	EndCommitted Point = "end-committed"
 	// TreeDropping: a run that did not begin has ended. Its worktree is marked as removed, and is there.
 	TreeDropping Point = "tree-dropping"
-	// RetryWritten: a run that failed for a moment's trouble is queued again, in a transaction that is open.
+	// RetryWritten: a run with a transient failure is queued again, in a transaction that is open.
 	RetryWritten Point = "retry-written"
-	// RetryCommitted: that is committed.
+	// RetryCommitted: the transaction is committed.
 	RetryCommitted Point = "retry-committed"
-	// SpareFilled: the files of a spare are written. It is not whole.
+	// SpareFilled: the files of a spare worktree are written. It is not complete.
 	SpareFilled Point = "spare-filled"
 )
 
-// The points of an edit, and of other words of people.
+// The points of an edit, and of other requests of people.
 const (
 	// AutomationCreated: a new automation is written, in a transaction that is open.
 	AutomationCreated Point = "automation-created"
-	// CreationCommitted: that is committed. The person has no answer.
+	// CreationCommitted: the transaction is committed. The person has no answer.
 	CreationCommitted Point = "creation-committed"
 	// AutomationSaved: a changed automation is written, in a transaction that is open.
 	AutomationSaved Point = "automation-saved"
-	// EditCommitted: that is committed. The person has no answer.
+	// EditCommitted: the transaction is committed. The person has no answer.
 	EditCommitted Point = "edit-committed"
 	// SwitchWritten: an automation is switched on or off, in a transaction that is open.
 	SwitchWritten Point = "switch-written"
 	// DeletionWritten: an automation is deleted, in a transaction that is open.
 	DeletionWritten Point = "deletion-written"
-	// BulkOneDone: one of several automations was dealt with. The next was not.
+	// BulkOneDone: one of several automations was processed. The next was not.
 	BulkOneDone Point = "bulk-one-done"
 	// TokenIssued: the token of an HTTP Trigger is replaced, in a transaction that is open.
 	TokenIssued Point = "token-issued"
-	// SessionChanged: what a person asked of a session (stop, reply, close, open) is written, in a transaction that is
+	// SessionChanged: a person's request to a session (stop, reply, close, open) is written, in a transaction that is
 	// open.
 	SessionChanged Point = "session-changed"
-	// SessionChangeCommitted: that is committed. The person has no answer.
+	// SessionChangeCommitted: the transaction is committed. The person has no answer.
 	SessionChangeCommitted Point = "session-change-committed"
 )
 
 // The points of a delivery.
 const (
-	// CallReceived: a call is read and let through. Nothing of it is written.
+	// CallReceived: a call is read and accepted. Nothing of it is written.
 	CallReceived Point = "call-received"
 	// CallStarted: its run is written, in a transaction that is open. The call itself is not.
 	CallStarted Point = "call-started"
@@ -145,9 +145,9 @@ const (
 	CallCommitted Point = "call-committed"
 	// EventVerified: a webhook of a forge is verified. Nothing of it is written.
 	EventVerified Point = "event-verified"
-	// PullRequestTaken: what is known of a pull request is written, in a transaction that is open.
+	// PullRequestTaken: a pull request is written, in a transaction that is open.
 	PullRequestTaken Point = "pull-request-taken"
-	// PullRequestChecked: what a forge answered about a pull request is written, in a transaction that is open.
+	// PullRequestChecked: a forge's answer about a pull request is written, in a transaction that is open.
 	PullRequestChecked Point = "pull-request-checked"
 )
 
@@ -155,15 +155,15 @@ const (
 const (
 	// NoticeWritten: notices are in inboxes and their copies are queued, in a transaction that is open.
 	NoticeWritten Point = "notice-written"
-	// CopyClaimed: a copy is this process's to send. It is not sent.
+	// CopyClaimed: a copy is claimed by this process. It is not sent.
 	CopyClaimed Point = "copy-claimed"
-	// CopySent: it is sent. That is not noted.
+	// CopySent: the copy is sent. This is not recorded.
 	CopySent Point = "copy-sent"
-	// CopyEnded: that is noted.
+	// CopyEnded: the result of the copy is recorded.
 	CopyEnded Point = "copy-ended"
 )
 
-// The points of a hand-over: the work of a process that died, and of a worker that is gone.
+// The points of a takeover: the work of a process that died, and of a worker that is gone.
 const (
 	// LostLocked: a session without a worker is locked. Nothing is decided about it.
 	LostLocked Point = "lost-locked"
@@ -171,17 +171,17 @@ const (
 	LostEnded Point = "lost-ended"
 	// LostResumed: its run is in the queue again, in a transaction that is open.
 	LostResumed Point = "lost-resumed"
-	// LostCommitted: one or the other is committed.
+	// LostCommitted: one of these transactions is committed.
 	LostCommitted Point = "lost-committed"
 	// MoveWritten: a session is taken away from a worker that is gone, in a transaction that is open.
 	MoveWritten Point = "move-written"
-	// StateFetched: the state of a session that was elsewhere is here as a commit. There is no worktree.
+	// StateFetched: the state of a session from another worker is here as a commit. There is no worktree.
 	StateFetched Point = "state-fetched"
-	// StateRestored: the worktree is made from it. What was lost is not noted.
+	// StateRestored: the worktree is made from this commit. The lost changes are not recorded.
 	StateRestored Point = "state-restored"
-	// LeftKept: what is here of a session that went on elsewhere has a name. Its worktree is still there.
+	// LeftKept: the local state of a session that moved to another worker has a reference. Its worktree still exists.
 	LeftKept Point = "left-kept"
-	// LeftRemoved: its worktree is gone. That the session was here is not forgotten.
+	// LeftRemoved: the worktree is removed. The record of the move still exists.
 	LeftRemoved Point = "left-removed"
 )
 
@@ -189,23 +189,23 @@ const (
 const (
 	// RequestTaken: a worker has begun to open a pull request.
 	RequestTaken Point = "request-taken"
-	// WorkCommitted: what was uncommitted is on the session's branch.
+	// WorkCommitted: uncommitted changes are committed to the session's branch.
 	WorkCommitted Point = "work-committed"
 	// BranchPushed: the branch is at the remote. There is no pull request.
 	BranchPushed Point = "branch-pushed"
-	// PullRequestOpened: the forge has a pull request. The database knows nothing of it.
+	// PullRequestOpened: the forge has a pull request. The database does not have it.
 	PullRequestOpened Point = "pull-request-opened"
-	// PullRequestNoted: the session has it. The request for it is not ended.
+	// PullRequestNoted: the pull request is recorded. The request for it is not ended.
 	PullRequestNoted Point = "pull-request-noted"
 )
 
-// The points of keeping house.
+// The points of housekeeping.
 const (
-	// RemovalNoted: a worktree is marked as removed. It is there.
+	// RemovalNoted: a worktree is marked as removed. It still exists.
 	RemovalNoted Point = "removal-noted"
-	// FolderRemoved: its folder is gone. Its branch and the names of its commits are there.
+	// FolderRemoved: the folder is removed. The branch and the references of its commits still exist.
 	FolderRemoved Point = "folder-removed"
-	// RemovalDone: all of it is gone.
+	// RemovalDone: the removal is complete.
 	RemovalDone Point = "removal-done"
 	// HistoryPruned: a batch of old executions is removed.
 	HistoryPruned Point = "history-pruned"
@@ -216,9 +216,9 @@ const (
 	// MigrationWritten: the statements of a migration are executed, in a transaction that is open. Those before it are
 	// committed.
 	MigrationWritten Point = "migration-written"
-	// ScratchMade: the workspace that every instance has is made, in a transaction that is open.
+	// ScratchMade: the workspace Scratch is created, in a transaction that is open.
 	ScratchMade Point = "scratch-made"
-	// AdministratorMade: the first administrator is made, in a transaction that is open.
+	// AdministratorMade: the first administrator is created, in a transaction that is open.
 	AdministratorMade Point = "administrator-made"
 )
 

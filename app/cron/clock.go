@@ -85,7 +85,7 @@ func jumpAt(zone *time.Location, t int64) (jump, bool) {
 	return j, j.to > j.from
 }
 
-// readsAgain tells whether the clock shows the wall time of t once more after t.
+// readsAgain reports whether the clock shows the wall time of t once more after t.
 func readsAgain(zone *time.Location, t int64) bool {
 	s := stretchAt(zone, t)
 	wall := t + s.offset
@@ -98,7 +98,7 @@ func readsAgain(zone *time.Location, t int64) bool {
 	return false
 }
 
-// readBefore tells whether the clock has shown the wall time of t once before.
+// readBefore reports whether the clock has shown the wall time of t once before.
 func readBefore(zone *time.Location, t int64) bool {
 	s := stretchAt(zone, t)
 	wall := t + s.offset

@@ -103,7 +103,7 @@ func (e Expression) clock() []string {
 	return list
 }
 
-// even tells whether the values go round a circle of the given size in equal steps.
+// even reports whether the values go round a circle of the given size in equal steps.
 func even(list []int, size int) bool {
 	step := size / len(list)
 	if step*len(list) != size {

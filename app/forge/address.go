@@ -148,7 +148,7 @@ func azurePath(host, path string) (before, repo string, ok bool) {
 	return before, repo, validRepository(Azure, repo)
 }
 
-// validRepository says whether repo has the form that names of the kind have. What passes can stand in an address,
+// validRepository reports whether repo has the form that names of the kind have. What passes can stand in an address,
 // each part escaped, without leading elsewhere.
 func validRepository(kind Kind, repo string) bool {
 	parts := strings.Split(repo, "/")

@@ -16,20 +16,20 @@ import (
 	"unicode/utf8"
 )
 
-// Client asks one forge through its API.
+// Client is a client for the API of one forge.
 type Client struct {
 	Kind Kind
 	// web address, as https://git.example.org or https://example.org/gitlab; empty is the kind's public forge (Gitea
 	// has none)
 	Base  string
-	Token string // personal, project or application token; empty asks as anyone
+	Token string // personal, project or application token; empty: without authentication
 	HTTP  *http.Client
 	Now   func() time.Time // nil is time.Now
 }
 
 // NewPullRequest is a pull request to create.
 type NewPullRequest struct {
-	Title  string // cut to what the forge takes, as Body
+	Title  string // cut to the bound of the forge, as is Body
 	Body   string // Markdown
 	Branch string // pushed already
 	Base   string
@@ -46,9 +46,9 @@ const (
 	maxRedirects     = 3
 )
 
-// Find returns the pull request of a branch of the repository: the open one, else the newest; nil when there is none.
-// Pull requests from branches of the same name in forks are not it. Errors: ErrCredentials, ErrNotFound, *RateLimit,
-// *Refused.
+// Find returns the pull request of a branch of the repository: the open one, or else the newest; nil when there is
+// none. It ignores pull requests from branches of the same name in forks. Errors: ErrCredentials, ErrNotFound,
+// *RateLimit, *Refused.
 func (c *Client) Find(ctx context.Context, repo, branch string) (*PullRequest, error) {
 	list, err := c.ofBranch(ctx, repo, branch)
 	if err != nil {
@@ -57,8 +57,8 @@ func (c *Client) Find(ctx context.Context, repo, branch string) (*PullRequest, e
 	return newest(list), nil
 }
 
-// State asks where a pull request stands and returns it as it is now. Of p it needs Forge, Repository and Number.
-// Errors: those of Find, and ErrElsewhere for one that is not on this forge.
+// State returns the present state of a pull request. It uses Forge, Repository and Number of p. Errors: those of Find,
+// and ErrElsewhere for one that is not on this forge.
 func (c *Client) State(ctx context.Context, p PullRequest) (PullRequest, error) {
 	if p.Forge != c.Kind || p.URL != "" && !c.hosts(p.URL) {
 		return PullRequest{}, fmt.Errorf("ask state of pull request: %w", ErrElsewhere)
@@ -125,7 +125,7 @@ func (c *Client) existing(ctx context.Context, repo string, n NewPullRequest) *P
 	return nil
 }
 
-// ofBranch are the pull requests of a branch.
+// ofBranch lists the pull requests of a branch.
 func (c *Client) ofBranch(ctx context.Context, repo, branch string) ([]PullRequest, error) {
 	a, err := c.api(repo)
 	if err != nil {
@@ -140,7 +140,7 @@ func (c *Client) ofBranch(ctx context.Context, repo, branch string) ([]PullReque
 	}
 	var list []PullRequest
 	for _, p := range all {
-		// Checked here for all: a filter that a forge does not understand it passes over.
+		// Checked here for all forges, because a forge ignores a filter that it does not know.
 		if p.Branch == branch && !p.Fork {
 			list = append(list, c.withForgeAddress(p))
 		}
@@ -148,7 +148,8 @@ func (c *Client) ofBranch(ctx context.Context, repo, branch string) ([]PullReque
 	return list, nil
 }
 
-// withForgeAddress is p with an address on this forge: a server that was not told its own name hands out others.
+// withForgeAddress gives p with an address on this forge, because a server without the right configuration reports
+// other hosts.
 func (c *Client) withForgeAddress(p PullRequest) PullRequest {
 	if base, err := c.base(); err == nil && !c.hosts(p.URL) {
 		p.URL = webURL(c.Kind, base.String(), p.Repository, strconv.FormatInt(p.Number, 10))
@@ -207,7 +208,7 @@ func (c *Client) base() (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: host, Path: strings.TrimRight(u.Path, "/")}, nil
 }
 
-// hosts says whether an address is on this forge.
+// hosts reports whether an address is on this forge.
 func (c *Client) hosts(address string) bool {
 	base, err := c.base()
 	if err != nil {
@@ -252,7 +253,7 @@ func (c *Client) call(ctx context.Context, method, address string, query url.Val
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "Carillon") // GitHub refuses requests without one
+	req.Header.Set("User-Agent", "Carillon") // GitHub refuses requests without this header
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -264,7 +265,7 @@ func (c *Client) call(ctx context.Context, method, address string, query url.Val
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {
-			err = u.Err // without the address: it has the branch's name and says nothing that is not known
+			err = u.Err // without the address, which contains the name of the branch
 		}
 		return nil, fmt.Errorf("%s %s: %w", method, req.URL.Host, err)
 	}
@@ -292,7 +293,7 @@ func (c *Client) sign(req *http.Request) error {
 	if strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fmt.Errorf("%w: it has characters that no token has", ErrCredentials)
 	}
-	// All in Authorization, which net/http takes away when a redirect leads to another host.
+	// Credentials are in Authorization alone, which net/http removes when a redirect leads to another host.
 	switch {
 	case c.Kind == Gitea:
 		req.Header.Set("Authorization", "token "+c.Token)
@@ -304,8 +305,8 @@ func (c *Client) sign(req *http.Request) error {
 	return nil
 }
 
-// client follows a repository that was renamed, and nothing that leads to another host or out of encryption, or that
-// would make another request of the one that was meant.
+// client follows the redirect of a renamed repository. It refuses redirects to another host or without encryption, and
+// those that change the method.
 func (c *Client) client() *http.Client {
 	h := http.Client{}
 	if c.HTTP != nil {
@@ -323,7 +324,7 @@ func (c *Client) client() *http.Client {
 	return &h
 }
 
-// answerError is nil for a success and the error of any other answer.
+// answerError gives the error of an answer; nil: a success.
 func (c *Client) answerError(res *http.Response, body []byte) error {
 	status, h := res.StatusCode, res.Header
 	switch {
@@ -334,7 +335,7 @@ func (c *Client) answerError(res *http.Response, body []byte) error {
 		return &RateLimit{Until: c.retryTime(h)}
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return fmt.Errorf("%w: %s", ErrCredentials, c.message(status, body))
-	// Azure DevOps shows a page to sign in to whoever has no valid token.
+	// Azure DevOps answers with a page for signing in if the token is not valid.
 	case c.Kind == Azure && (status == http.StatusNonAuthoritativeInfo || status == http.StatusFound):
 		return fmt.Errorf("%w: it asks to sign in", ErrCredentials)
 	case status == http.StatusNotFound, status == http.StatusGone:
@@ -345,7 +346,7 @@ func (c *Client) answerError(res *http.Response, body []byte) error {
 	return nil
 }
 
-// retryTime reads when to ask again: a minute from now where it is not said, a day from now at most.
+// retryTime reads the time of the next request: a minute from now if the answer has none, a day from now at most.
 func (c *Client) retryTime(h http.Header) time.Time {
 	now := c.now()
 	at := now.Add(time.Minute)
@@ -369,7 +370,7 @@ func (c *Client) retryTime(h http.Header) time.Time {
 	return at
 }
 
-// message is what the forge said, short and without the token.
+// message is the forge's message, short and without the token.
 func (c *Client) message(status int, body []byte) string {
 	var said struct {
 		Message any // a text; GitLab also sends lists and objects

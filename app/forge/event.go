@@ -11,39 +11,39 @@ import (
 	"time"
 )
 
-// MaxPayload is how large a webhook's body may be for Parse, in bytes; whoever reads it from the network stops there.
+// MaxPayload bounds a webhook's body for Parse, in bytes. Callers must not read more from the network.
 const MaxPayload = 4 << 20
 
-// EventKind is what a webhook tells.
+// EventKind is the kind of a webhook's event.
 type EventKind string
 
 const (
-	Ping      EventKind = "ping"     // the forge asks whether anyone is there
+	Ping      EventKind = "ping"     // a test of the connection
 	Opened    EventKind = "opened"   // a pull request
-	Updated   EventKind = "updated"  // anything about it that is none of the others: commits, title, labels, reviewers
+	Updated   EventKind = "updated"  // any other change: commits, title, labels, reviewers
 	WasMerged EventKind = "merged"   // it was merged
 	WasClosed EventKind = "closed"   // it was closed without having been merged
 	Reopened  EventKind = "reopened" // it was closed and is open again
-	Ignored   EventKind = "ignored"  // well-formed, and about something else
+	Ignored   EventKind = "ignored"  // about something else
 )
 
-// How much of a text that a forge tells is kept, in bytes.
+// Bounds of texts from a forge, in bytes.
 const (
 	maxTitle   = 1000
 	maxRefName = 1000
 )
 
-// Event is a webhook as Parse read it.
+// Event is a parsed webhook.
 type Event struct {
 	Kind     EventKind
 	Name     string // the forge's own, with its action: "pull_request.closed", "Merge Request Hook.merge"
 	Delivery string // see DeliveryID; Azure DevOps has it in the body
-	// PullRequest is as it is after the event; zero for Ping and Ignored.
+	// PullRequest is the state after the event; zero for Ping and Ignored.
 	PullRequest PullRequest
 }
 
-// Parse reads a webhook that Verify believed. An event about anything but pull requests is Ignored, without an error.
-// Errors: ErrPayload for a body that is no JSON, too large, or of a pull request without what every one has.
+// Parse parses a verified webhook. An event about anything but pull requests is Ignored, without an error. Error:
+// ErrPayload for a body that is not JSON, too large, or lacks required fields of a pull request.
 func Parse(kind Kind, header http.Header, body []byte) (Event, error) {
 	if len(body) > MaxPayload {
 		return Event{}, fmt.Errorf("%w: it is larger than %d bytes", ErrPayload, MaxPayload)
@@ -426,7 +426,7 @@ func (a azurePullRequest) read(base, repo string) (PullRequest, error) {
 	return p, nil
 }
 
-// complete says what a pull request lacks without which it cannot be known again.
+// complete returns an error if a pull request lacks a field that identifies it.
 func (p PullRequest) complete() error {
 	switch {
 	case p.Number <= 0:

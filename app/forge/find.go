@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// How much of a text FindURLs reads, from its end, how long an address may be, and how many pull requests it hands
-// back.
+// Bounds of FindURLs: of the text that is read, from its end, of an address, and of the returned pull requests.
 const (
 	maxText    = 4 << 20
 	maxAddress = 2000
@@ -17,16 +16,16 @@ const (
 )
 
 // FindURLs finds the addresses of pull requests in text, such as the output of an agent: of GitHub, GitLab, Gitea and
-// Azure DevOps, also on hosts of one's own. Each is there once, the one mentioned last first. Addresses come out in the
-// form in which the forge writes them, without user, query and fragment. Of a longer text the last 4 MiB are read.
-// Which repositories matter is for the caller to say: agents quote others' pull requests too.
+// Azure DevOps, also on self-hosted servers. Each is returned once, the last mentioned first. Addresses have the form
+// of the forge, without user, query and fragment. It reads the last 4 MiB of a longer text. The caller must select the
+// repositories, because agents also quote other pull requests.
 func FindURLs(text string) []PullRequest {
 	if len(text) > maxText {
 		text = text[len(text)-maxText:]
 	}
 	text = plain(text)
 	if !strings.Contains(text, "/pull") && !strings.Contains(text, "/merge_requests/") {
-		return nil // most output, and a regular expression is slow to say so
+		return nil // most output has none, and regular expressions are slow
 	}
 	found := webAddress.FindAllString(text, -1)
 	seen := map[string]bool{}
@@ -58,7 +57,7 @@ var (
 	azureFind  = regexp.MustCompile(`(?i)^/((?:[^/]+/)*_git/[^/]+)/pullrequest/([0-9]{1,18})(?:[^0-9A-Za-z_%-]|[_-]*$)`)
 )
 
-// plain takes the control sequences of terminals and the escaped slashes of JSON out of text.
+// plain removes control sequences of terminals and unescapes slashes of JSON.
 func plain(text string) string {
 	text = strings.ReplaceAll(text, `\/`, "/")
 	if !strings.Contains(text, "\x1b") {
@@ -110,7 +109,7 @@ func parseURL(address string) (PullRequest, bool) {
 	return PullRequest{}, false
 }
 
-// publicKind is the kind of a host that everyone knows.
+// publicKind is the kind of a well-known public host.
 func publicKind(host string) (Kind, bool) {
 	switch {
 	case host == "github.com" || strings.HasSuffix(host, ".ghe.com"):

@@ -1,6 +1,6 @@
-// Package forge speaks with GitHub, GitLab, Gitea (and Forgejo) and Azure DevOps: it verifies and reads their webhooks,
-// finds, creates and follows pull requests through their APIs, and finds the addresses of pull requests in text. It
-// knows nothing of sessions: it is given headers, bytes, branches and tokens, and it hands back pull requests.
+// Package forge is a client for GitHub, GitLab, Gitea (and Forgejo) and Azure DevOps: it verifies and parses their
+// webhooks, finds, creates and follows pull requests through their APIs, and finds the addresses of pull requests in
+// text. It knows nothing of sessions: it gets headers, bytes, branches and tokens, and returns pull requests.
 package forge
 
 import (
@@ -21,10 +21,10 @@ const (
 	Azure  Kind = "azure"
 )
 
-// Kinds are all kinds, in the order in which people are offered them.
+// Kinds are all kinds, in the order of the form.
 func Kinds() []Kind { return []Kind{GitHub, GitLab, Gitea, Azure} }
 
-// Valid says whether k is a kind that this package knows.
+// Valid reports whether k is a kind that this package knows.
 func (k Kind) Valid() bool { return k == GitHub || k == GitLab || k == Gitea || k == Azure }
 
 // Name is the forge's name as its makers write it.
@@ -42,7 +42,7 @@ func (k Kind) Name() string {
 	return string(k)
 }
 
-// State is where a pull request stands.
+// State is the state of a pull request.
 type State string
 
 const (
@@ -51,8 +51,8 @@ const (
 	Closed State = "closed" // without having been merged
 )
 
-// PullRequest is a pull request (at GitLab: a merge request) as far as its forge told. One found in text knows its
-// Forge, Repository, Number and URL alone.
+// PullRequest is a pull request (at GitLab: a merge request). One that was found in text has Forge, Repository, Number
+// and URL alone.
 type PullRequest struct {
 	Forge      Kind
 	Repository string // owner/name; GitLab: group/…/name; Azure DevOps: organization/project/name
@@ -63,14 +63,14 @@ type PullRequest struct {
 	Draft      bool
 	Branch     string // the source, without refs/heads/
 	Base       string // the target, without refs/heads/
-	// Fork says that Branch lives in another repository, so that it is not the branch of the same name in Repository.
+	// Fork says that Branch is in another repository, and so is not the branch of the same name in Repository.
 	Fork bool
-	// Created is when it was opened, and Updated when the forge last saw a change; zero where it does not say.
+	// Created is when it was opened, and Updated when it was last changed; zero: the forge does not report it.
 	Created, Updated time.Time
 }
 
-// Key names the pull request, equal for equal ones however their addresses are written: host, repository and number in
-// small letters. It is empty when there is no address to take the host from.
+// Key identifies the pull request, in whatever form its address is written: host, repository and number in lower case.
+// It is empty without an address, which has the host.
 func (p PullRequest) Key() string {
 	u, err := url.Parse(p.URL)
 	if err != nil || u.Host == "" || p.Number <= 0 {
@@ -83,8 +83,8 @@ func (p PullRequest) Key() string {
 	return host + "/" + strings.ToLower(p.Repository) + "#" + strconv.FormatInt(p.Number, 10)
 }
 
-// Newest picks the pull request that a branch is best known by: an open one before others, then the highest number.
-// It returns nil for none.
+// newest picks the most relevant pull request of a branch: an open one before others, then the highest number. It
+// returns nil for an empty list.
 func newest(list []PullRequest) *PullRequest {
 	var best *PullRequest
 	for i := range list {
@@ -104,7 +104,7 @@ func better(p, than PullRequest) bool {
 }
 
 var (
-	// ErrNoSecret says that there is no secret to check a webhook with, so that none can be believed.
+	// ErrNoSecret says that there is no secret to verify a webhook with, so that no webhook is accepted.
 	ErrNoSecret = errors.New("no webhook secret is set")
 	// ErrNoSignature says that a webhook came without signature or secret.
 	ErrNoSignature = errors.New("the webhook is not signed")
@@ -112,14 +112,14 @@ var (
 	ErrSignature = errors.New("the webhook's signature is wrong")
 	// ErrTimestamp says that a webhook was signed too long ago or too far ahead. It is an ErrSignature too.
 	ErrTimestamp error = staleSignature{}
-	// ErrPayload says that a webhook's body, or an answer, is not what a forge sends.
+	// ErrPayload says that a webhook's body, or an answer, has not the format of the forge.
 	ErrPayload = errors.New("this is not what the forge sends")
 
 	// ErrCredentials says that the forge refuses the token, or what the token may do.
 	ErrCredentials = errors.New("the forge refuses the token")
 	// ErrNotFound says that the forge has no such repository or pull request, or none that the token may see.
 	ErrNotFound = errors.New("the forge does not know the repository or pull request")
-	// ErrElsewhere says that a pull request lives on another forge than the one that was to be asked.
+	// ErrElsewhere says that a pull request is on another forge than the client's.
 	ErrElsewhere = errors.New("the pull request is on another forge")
 )
 
@@ -130,7 +130,7 @@ func (staleSignature) Error() string {
 }
 func (staleSignature) Unwrap() error { return ErrSignature }
 
-// RateLimit says that the forge wants to be asked again only later.
+// RateLimit says that the forge limits requests until a time.
 type RateLimit struct {
 	Until time.Time
 }
@@ -139,7 +139,7 @@ func (r *RateLimit) Error() string {
 	return "the forge limits requests until " + r.Until.UTC().Format(time.RFC3339)
 }
 
-// Refused is any other answer that is not a success, with what the forge said, shortened and without line ends.
+// Refused is any other answer that is not a success, with the forge's message, shortened and without line breaks.
 type Refused struct {
 	Status  int // of HTTP
 	Message string

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Scheme is a way in which senders sign what they send.
+// Scheme is a way in which senders sign requests.
 type Scheme string
 
 const (
@@ -29,12 +29,12 @@ const (
 	SchemeHMAC     Scheme = "hmac"     // any HMAC of the body in a header
 )
 
-// Schemes are all schemes, in the order in which people are offered them.
+// Schemes are all schemes, in the order of the form.
 func Schemes() []Scheme {
 	return []Scheme{SchemeGitHub, SchemeGitLab, SchemeGitea, SchemeStandard, SchemeHMAC}
 }
 
-// DefaultTolerance is how far a signed time may be from now, before or after.
+// DefaultTolerance bounds the difference between a signed time and now.
 const DefaultTolerance = 5 * time.Minute
 
 // Signature says how requests must be signed. The fields from Header to Prefix are those of SchemeHMAC.
@@ -50,7 +50,7 @@ type Signature struct {
 	Tolerance time.Duration // of SchemeStandard; zero is DefaultTolerance
 }
 
-// Problem says in a sentence what is wrong with s as people would set it; empty when it can be used.
+// Problem gives the problem with s as a sentence for the form; empty: s can be used.
 func (s Signature) Problem() string {
 	if s.Secret == "" {
 		return "A secret is needed."
@@ -80,9 +80,9 @@ func (s Signature) Problem() string {
 	return ""
 }
 
-// Check says whether body, exactly as received, is signed as s wants. Errors: ErrNoSecret, ErrNoSignature,
-// ErrSignature, and ErrTimestamp, which is an ErrSignature too. Signatures other than those of Standard Webhooks do not
-// cover a time, so that a repeated delivery is told only by its DeliveryID.
+// Check verifies the signature of body, exactly as received. Errors: ErrNoSecret, ErrNoSignature, ErrSignature, and
+// ErrTimestamp, which is an ErrSignature too. Only signatures of Standard Webhooks include a time, so a repeated
+// delivery is recognized by its DeliveryID alone.
 func (s Signature) Check(header http.Header, body []byte, now time.Time) error {
 	secrets := []string{s.Secret}
 	switch s.Scheme {
@@ -103,8 +103,8 @@ func (s Signature) Check(header http.Header, body []byte, now time.Time) error {
 	return errors.New("check signature: there is no scheme " + strconv.Quote(string(s.Scheme)))
 }
 
-// Signed names a request that s has checked by what its signature covers and by the secret, the same in whatever form
-// the signature is sent. Nil: the request shows a secret and signs nothing, as GitLab's token.
+// Signed identifies a checked request by the signed content and the secret, independently of the form of the signature.
+// Nil: the request contains a secret and no signature, as with GitLab's token.
 func (s Signature) Signed(header http.Header, body []byte) []byte {
 	covered := [][]byte{body}
 	key := []byte(s.Secret)
@@ -124,16 +124,16 @@ func (s Signature) Signed(header http.Header, body []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// standardCovers is what a signature of Standard Webhooks covers.
+// standardCovers gives the signed content of Standard Webhooks.
 func standardCovers(header http.Header, body []byte) [][]byte {
 	prefix := standardPrefix(header)
 	return [][]byte{[]byte(header.Get(prefix+"id") + "." + header.Get(prefix+"timestamp") + "."), body}
 }
 
-// standardPrefix begins the names of the headers of Standard Webhooks that a request has.
+// standardPrefix is the prefix of a request's headers of Standard Webhooks.
 func standardPrefix(header http.Header) string {
 	if len(header.Values("webhook-signature")) == 0 && len(header.Values("svix-signature")) > 0 {
-		return "svix-" // the name of the standard before it was one; many senders have kept it
+		return "svix-" // the former prefix, which many senders still use
 	}
 	return "webhook-"
 }
@@ -231,7 +231,7 @@ func standardKey(secret string) ([]byte, bool) {
 	return key, err == nil && len(key) > 0
 }
 
-// single is the value of a header that must be there once: of two, nobody can say which one the sender meant.
+// single is the value of a header that must occur once, because of two values the right one is unknown.
 func single(header http.Header, name string) (string, error) {
 	values := header.Values(name)
 	if len(values) == 0 || len(values) == 1 && values[0] == "" {
@@ -258,14 +258,14 @@ func anyBase64(s string) ([]byte, bool) {
 	return b, err == nil
 }
 
-// equalSecret compares in a time that tells neither where nor by how many characters the two differ.
+// equalSecret compares in constant time.
 func equalSecret(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-// DeliveryID is the sender's own name for a delivery, the same when it is sent again; empty when there is none. One
-// that is too long to keep, or not printable, comes back as its hash.
+// DeliveryID is the sender's id of a delivery, which is the same for a repetition; empty: there is none. For an id that
+// is too long or not printable it is a hash.
 func DeliveryID(header http.Header) string {
 	// Forgejo and Gitea send GitHub's header as well, with the same value.
 	for _, name := range []string{"X-GitHub-Delivery", "X-Gitlab-Event-UUID", "X-Gitea-Delivery", "X-Forgejo-Delivery",

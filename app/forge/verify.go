@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Verify says whether a webhook comes from someone who holds one of the secrets; several are for the time of changing
-// them. Body is exactly as received. Empty secrets count as none.
+// Verify verifies that a webhook comes from a sender with one of the secrets; several are for a change of the secret.
+// body is exactly as received. Empty secrets are ignored.
 //
 //   - GitHub: X-Hub-Signature-256.
 //   - GitLab: X-Gitlab-Token, the secret itself, or Standard Webhooks with a signing token.
@@ -45,8 +45,8 @@ func Verify(kind Kind, header http.Header, body []byte, secrets []string, now ti
 	return fmt.Errorf("verify webhook: there is no forge %q", kind)
 }
 
-// Signed names a webhook that Verify has believed by what its signature covers and by the secret. Nil: the forge shows
-// the secret and signs nothing, as Azure DevOps and GitLab's token do.
+// Signed identifies a verified webhook by the signed content and the secret. Nil: the webhook contains the secret and
+// no signature, as with Azure DevOps and GitLab's token.
 func Signed(kind Kind, header http.Header, body []byte, secret string) []byte {
 	if kind == Azure {
 		return nil

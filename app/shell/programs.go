@@ -362,7 +362,7 @@ func (p *program) arguments(e *effort, args []*syntax.Word) (code []int, stdin b
 	return code, (p.stdin || p.file) && !had
 }
 
-// flagged tells whether a code argument follows.
+// flagged reports whether a code argument follows.
 func (p *program) flagged(text string) bool {
 	if slices.Contains(p.flags, text) {
 		return true
