@@ -34,6 +34,9 @@ func BotSpec(b *db.Bot) spec.Bot {
 	}
 }
 
+// TypedBot is a bot as it is, for somebody who changes it.
+func TypedBot(b *db.Bot) BotInput { return BotInput{Bot: BotSpec(b), Version: b.Version} }
+
 // Bounds of a bot.
 const (
 	maxInstructions = 64 << 10 // bytes

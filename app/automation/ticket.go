@@ -30,6 +30,19 @@ type TicketInput struct {
 	Version   int64  `form:"version"`  // of what the person started from
 }
 
+// TypedTicket is a ticket as it is, for somebody who changes it.
+func TypedTicket(t *db.Ticket) TicketInput {
+	in := TicketInput{
+		Workspace: t.WorkspaceID.String(), Title: t.Title, Body: t.Body, Priority: PriorityWord(t.Priority),
+		Status: string(t.Status),
+		Labels: strings.Join(t.Labels, ", "), Version: t.Version,
+	}
+	if t.AssigneeID != uuid.Nil {
+		in.Assignee = t.AssigneeID.String()
+	}
+	return in
+}
+
 // TicketChange is what is to change of a ticket; what is nil stays. Empty texts are the defaults of TicketInput.
 type TicketChange struct {
 	Title, Body, Priority, Status, Assignee, Labels *string

@@ -79,3 +79,12 @@ func (s *Service) issueToken(ctx context.Context, tx bun.Tx, actor account.Actor
 		Hash: hash, AutomationID: id, CreatedBy: actor.ID, CreatedAt: now,
 	})
 }
+
+// graces are how long the former token may live on when another one is made, by the words of forms and of the API.
+var graces = map[string]time.Duration{"": 0, "0": 0, "5m": 5 * time.Minute, "1h": time.Hour}
+
+// GraceOf is how long the former token lives on, by the word that was chosen, and whether there is such a choice.
+func GraceOf(choice string) (grace time.Duration, ok bool) {
+	grace, ok = graces[choice]
+	return grace, ok
+}

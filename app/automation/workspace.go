@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -54,6 +55,22 @@ type WorkspaceInput struct {
 	IdleDays  string          `form:"idle_days"`
 	Variables []VariableInput `form:"variables"`
 	Version   int64           `form:"version"`
+}
+
+// TypedWorkspace is a workspace as it is, for somebody who changes it.
+func TypedWorkspace(d *WorkspaceDetail) WorkspaceInput {
+	in := WorkspaceInput{
+		Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Model: d.Model,
+		Version: d.Version, Sandbox: d.Sandbox, Offline: d.Offline, Shows: d.Shows, Forge: d.Forge,
+		ForgeBase: d.ForgeBase,
+	}
+	if d.IdleDays != 0 {
+		in.IdleDays = strconv.Itoa(d.IdleDays)
+	}
+	for _, v := range d.Variables {
+		in.Variables = append(in.Variables, VariableInput{Name: v.Name, Value: v.Value, Secret: v.Secret})
+	}
+	return in
 }
 
 // NewWorkspace is what the form of a new workspace begins with.

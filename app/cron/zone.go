@@ -78,6 +78,15 @@ func Zone(name string) (*time.Location, error) {
 	return kept.(*time.Location), nil
 }
 
+// ZoneOrUTC is a time zone by its name; UTC where that is no zone, or none any more.
+func ZoneOrUTC(name string) *time.Location {
+	zone, err := Zone(name)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
 // Zones lists the names to choose from, sorted: those of every country, and UTC. Zone knows more,
 // old names and fixed offsets, each the same as one of these or named Etc/.
 func Zones() []string { return strings.Fields(zoneList) }

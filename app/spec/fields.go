@@ -149,6 +149,19 @@ func fieldOf(t reflect.Type, form string) (string, bool) {
 	return "", false
 }
 
+// Declares reports whether a type is a struct of this package.
+func Declares(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && t.PkgPath() == reflect.TypeFor[Automation]().PkgPath()
+}
+
+// Innermost is the type of the elements of a list or of a dictionary, or the type itself.
+func Innermost(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Slice || t.Kind() == reflect.Map || t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t
+}
+
 // Name is the name of a field in manifests, or nothing where it has none.
 func Name(f reflect.StructField) string {
 	if name, is := f.Tag.Lookup("yaml"); is {

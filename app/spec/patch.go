@@ -48,6 +48,25 @@ func ReadPatch(data []byte, t reflect.Type) (Patch, error) {
 	return p, nil
 }
 
+// PatchOf is a patch of a T: the body of a request, or the arguments of a tool, that sets some fields of one. What
+// takes it is described by T.
+type PatchOf[T any] struct{ Patch }
+
+// UnmarshalJSON reads a patch as ReadPatch does.
+func (p *PatchOf[T]) UnmarshalJSON(data []byte) (err error) {
+	p.Patch, err = ReadPatch(data, p.Of())
+	return err
+}
+
+// Of is the type whose fields the patch sets.
+func (PatchOf[T]) Of() reflect.Type { return reflect.TypeFor[T]() }
+
+// Over is a value with the fields that the patch sets.
+func (p PatchOf[T]) Over(value T) (T, error) {
+	err := p.Apply(&value)
+	return value, err
+}
+
 // note notes the names of what a patch changes. Its values are those of the struct.
 func (p *Patch) note(of reflect.Value) {
 	for i := range of.NumField() {

@@ -156,6 +156,15 @@ type Description struct {
 	Choices []string
 }
 
+// Enum are the choices as a schema of JSON lists them.
+func (d Description) Enum() []any {
+	var list []any
+	for _, choice := range d.Choices {
+		list = append(list, choice)
+	}
+	return list
+}
+
 // Describe is the description of a field that a type of this package declares. Other types have none.
 func Describe(of reflect.Type, f reflect.StructField) Description {
 	if of.PkgPath() != reflect.TypeFor[Description]().PkgPath() {

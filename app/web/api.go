@@ -21,6 +21,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/jsontext"
 	"carillon/app/middleware"
 	"carillon/db"
 	"carillon/views"
@@ -131,27 +132,11 @@ var apiFormat = huma.Format{
 		if err := json.Unmarshal(data, v); err != nil {
 			return err
 		}
-		if parsed, ok := v.(*any); ok && holdsNUL(*parsed) { // the library reads a body so first, to check it
+		if parsed, ok := v.(*any); ok && jsontext.HoldsNUL(*parsed) { // the library reads a body so first, to check it
 			return errors.New("a text has the sign U+0000, which cannot be stored")
 		}
 		return nil
 	},
-}
-
-func holdsNUL(v any) bool {
-	switch v := v.(type) {
-	case string:
-		return strings.ContainsRune(v, 0)
-	case []any:
-		return slices.ContainsFunc(v, holdsNUL)
-	case map[string]any:
-		for name, value := range v {
-			if strings.ContainsRune(name, 0) || holdsNUL(value) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // apiMux lets through to the operations who has a token.

@@ -56,25 +56,7 @@ func (f *APIAutomationFields) into(in *automation.Input, patch spec.Patch) {
 	if patch.Has("run_at") {
 		is.RunAt = f.RunAt.Format(time.RFC3339Nano)
 	}
-	takeOver(in, is, patch)
-}
-
-// takeOver takes over a spec in which a program's patch has set fields.
-func takeOver(in *automation.Input, is spec.Automation, patch spec.Patch) {
-	if is.Provider != in.Provider && !patch.Has("model") {
-		is.Model = "" // a model is one of its provider's
-	}
-	if is.RunAt != "" && !in.RunAtShown.IsZero() && !patch.Has("run_at") {
-		is.RunAt = in.RunAtShown.Format(time.RFC3339Nano) // another time zone alone leaves the moment as it is
-	}
-	in.Automation, in.Named = is, patch.Names()
-}
-
-// changeable is an automation as it is, for a program that changes it. What is secret stays where it is stored.
-func changeable(a *db.Automation) automation.Input {
-	in := inputOf(a)
-	in.Parameters, _ = automation.StoredValues(a)
-	return in
+	in.Patch(is, patch)
 }
 
 type createAutomationQuery struct {
@@ -84,12 +66,12 @@ type createAutomationQuery struct {
 func (a *api) createAutomation(
 	ctx context.Context, actor account.Actor, in *createAutomationQuery,
 ) (APIAutomation, string, error) {
-	input := blankAutomation(actor)
-	fields, err := in.Body.over(apiFields(&input))
+	input := automation.NewInput(actor)
+	fields, err := in.Body.Over(apiFields(&input))
 	if err != nil {
 		return APIAutomation{}, "", err
 	}
-	fields.into(&input, in.Body.spec)
+	fields.into(&input, in.Body.Patch)
 	made, token, err := a.Rules.Create(ctx, actor, input)
 	if err != nil {
 		return APIAutomation{}, "", err
@@ -109,12 +91,12 @@ func (a *api) updateAutomation(ctx context.Context, actor account.Actor,
 	if err != nil {
 		return APIAutomation{}, err
 	}
-	input := changeable(was)
-	change, err := in.Body.over(APIAutomationChange{APIAutomationFields: apiFields(&input)})
+	input := automation.InputWithValues(was)
+	change, err := in.Body.Over(APIAutomationChange{APIAutomationFields: apiFields(&input)})
 	if err != nil {
 		return APIAutomation{}, err
 	}
-	change.into(&input, in.Body.spec)
+	change.into(&input, in.Body.Patch)
 	input.Version = change.Version
 	saved, token, err := a.Rules.Update(ctx, actor, was.ID, input)
 	if err != nil {

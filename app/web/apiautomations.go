@@ -158,8 +158,8 @@ func (a *api) automationItem(r *db.AutomationRow) APIAutomationItem {
 	item := APIAutomationItem{
 		ID: r.ID.String(), Name: r.Name, URL: a.link(views.AutomationURL(r.ID.String())),
 		Workspace: APINamed{ID: r.WorkspaceID.String()}, Owner: ownerOf(r),
-		Trigger: string(r.Trigger), When: when(&r.Automation),
-		Enabled: r.Enabled, Disabled: disabledOf(r), Warning: rowWarning(r), NextRunAt: moment(r.NextRunAt),
+		Trigger: string(r.Trigger), When: automation.TriggerWords(&r.Automation),
+		Enabled: r.Enabled, Disabled: disabledOf(r), Warning: automation.RowWarning(r), NextRunAt: moment(r.NextRunAt),
 		FailureStreak: r.FailureStreak, InFlight: r.InFlight, LastExecution: lastOf(r),
 		SessionType: string(r.SessionType), ExecutionType: string(r.ExecutionType), Provider: r.Provider,
 		Model: r.Model, Version: r.Version,
@@ -272,7 +272,8 @@ func (a *api) regenerateAutomation(ctx context.Context, actor account.Actor, in 
 	if in.Body != nil {
 		grace = in.Body.Grace
 	}
-	token, err := a.Rules.Regenerate(ctx, actor, in.id(), graces[grace])
+	left, _ := automation.GraceOf(grace) // the schema lets no other text in
+	token, err := a.Rules.Regenerate(ctx, actor, in.id(), left)
 	if err != nil {
 		return APIWebhook{}, err
 	}

@@ -121,11 +121,11 @@ type createBotQuery struct{ Body patchOf[APIBotFields] }
 
 func (a *api) createBotByAPI(ctx context.Context, actor account.Actor, in *createBotQuery) (APIBot, string, error) {
 	input := automation.BotInput{Bot: spec.New[spec.Bot]()}
-	fields, err := in.Body.over(APIBotFields{Bot: input.Bot})
+	fields, err := in.Body.Over(APIBotFields{Bot: input.Bot})
 	if err != nil {
 		return APIBot{}, "", err
 	}
-	if err := fields.into(&input, in.Body.spec); err != nil {
+	if err := fields.into(&input, in.Body.Patch); err != nil {
 		return APIBot{}, "", err
 	}
 	b, err := a.Rules.CreateBot(ctx, actor, input)
@@ -146,12 +146,12 @@ func (a *api) updateBotByAPI(ctx context.Context, actor account.Actor, in *updat
 	if err != nil {
 		return APIBot{}, err
 	}
-	input := botInputOf(was)
-	change, err := in.Body.over(APIBotChange{APIBotFields: APIBotFields{Bot: input.Bot, WorkspaceID: input.Workspace}})
+	input := automation.TypedBot(was)
+	change, err := in.Body.Over(APIBotChange{APIBotFields: APIBotFields{Bot: input.Bot, WorkspaceID: input.Workspace}})
 	if err != nil {
 		return APIBot{}, err
 	}
-	if err := change.into(&input, in.Body.spec); err != nil {
+	if err := change.into(&input, in.Body.Patch); err != nil {
 		return APIBot{}, err
 	}
 	input.Version = change.Version

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/fault"
+	"carillon/app/jsontext"
 )
 
 // APIListQuery asks for a page of a list.
@@ -54,11 +55,11 @@ func (q APIListQuery) after(n int) ([]string, error) {
 		return nil, errCursor
 	}
 	var key []string
-	if json.Unmarshal(text, &key) != nil || len(key) != n || holdsNUL(string(text)) {
+	if json.Unmarshal(text, &key) != nil || len(key) != n || jsontext.HoldsNUL(string(text)) {
 		return nil, errCursor
 	}
 	for _, part := range key {
-		if holdsNUL(part) {
+		if jsontext.HoldsNUL(part) {
 			return nil, errCursor
 		}
 	}

@@ -208,7 +208,7 @@ func (a *api) updateTicketByAPI(ctx context.Context, actor account.Actor, in *up
 	if err != nil {
 		return APITicket{}, err
 	}
-	input := typedTicket(was)
+	input := automation.TypedTicket(was)
 	if err := in.Body.into(&input); err != nil {
 		return APITicket{}, err
 	}

@@ -231,11 +231,11 @@ func (a *api) createWorkflowByAPI(
 	ctx context.Context, actor account.Actor, in *createWorkflowQuery,
 ) (APIWorkflow, string, error) {
 	var input automation.WorkflowInput
-	fields, err := in.Body.over(APIWorkflowFields{})
+	fields, err := in.Body.Over(APIWorkflowFields{})
 	if err != nil {
 		return APIWorkflow{}, "", err
 	}
-	paths, err := fields.into(&input, in.Body.spec)
+	paths, err := fields.into(&input, in.Body.Patch)
 	if err != nil {
 		return APIWorkflow{}, "", err
 	}
@@ -259,13 +259,13 @@ func (a *api) updateWorkflowByAPI(ctx context.Context, actor account.Actor,
 		return APIWorkflow{}, err
 	}
 	input := automation.TypedWorkflow(was)
-	change, err := in.Body.over(APIWorkflowChange{APIWorkflowFields: APIWorkflowFields{
+	change, err := in.Body.Over(APIWorkflowChange{APIWorkflowFields: APIWorkflowFields{
 		Name: input.Name, WorkspaceID: input.Workspace, Description: input.Description,
 	}})
 	if err != nil {
 		return APIWorkflow{}, err
 	}
-	paths, err := change.into(&input, in.Body.spec)
+	paths, err := change.into(&input, in.Body.Patch)
 	if err != nil {
 		return APIWorkflow{}, err
 	}

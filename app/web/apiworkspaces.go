@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"carillon/app/account"
 	"carillon/app/automation"
@@ -179,7 +180,10 @@ func (f *APIWorkspaceFields) into(in *automation.WorkspaceInput) {
 	set(&in.Offline, f.Offline)
 	set(&in.Shows, f.Shows)
 	if f.IdleDays != nil {
-		in.IdleDays = numberOrNone(float64(*f.IdleDays))
+		in.IdleDays = ""
+		if *f.IdleDays != 0 {
+			in.IdleDays = strconv.Itoa(*f.IdleDays)
+		}
 	}
 	if f.Variables != nil {
 		in.Variables = nil
@@ -216,7 +220,7 @@ func (a *api) updateWorkspaceByAPI(
 	if err != nil {
 		return APIWorkspaceDetail{}, err
 	}
-	input := typedWorkspace(d)
+	input := automation.TypedWorkspace(d)
 	in.Body.into(&input)
 	input.Version = in.Body.Version
 	if err := a.Rules.UpdateWorkspace(ctx, actor, in.id(), input); err != nil {

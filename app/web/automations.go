@@ -127,7 +127,7 @@ func (s automationPages) ahead(r *http.Request, actor account.Actor, now time.Ti
 			if item.Trigger != db.Recurring || err != nil {
 				break
 			}
-			at = e.Next(at, zoneNamed(item.TimeZone))
+			at = e.Next(at, cron.ZoneOrUTC(item.TimeZone))
 		}
 	}
 	slices.SortFunc(a.Runs, func(x, y views.Coming) int { return x.At.Compare(y.At) })
@@ -293,8 +293,8 @@ func (s automationPages) data(r *http.Request, actor account.Actor,
 		p.Why = fmt.Sprintf("It is off since %s: %s. %s", a.DisabledAt.In(zone(actor)).Format("2 January, 15:04"),
 			a.DisabledReason, switchingOn(&a.Automation, s.Now()))
 	} else if a.Enabled && a.OwnerGone != "" {
-		p.Why = rowWarning(a) + ", so its runs fail until it has another."
-	} else if text := warning(&a.Automation); text != "" {
+		p.Why = automation.RowWarning(a) + ", so its runs fail until it has another."
+	} else if text := automation.Warning(&a.Automation); text != "" {
 		p.Why = text + ", so its runs fail. Edit it and choose another."
 	}
 	p.Offer, err = s.offer(r, actor, &a.Automation)
@@ -348,7 +348,7 @@ func (s automationPages) settings(w http.ResponseWriter, r *http.Request, actor 
 		timeout = views.Took(a.Timeout())
 	}
 	starts := []views.Fact{{Label: "Trigger", Value: views.TriggerWord(string(a.Trigger))},
-		{Label: "When", Value: when(&a.Automation)}}
+		{Label: "When", Value: automation.TriggerWords(&a.Automation)}}
 	if a.Trigger == db.Recurring {
 		starts = append(starts, views.Fact{Label: "Cron expression", Value: a.Cron, Mono: true},
 			views.Fact{Label: "Time zone", Value: a.TimeZone},

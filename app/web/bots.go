@@ -81,11 +81,6 @@ func botInput(r *http.Request) automation.BotInput {
 	return in
 }
 
-// botInputOf is a bot as it is, for somebody who changes it.
-func botInputOf(b *db.Bot) automation.BotInput {
-	return automation.BotInput{Bot: automation.BotSpec(b), Version: b.Version}
-}
-
 func (s botPages) new(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.ManageBots) {
 		return fault.ErrForbidden
@@ -104,7 +99,7 @@ func (s botPages) edit(w http.ResponseWriter, r *http.Request, actor account.Act
 	if err != nil {
 		return err
 	}
-	return s.form(w, r, actor, http.StatusOK, b, botInputOf(b), nil)
+	return s.form(w, r, actor, http.StatusOK, b, automation.TypedBot(b), nil)
 }
 
 func (s botPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

@@ -200,7 +200,7 @@ func (s automationPages) trial(w http.ResponseWriter, r *http.Request, actor acc
 	if err != nil {
 		return err
 	}
-	in := inputOf(a)
+	in := automation.InputOf(a)
 	if r.Method == http.MethodPost {
 		in = automationInput(r)
 		bringsForm(r, views.AutomationURL(automationID.String()))

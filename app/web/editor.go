@@ -15,7 +15,6 @@ import (
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/form"
-	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
 )
@@ -29,15 +28,6 @@ func automationInput(r *http.Request) automation.Input {
 	return in
 }
 
-// inputOf is an automation as it is, for somebody who changes it.
-func inputOf(a *db.Automation) automation.Input {
-	in := automation.Input{Automation: automation.Spec(a), Version: a.Version}
-	if !a.RunAt.IsZero() {
-		in.RunAt, in.RunAtShown = cron.Shown(a.RunAt, zoneNamed(a.TimeZone)), a.RunAt
-	}
-	return in
-}
-
 // instant reads what a form carries along with a clock time; zero for none that can be read.
 func instant(text string) time.Time {
 	at, err := time.Parse(time.RFC3339, text)
@@ -47,19 +37,11 @@ func instant(text string) time.Time {
 	return at
 }
 
-// blankAutomation is what a new automation begins with.
-func blankAutomation(actor account.Actor) automation.Input {
-	in := automation.Input{Automation: spec.New[spec.Automation]()}
-	in.Trigger = string(db.Manual)
-	offerSchedule(&in, actor)
-	return in
-}
-
 func (s automationPages) new(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if !actor.Can(account.Manage) {
 		return fault.ErrForbidden
 	}
-	in := blankAutomation(actor)
+	in := automation.NewInput(actor)
 	list, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
 		return err
@@ -98,18 +80,9 @@ func (s automationPages) edit(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	in := inputOf(a)
-	offerSchedule(&in, actor)
+	in := automation.InputOf(a)
+	in.OfferSchedule(actor)
 	return s.form(w, r, actor, http.StatusOK, a, in, nil)
-}
-
-// offeredCron is the schedule that the editor begins with where there is none: each night.
-const offeredCron = "0 2 * * *"
-
-// offerSchedule fills in what a schedule would begin with, for whoever chooses one. Another trigger drops it when it is
-// saved.
-func offerSchedule(in *automation.Input, actor account.Actor) {
-	in.TimeZone, in.Cron = cmp(in.TimeZone, actor.TimeZone), cmp(in.Cron, offeredCron)
 }
 
 func (s automationPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -179,7 +152,7 @@ func (s automationPages) saved(a *db.Automation) string {
 	if a.Trigger == db.Loop {
 		return "Saved. The loop starts now."
 	}
-	at := a.NextRunAt.In(zoneNamed(a.TimeZone))
+	at := a.NextRunAt.In(cron.ZoneOrUTC(a.TimeZone))
 	return "Saved. It runs on " + at.Format("Monday, 2 January 2006 at 15:04 ") + a.TimeZone + " (" + at.UTC().
 		Format("2006-01-02 15:04 MST") + ")."
 }

@@ -23,7 +23,7 @@ func FuzzToolArguments(f *testing.F) {
 	f.Add([]byte("\xff"))
 	f.Add([]byte(`{"automation":"x"}{"automation":"y"}`))
 	f.Fuzz(func(t *testing.T, arguments []byte) {
-		var in patchOf[editAutomationArgs]
+		var in spec.PatchOf[editAutomationArgs]
 		if err := decode(arguments, []string{"automation"}, &in); err != nil {
 			if err.Error() == "" {
 				t.Error("it is refused without a reason")
@@ -35,14 +35,14 @@ func FuzzToolArguments(f *testing.F) {
 			Workspace:      "one",
 			Retries:        2,
 		}}
-		change, err := in.over(editAutomationArgs{automationFields: toolFields(&given)})
+		change, err := in.Over(editAutomationArgs{automationFields: toolFields(&given)})
 		if err != nil {
 			t.Fatal(err) // reading them found nothing wrong
 		}
 		if strings.ContainsRune(change.Name, 0) {
 			t.Errorf("the name is %q", change.Name)
 		}
-		if err := change.into(t.Context(), &mcpCaller{server: &Server{}}, &given, in.spec); !in.spec.Has("workspace") &&
+		if err := change.into(t.Context(), &mcpCaller{server: &Server{}}, &given, in.Patch); !in.Patch.Has("workspace") &&
 			err != nil {
 			t.Error(err)
 		}

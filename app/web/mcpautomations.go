@@ -44,16 +44,31 @@ type automationDetail struct {
 	Workflow string     `json:"workflow,omitempty"` // id
 	Bot      string     `json:"bot,omitempty"`      // id
 
-	Owner            string            `json:"owner"` // name
-	Disabled         *APIDisabled      `json:"disabled,omitempty"`
-	InFlight         bool              `json:"in_flight"` // a run is queued or running
-	LastExecution    *APILastExecution `json:"last_execution,omitempty"`
-	Iterations       int               `json:"iterations,omitempty"`        // of a loop: how often it has run
-	TokenFingerprint string            `json:"token_fingerprint,omitempty"` // of http: tells its tokens apart
-	Placeholders     []string          `json:"placeholders,omitempty"`      // names that a run may be given values for
-	SecretParameters []string          `json:"secret_parameters,omitempty"` // names of the secret values
-	CreatedAt        time.Time         `json:"created_at"`
-	UpdatedAt        time.Time         `json:"updated_at"`
+	Owner            string          `json:"owner"` // name
+	Disabled         *disabledResult `json:"disabled,omitempty"`
+	InFlight         bool            `json:"in_flight"` // a run is queued or running
+	LastExecution    *lastRunResult  `json:"last_execution,omitempty"`
+	Iterations       int             `json:"iterations,omitempty"`        // of a loop: how often it has run
+	TokenFingerprint string          `json:"token_fingerprint,omitempty"` // of http: tells its tokens apart
+	Placeholders     []string        `json:"placeholders,omitempty"`      // names that a run may be given values for
+	SecretParameters []string        `json:"secret_parameters,omitempty"` // names of the secret values
+	CreatedAt        time.Time       `json:"created_at"`
+	UpdatedAt        time.Time       `json:"updated_at"`
+}
+
+// disabledResult says why an automation is off.
+type disabledResult struct {
+	Kind   string     `json:"kind"`
+	Reason string     `json:"reason"`
+	At     *time.Time `json:"at,omitempty"`
+}
+
+// lastRunResult is the newest run of an automation in short.
+type lastRunResult struct {
+	ID        string     `json:"id"`
+	Status    string     `json:"status"`
+	SessionID string     `json:"session_id,omitempty"`
+	At        *time.Time `json:"created_at"`
 }
 
 // automation is an automation in full, as it is now.
@@ -63,18 +78,34 @@ func (c *mcpCaller) automation(ctx context.Context, id uuid.UUID) (automationRes
 		return automationResult{}, err
 	}
 	is, secrets := automation.Shown(&r.Automation)
-	return automationResult{automationItem: c.automationItem(&r.Automation), automationDetail: automationDetail{
-		Automation: is, RunAt: moment(r.RunAt), Workflow: is.Workflow, Bot: is.Bot, Owner: ownerOf(r).Name,
-		Disabled: disabledOf(r), InFlight: r.InFlight, LastExecution: lastOf(r), Iterations: r.Iterations,
+	full := automationResult{automationItem: c.automationItem(&r.Automation), automationDetail: automationDetail{
+		Automation: is, RunAt: moment(r.RunAt), Workflow: is.Workflow, Bot: is.Bot,
+		InFlight: r.InFlight, Iterations: r.Iterations,
 		TokenFingerprint: r.Fingerprint, Placeholders: c.server.Rules.Names(r.Provider, r.Prompt),
 		SecretParameters: secrets, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
-	}}, nil
+	}}
+	if r.Creator != nil {
+		full.Owner = r.Creator.Name
+	}
+	if !r.Enabled && r.DisabledKind != "" {
+		full.Disabled = &disabledResult{
+			Kind: string(r.DisabledKind), Reason: r.DisabledReason, At: moment(r.DisabledAt),
+		}
+	}
+	if r.LastID != uuid.Nil {
+		full.LastExecution = &lastRunResult{ID: r.LastID.String(), Status: r.LastStatus, At: moment(r.LastAt)}
+		if r.LastSessionID != uuid.Nil {
+			full.LastExecution.SessionID = r.LastSessionID.String()
+		}
+	}
+	return full, nil
 }
 
 func (c *mcpCaller) automationItem(a *db.Automation) automationItem {
 	item := automationItem{
 		ID: a.ID.String(), Name: a.Name, URL: c.link(views.AutomationURL(a.ID.String())), Trigger: string(a.Trigger),
-		When: when(a), Enabled: a.Enabled, Warning: warning(a), NextRunAt: moment(a.NextRunAt),
+		When: automation.TriggerWords(a), Enabled: a.Enabled, Warning: automation.Warning(a),
+		NextRunAt:     moment(a.NextRunAt),
 		FailureStreak: a.FailureStreak, Version: a.Version,
 	}
 	if a.Workspace != nil {
@@ -304,17 +335,17 @@ func (f *automationFields) into(ctx context.Context, c *mcpCaller, in *automatio
 		}
 		is.Workspace = workspace.String()
 	}
-	takeOver(in, is, patch)
+	in.Patch(is, patch)
 	return nil
 }
 
-func (c *mcpCaller) createAutomation(ctx context.Context, args patchOf[automationFields]) (savedResult, error) {
-	input := blankAutomation(c.actor)
-	fields, err := args.over(toolFields(&input))
+func (c *mcpCaller) createAutomation(ctx context.Context, args spec.PatchOf[automationFields]) (savedResult, error) {
+	input := automation.NewInput(c.actor)
+	fields, err := args.Over(toolFields(&input))
 	if err != nil {
 		return savedResult{}, err
 	}
-	if err := fields.into(ctx, c, &input, args.spec); err != nil {
+	if err := fields.into(ctx, c, &input, args.Patch); err != nil {
 		return savedResult{}, err
 	}
 	a, token, err := c.server.Rules.Create(ctx, c.actor, input)
@@ -324,8 +355,8 @@ func (c *mcpCaller) createAutomation(ctx context.Context, args patchOf[automatio
 	return c.saved(ctx, a, token)
 }
 
-func (c *mcpCaller) editAutomation(ctx context.Context, args patchOf[editAutomationArgs]) (savedResult, error) {
-	change, err := args.over(editAutomationArgs{})
+func (c *mcpCaller) editAutomation(ctx context.Context, args spec.PatchOf[editAutomationArgs]) (savedResult, error) {
+	change, err := args.Over(editAutomationArgs{})
 	if err != nil {
 		return savedResult{}, err
 	}
@@ -336,11 +367,11 @@ func (c *mcpCaller) editAutomation(ctx context.Context, args patchOf[editAutomat
 	if a, err = c.server.Rules.Editable(ctx, c.actor, a.ID); err != nil {
 		return savedResult{}, err
 	}
-	input := changeable(a)
-	if change, err = args.over(editAutomationArgs{automationFields: toolFields(&input)}); err != nil {
+	input := automation.InputWithValues(a)
+	if change, err = args.Over(editAutomationArgs{automationFields: toolFields(&input)}); err != nil {
 		return savedResult{}, err
 	}
-	if err := change.into(ctx, c, &input, args.spec); err != nil {
+	if err := change.into(ctx, c, &input, args.Patch); err != nil {
 		return savedResult{}, err
 	}
 	a, token, err := c.server.Rules.Update(ctx, c.actor, a.ID, input)

@@ -16,6 +16,8 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/jsontext"
+	"carillon/app/spec"
 )
 
 // add gives a server a tool: what it is for, whether it only reads, and what carries it out.
@@ -101,7 +103,7 @@ func decode(arguments json.RawMessage, required []string, in any) error {
 		arguments = json.RawMessage("{}")
 	}
 	var all any
-	if json.Unmarshal(arguments, &all) == nil && holdsNUL(all) {
+	if json.Unmarshal(arguments, &all) == nil && jsontext.HoldsNUL(all) {
 		return errors.New("a text has the sign U+0000, which cannot be stored")
 	}
 	var given map[string]json.RawMessage
@@ -139,9 +141,9 @@ func schemaOf[In any](s *toolSchemas) *jsonschema.Schema {
 		return known
 	}
 	described := t
-	patch, isPatch := reflect.Zero(t).Interface().(interface{ of() reflect.Type })
+	patch, isPatch := reflect.Zero(t).Interface().(interface{ Of() reflect.Type })
 	if isPatch {
-		described = patch.of()
+		described = patch.Of()
 	}
 	schema, err := jsonschema.ForType(described, &jsonschema.ForOptions{})
 	if err != nil {
@@ -176,4 +178,28 @@ func plain(p *jsonschema.Schema) {
 	if p.Items != nil {
 		plain(p.Items)
 	}
+}
+
+// explain writes into the schema of a tool's arguments what the spec says of the fields of a type, and lists the fields
+// that a call must have.
+func explain(t reflect.Type, s *jsonschema.Schema) (required []string) {
+	spec.EachField(t, func(of reflect.Type, f reflect.StructField) {
+		p, about := s.Properties[spec.JSONName(f)], spec.Describe(of, f)
+		if f.Tag.Get("required") == "true" {
+			required = append(required, spec.JSONName(f))
+		}
+		if p == nil || !spec.Declares(of) {
+			return
+		}
+		p.Description = about.Text
+		values := p
+		if p.Items != nil {
+			values = p.Items
+		}
+		values.Enum = about.Enum()
+		if inner := spec.Innermost(f.Type); spec.Declares(inner) {
+			explain(inner, values)
+		}
+	})
+	return required
 }

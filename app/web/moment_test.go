@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/cron"
 	"carillon/db"
 )
 
@@ -135,7 +136,7 @@ func TestAnInstantGivenToAToolStaysWhatItIs(t *testing.T) {
 }
 
 func TestADateOfAFilterBeginsWithTheDayItself(t *testing.T) {
-	cairo := zoneNamed("Africa/Cairo")
+	cairo := cron.ZoneOrUTC("Africa/Cairo")
 	start, end := dayStart("2026-04-24", cairo), dayEnd("2026-04-24", cairo)
 	if got := start.UTC().Format(time.RFC3339) + " " + end.UTC().
 		Format(time.RFC3339); got != "2026-04-23T22:00:00Z 2026-04-24T21:00:00Z" {

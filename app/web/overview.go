@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/cron"
 	"carillon/db"
 	"carillon/views"
 )
@@ -87,10 +89,10 @@ func (s overviewPages) data(r *http.Request, actor account.Actor) (*views.Overvi
 		a := &next[i]
 		at := a.NextRunAt.In(z)
 		if a.TimeZone != "" {
-			at = a.NextRunAt.In(zoneNamed(a.TimeZone))
+			at = a.NextRunAt.In(cron.ZoneOrUTC(a.TimeZone))
 		}
 		p.Next = append(p.Next, views.NextItem{
-			Name: a.Name, URL: views.AutomationURL(a.ID.String()), When: when(a), At: at,
+			Name: a.Name, URL: views.AutomationURL(a.ID.String()), When: automation.TriggerWords(a), At: at,
 		})
 	}
 	p.Ahead, err = automationPages{s.Server}.ahead(r, actor, now)

@@ -98,15 +98,7 @@ func initials(name string) string {
 }
 
 // zone is a person's time zone; UTC when theirs is no zone any more.
-func zone(actor account.Actor) *time.Location { return zoneNamed(actor.TimeZone) }
-
-func zoneNamed(name string) *time.Location {
-	z, err := cron.Zone(name)
-	if err != nil {
-		return time.UTC
-	}
-	return z
-}
+func zone(actor account.Actor) *time.Location { return cron.ZoneOrUTC(actor.TimeZone) }
 
 // in shows an instant in a zone; the zero time stays zero.
 func in(t time.Time, z *time.Location) time.Time {
@@ -141,40 +133,21 @@ func (s *Server) providerName(id string) string {
 	return id
 }
 
-// when says what starts an automation.
-func when(a *db.Automation) string {
-	switch a.Trigger {
-	case db.OneTime:
-		return "Once, on " + a.RunAt.In(zoneNamed(a.TimeZone)).Format("2 January 2006 at 15:04")
-	case db.Recurring:
-		e, err := cron.Parse(a.Cron)
-		if err != nil {
-			return a.Cron
-		}
-		return e.Words()
-	case db.Loop:
-		return "After each session ends"
-	case db.HTTP:
-		return "When its webhook is called"
-	default:
-		return "Only when someone runs it"
-	}
-}
-
 // rowData is an automation as the list shows it.
 func (s automationPages) rowData(actor account.Actor, a *db.AutomationRow, bars []db.Bar,
 	now time.Time) views.AutomationRowData {
 	z := zone(actor)
-	own := zoneNamed(a.TimeZone)
+	own := cron.ZoneOrUTC(a.TimeZone)
 	if a.TimeZone == "" {
 		own = z
 	}
 	r := views.AutomationRowData{
 		ID: a.ID.String(), Name: a.Name, Context: a.Workspace.Name + " · " + sessionTypeWord(a.SessionType),
 		Trigger: string(a.Trigger),
-		When:    when(&a.Automation), Next: in(a.NextRunAt, own), Status: a.LastStatus, LastAt: in(a.LastAt, z),
-		Start: in(a.LastStartedAt, z),
-		End:   in(a.LastFinishedAt, z), Failures: a.FailureStreak, Exempt: !a.Scheduled(), Enabled: a.Enabled,
+		When:    automation.TriggerWords(&a.Automation), Next: in(a.NextRunAt, own), Status: a.LastStatus,
+		LastAt: in(a.LastAt, z),
+		Start:  in(a.LastStartedAt, z),
+		End:    in(a.LastFinishedAt, z), Failures: a.FailureStreak, Exempt: !a.Scheduled(), Enabled: a.Enabled,
 		AlwaysOn: a.Trigger == db.HTTP,
 		InFlight: a.InFlight, Asks: a.WorkflowAsks || len(s.Rules.Names(a.Provider, a.Prompt)) > 0,
 		CanManage: automation.CanManage(actor, &a.Automation), Now: now,
@@ -188,7 +161,7 @@ func (s automationPages) rowData(actor account.Actor, a *db.AutomationRow, bars 
 	for _, b := range bars {
 		r.Runs = append(r.Runs, views.Bar{Status: b.Status, Took: b.Duration})
 	}
-	r.Then, r.Warning = then(a), rowWarning(a)
+	r.Then, r.Warning = then(a), automation.RowWarning(a)
 	return r
 }
 
@@ -205,48 +178,6 @@ func then(a *db.AutomationRow) string {
 		return "Running"
 	}
 	return "No next run"
-}
-
-// rowWarning is warning of an automation of which it is known whether its owner keeps its runs from starting.
-func rowWarning(a *db.AutomationRow) string {
-	if a.Enabled {
-		switch a.OwnerGone {
-		case db.OwnerInactive:
-			return "Its owner has no active account"
-		case db.OwnerOutside:
-			return "Its owner is not a member of the workspace"
-		case db.OwnerPowerless:
-			return "Its owner may no longer have automations"
-		}
-	}
-	return warning(&a.Automation)
-}
-
-// warning says why an automation is off, or what it lacks.
-func warning(a *db.Automation) string {
-	switch {
-	case a.ExecutionType == db.WorkflowDriven && a.WorkflowID == uuid.Nil:
-		return "Its workflow was removed"
-	case a.SessionType == db.BotType && a.BotID == uuid.Nil:
-		return "Its bot was removed"
-	case a.Enabled:
-		return ""
-	}
-	switch a.DisabledKind {
-	case db.ByFailures:
-		if a.Trigger == db.OneTime {
-			return "Disabled after its run failed"
-		}
-		return fmt.Sprintf("Disabled after %d failures", max(a.FailureStreak, 1))
-	case db.ByMissing:
-		return "Missed its time"
-	case db.ByFinishing:
-		return "Finished"
-	case db.ByRemoval, db.ByInvalid:
-		return "Disabled: " + a.DisabledReason
-	}
-	return strings.ToUpper(a.DisabledReason[:min(1, len(a.DisabledReason))]) + a.DisabledReason[min(1,
-		len(a.DisabledReason)):]
 }
 
 // item is an execution as a list shows it.

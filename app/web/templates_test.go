@@ -45,7 +45,7 @@ func TestWhatATemplateFillsInCanBeSavedAsItIs(t *testing.T) {
 	list, err := s.rules.Workspaces(t.Context(), b.actor)
 	check(t, err)
 	for _, template := range automation.Templates() {
-		in := blankAutomation(b.actor)
+		in := automation.NewInput(b.actor)
 		in.Workspace, in.Provider = list[0].ID.String(), list[0].Provider
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		check(t, err)

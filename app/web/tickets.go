@@ -303,20 +303,7 @@ func (s ticketPages) edit(w http.ResponseWriter, r *http.Request, actor account.
 	if err != nil {
 		return err
 	}
-	return s.form(w, r, actor, http.StatusOK, t, typedTicket(t), nil)
-}
-
-// typedTicket is a ticket as the form would have it typed.
-func typedTicket(t *db.Ticket) automation.TicketInput {
-	in := automation.TicketInput{
-		Workspace: t.WorkspaceID.String(), Title: t.Title, Body: t.Body, Priority: automation.PriorityWord(t.Priority),
-		Status: string(t.Status),
-		Labels: strings.Join(t.Labels, ", "), Version: t.Version,
-	}
-	if t.AssigneeID != uuid.Nil {
-		in.Assignee = t.AssigneeID.String()
-	}
-	return in
+	return s.form(w, r, actor, http.StatusOK, t, automation.TypedTicket(t), nil)
 }
 
 func (s ticketPages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

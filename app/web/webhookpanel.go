@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -88,15 +87,12 @@ func (s automationPages) snippets(names []string) []views.Snippet {
 	}
 }
 
-// graces are how long a regenerated token may live on.
-var graces = map[string]time.Duration{"": 0, "0": 0, "5m": 5 * time.Minute, "1h": time.Hour}
-
 func (s automationPages) regenerateToken(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
 	if err != nil {
 		return err
 	}
-	grace, ok := graces[r.PostFormValue("grace")]
+	grace, ok := automation.GraceOf(r.PostFormValue("grace"))
 	if !ok {
 		return fault.Invalid{"grace": "Choose how long the previous address goes on working."}
 	}

@@ -170,20 +170,7 @@ func (s workspacePages) edit(w http.ResponseWriter, r *http.Request, actor accou
 	if !actor.Can(account.ManageWorkspaces) {
 		return fault.ErrForbidden
 	}
-	return s.form(w, r, actor, http.StatusOK, d, typedWorkspace(d), nil)
-}
-
-// typedWorkspace is a workspace as its form would have it typed.
-func typedWorkspace(d *automation.WorkspaceDetail) automation.WorkspaceInput {
-	in := automation.WorkspaceInput{
-		Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Model: d.Model,
-		Version: d.Version, Sandbox: d.Sandbox, Offline: d.Offline, Shows: d.Shows,
-		IdleDays: numberOrNone(float64(d.IdleDays)), Forge: d.Forge, ForgeBase: d.ForgeBase,
-	}
-	for _, v := range d.Variables {
-		in.Variables = append(in.Variables, automation.VariableInput{Name: v.Name, Value: v.Value, Secret: v.Secret})
-	}
-	return in
+	return s.form(w, r, actor, http.StatusOK, d, automation.TypedWorkspace(d), nil)
 }
 
 func (s workspacePages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
@@ -340,12 +327,4 @@ func (s workspacePages) remove(w http.ResponseWriter, r *http.Request, actor acc
 		return err
 	}
 	return s.redirect(w, r, "/workspaces", "Removed.")
-}
-
-// numberOrNone is a number of which 0 is none.
-func numberOrNone(n float64) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.FormatFloat(n, 'f', -1, 64)
 }
