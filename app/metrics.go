@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"carillon/app/web"
+	"carillon/app/middleware"
 	"carillon/db"
 	"carillon/jobs"
 )
@@ -29,7 +29,7 @@ func newMetrics(database *db.DB, now func() time.Time, scheduler *jobs.Scheduler
 type rowMetrics struct {
 	database *db.DB
 	now      func() time.Time
-	last     web.Shared[*db.Gauges]
+	last     middleware.Shared[*db.Gauges]
 }
 
 var (

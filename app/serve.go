@@ -29,10 +29,12 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/git"
+	"carillon/app/middleware"
 	"carillon/app/outbound"
 	"carillon/app/runas"
 	"carillon/app/secret"
 	"carillon/app/web"
+	"carillon/app/webhook"
 	"carillon/db"
 	"carillon/db/embedded"
 	"carillon/jobs"
@@ -265,8 +267,8 @@ func (p *program) runRoles(ctx context.Context, c *config, log *slog.Logger, x *
 	if c.has(roleWeb) {
 		server := &web.Server{
 			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers,
-			Found: x.agents.bestFound, Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies,
-			Now: x.rules.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery, TriggerRate: c.TriggerRate,
+			Found: x.agents.look, Workers: x.agents.live, PublicURL: c.URL, Proxies: c.Proxies,
+			Now: x.rules.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery,
 		}
 		if c.SMTP != nil {
 			server.Letter = (&jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}).SendNow
@@ -275,11 +277,10 @@ func (p *program) runRoles(ctx context.Context, c *config, log *slog.Logger, x *
 		if scheduler != nil {
 			server.SincePass = scheduler.SincePass
 		}
-		server.Bearer = x.accounts.ActorByToken
 		server.Metrics = promhttp.HandlerFor(newMetrics(x.database, x.rules.Now, scheduler), promhttp.HandlerOpts{})
 		server.Init()
 		loop("live pages", server.Listen)
-		site := server.HTTP()
+		site := server.HTTP(newDoors(c, x, server, log))
 		loops.Go(func() {
 			if err := site.Serve(x.listener); !errors.Is(err, http.ErrServerClosed) {
 				cancel(fmt.Errorf("serve: %w", err))
@@ -306,8 +307,24 @@ func (p *program) runRoles(ctx context.Context, c *config, log *slog.Logger, x *
 	return nil
 }
 
-// toolsAddress is the address of the MCP server for agents of this process: this process's own address if it serves the
-// web, because the worker may not reach the public one, and otherwise the public address.
+// newDoors is the one table of routes, which the door of pages and the doors of programs add theirs to.
+func newDoors(c *config, x *parts, pages *web.Server, log *slog.Logger) *middleware.Routes {
+	tokens := &middleware.Tokens{
+		Proxies: c.Proxies, Person: x.accounts.Bearer, Bad: middleware.NewBadTokenLimiter(),
+	}
+	calls := &webhook.Server{
+		Rules: x.rules, PublicURL: c.URL, Tokens: tokens, Calls: webhook.NewCallLimiter(c.TriggerRate),
+		Now: x.rules.Now, Log: log,
+	}
+	pages.Tokens, pages.Envelope = tokens, calls.Envelope
+	routes := &middleware.Routes{}
+	pages.Routes(routes)
+	calls.Routes(routes)
+	return routes
+}
+
+// toolsAddress is where agents of this process reach the MCP server: at this server itself where it has one, since a
+// worker need not reach the public address, and else there.
 func toolsAddress(c *config, listener net.Listener) string {
 	if listener == nil {
 		return c.URL.JoinPath("mcp").String()

@@ -1,6 +1,9 @@
 package views
 
-import "net/url"
+import (
+	"net/url"
+	"strings"
+)
 
 // Every address that a page links is made here, from ids. Ids are escaped, so that no text of a
 // person ever becomes another address.
@@ -58,6 +61,14 @@ func ExecutionRowURL(id string) string { return under("executions", id, "row") }
 
 // CancellationURL takes POST to cancel an execution.
 func CancellationURL(execution string) string { return under("executions", execution, "cancellation") }
+
+// TriggerURL is the HTTP trigger, with the token of an automation unless that is empty.
+func TriggerURL(token string) string {
+	return strings.TrimSuffix("/api/automations/http-trigger/"+token, "/")
+}
+
+// ForgeHookURL is where a forge of some kind sends the webhooks of a workspace.
+func ForgeHookURL(kind, workspace string) string { return under("api", "forges", kind, workspace) }
 
 // SessionURL is the page of one session.
 func SessionURL(id string) string { return under("sessions", id) }

@@ -28,6 +28,9 @@ func HashToken(token string) (hash []byte, ok bool) {
 	return sum[:], true
 }
 
+// TokenHeader carries the token of a webhook outside of its address. It wins over the address.
+const TokenHeader = "Api-Authentication"
+
 // Fingerprint tells tokens apart without giving them away: the first 8 hex digits of the hash.
 func Fingerprint(hash []byte) string { return hex.EncodeToString(hash)[:8] }
 

@@ -39,7 +39,7 @@ func TestEveryFormKeepsWhatItShowsAndSavesWhatIsChanged(t *testing.T) {
 	ids := seedForms(t, stage.Visit(t, s), d)
 	var pages []formPage
 	var sent []string // what forms and buttons send to
-	for _, route := range web.Routes() {
+	for _, route := range web.Patterns() {
 		if path, ok := strings.CutPrefix(route, "POST "); ok && !strings.HasPrefix(path, "/api/") {
 			sent = append(sent, path)
 		}

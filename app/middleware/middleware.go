@@ -121,12 +121,3 @@ func withoutSecrets(path string) string {
 	}
 	return path
 }
-
-// BearerToken is the token that a request carries; empty: none.
-func BearerToken(r *http.Request) string {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
-}

@@ -24,9 +24,10 @@ import (
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/forge"
+	"carillon/app/middleware"
 	"carillon/app/secret"
 	"carillon/app/spec"
-	"carillon/app/web"
+	"carillon/app/webhook"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -77,14 +78,14 @@ func open(t testing.TB) *system {
 	t.Cleanup(func() { _ = s.admin.Close(context.Background()) })
 	s.boot()
 	log := slog.New(slog.DiscardHandler)
-	server := &web.Server{
-		DB: s.db, Accounts: &account.Service{DB: s.db, Now: func() time.Time {
-			return s.now
-		}, Log: log}, Rules: s.rules[0], Keys: s.keys,
-		PublicURL: &url.URL{Scheme: "http", Host: "carillon.test"}, Now: func() time.Time { return s.now }, Log: log,
+	calls := &webhook.Server{
+		Rules: s.rules[0], PublicURL: &url.URL{Scheme: "http", Host: "carillon.test"},
+		Tokens: &middleware.Tokens{Bad: middleware.NewBadTokenLimiter()}, Calls: webhook.NewCallLimiter(0),
+		Now: func() time.Time { return s.now }, Log: log,
 	}
-	server.Init()
-	s.site = server.Handler()
+	routes := &middleware.Routes{}
+	calls.Routes(routes)
+	s.site = routes.Dispatch(http.NotFoundHandler())
 	ctx := context.Background()
 	if err := errors.Join(account.EnsureRoles(ctx, s.db, s.now), s.rules[0].EnsureScratch(ctx)); err != nil {
 		t.Fatal(err)

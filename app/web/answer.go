@@ -158,8 +158,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case db.IsUnavailable(err):
 		s.Log.Error("answer request", "method", middleware.Method(r), "path", middleware.Path(r), "request",
 			middleware.RequestID(r), "err", err)
-		w.Header().Set("Retry-After", awayFor)
-		s.refuse(w, r, http.StatusServiceUnavailable, "The database is away", awayText)
+		w.Header().Set("Retry-After", middleware.AwaySeconds)
+		s.refuse(w, r, http.StatusServiceUnavailable, "The database is away", middleware.AwayText)
 	default:
 		s.Log.Error("answer request", "method", middleware.Method(r), "path", middleware.Path(r), "request",
 			middleware.RequestID(r), "err", err)
@@ -170,25 +170,6 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // ourFault is the title of what failed on our side.
 const ourFault = "Something went wrong on our side"
-
-// awayFor is after how many seconds what failed while the database is away is worth another try.
-const awayFor = "5"
-
-// awayText tells a person that the database is away. What the request was to change may have been changed: the answer
-// alone may be lost.
-const awayText = "Carillon cannot reach its database at the moment. Runs at work go on. Try again in some seconds. " +
-	"If this was to change something, look first whether it did."
-
-// ours is the status and the sentence's end with which programs are answered what failed on our side: 503 with
-// Retry-After while the database is away.
-func ours(w http.ResponseWriter, r *http.Request, err error) (status int, text string) {
-	if db.IsUnavailable(err) {
-		w.Header().Set("Retry-After", awayFor)
-		return http.StatusServiceUnavailable, "the database is away; try again in some seconds"
-	}
-	return http.StatusInternalServerError, "something went wrong on our side; it was noted as " +
-		middleware.RequestID(r)
-}
 
 // sentences are mistakes as one text, always in the same order.
 func sentences(bad fault.Invalid) string {
@@ -203,12 +184,8 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, titl
 	s.refuseWith(w, r, status, title, text, views.Link{})
 }
 
-// refuseWith says no: to programs with problem details, to htmx with a message that app.js shows, else with a page.
+// refuseWith says no: to htmx with a message that app.js shows, else with a page.
 func (s *Server) refuseWith(w http.ResponseWriter, r *http.Request, status int, title, text string, link views.Link) {
-	if isAPI(r) {
-		writeProblem(w, &APIProblem{Status: status, Detail: text})
-		return
-	}
 	if fragment(r) || r.Header.Get("HX-Request") == "true" {
 		s.render(w, r, status, views.ErrorFragment(text, link))
 		return
@@ -291,10 +268,6 @@ func (s *Server) checked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !utf8.ValidString(r.URL.Path) || strings.ContainsRune(r.URL.Path, 0) {
 			s.refuse(w, r, http.StatusNotFound, "Not found", "There is nothing here, or you may not see it.")
-			return
-		}
-		if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/mcp") {
-			next.ServeHTTP(w, r)
 			return
 		}
 		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); strings.HasPrefix(kind, "multipart/") {

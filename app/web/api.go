@@ -23,7 +23,6 @@ import (
 	"carillon/app/fault"
 	"carillon/app/jsontext"
 	"carillon/app/middleware"
-	"carillon/db"
 	"carillon/views"
 )
 
@@ -42,7 +41,7 @@ type api struct {
 }
 
 // apiRoutes are the addresses of the API.
-func (s *Server) apiRoutes(table *routeTable) {
+func (s *Server) apiRoutes(table *middleware.Routes) {
 	prepareAPI()
 	config := huma.DefaultConfig("Carillon", "1")
 	config.Info.Description = apiDescription
@@ -80,6 +79,9 @@ func (s *Server) apiRoutes(table *routeTable) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(document())
 	})
+	table.Programs(apiPrefix+"/", func(w http.ResponseWriter, _ *http.Request, status int, text string) {
+		writeProblem(w, &APIProblem{Status: status, Detail: fault.Sentence(text)})
+	})
 	table.HandleFunc(apiPrefix+"/", s.noResource(&table.ServeMux))
 	table.HandleFunc("GET /help/api", s.page(s.apiHelp(a.huma.OpenAPI())))
 }
@@ -96,9 +98,6 @@ func schemaName(t reflect.Type, hint string) string {
 	}
 	return strings.TrimPrefix(strings.Replace(name, "QueryBody", "Input", 1), "PatchOf")
 }
-
-// isAPI reports whether a program asks the API.
-func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, apiPrefix+"/") }
 
 const apiDescription = "Everything that automates Carillon. Requests carry an API token as `Authorization: Bearer " +
 	"TOKEN`, and may do what its owner " +
@@ -142,7 +141,7 @@ var apiFormat = huma.Format{
 // apiMux lets through to the operations who has a token.
 type apiMux struct {
 	server *Server
-	table  *routeTable
+	table  *middleware.Routes
 }
 
 func (m *apiMux) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
@@ -164,41 +163,37 @@ func callOf(ctx context.Context) *apiCall {
 	return c
 }
 
-// byToken lets in who sends an API token that is good. Cookies count for nothing here, so no page of another site can
-// use those of a browser.
+// byToken lets in who sends an API token that is good.
 func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		actor, err := s.personOf(r)
-		switch {
-		case errors.Is(err, fault.ErrNotFound):
-			key := "api " + s.Proxies.Address(r)
-			if wait := s.badTokenLimiter.Take(key); wait > 0 {
-				w.Header().Set("Retry-After", middleware.RetryAfter(wait))
-				writeProblem(w, &APIProblem{
-					Status: http.StatusTooManyRequests,
-					Detail: "There were too many calls with a bad token from this address.",
-				})
+	return s.Tokens.Require("api", s.Tokens.Actor, s.refuseToken,
+		func(w http.ResponseWriter, r *http.Request, actor account.Actor) {
+			query, err := url.ParseQuery(r.URL.RawQuery)
+			if err != nil || !isText(query) {
+				writeProblem(w, &APIProblem{Status: http.StatusBadRequest, Detail: "The query could not be read."})
 				return
 			}
-			w.Header().Set("WWW-Authenticate", `Bearer realm="Carillon"`)
-			writeProblem(w, &APIProblem{
-				Status: http.StatusUnauthorized,
-				Detail: "There is no token, or one that is not good any more. Send it as Authorization: Bearer TOKEN.",
-			})
-			return
-		case err != nil:
-			s.Log.Error("let in an API call", "request", middleware.RequestID(r), "err", err)
-			status, text := ours(w, r, err)
-			writeProblem(w, &APIProblem{Status: status, Detail: fault.Sentence(text)})
-			return
-		}
-		query, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil || !isText(query) {
-			writeProblem(w, &APIProblem{Status: http.StatusBadRequest, Detail: "The query could not be read."})
-			return
-		}
-		next(w, r.WithContext(contextWith(db.WithTokenName(r.Context(), actor.TokenName), apiCallKey{},
-			&apiCall{actor: actor, request: r})))
+			next(w, r.WithContext(context.WithValue(r.Context(), apiCallKey{}, &apiCall{actor: actor, request: r})))
+		})
+}
+
+// refuseToken answers who is not let in.
+func (s *Server) refuseToken(w http.ResponseWriter, r *http.Request, err error) {
+	var tooMany *middleware.TooManyBadTokens
+	switch {
+	case errors.As(err, &tooMany):
+		writeProblem(w, &APIProblem{
+			Status: http.StatusTooManyRequests,
+			Detail: "There were too many calls with a bad token from this address.",
+		})
+	case errors.Is(err, middleware.ErrBadToken):
+		writeProblem(w, &APIProblem{
+			Status: http.StatusUnauthorized,
+			Detail: "There is no token, or one that is not good any more. Send it as Authorization: Bearer TOKEN.",
+		})
+	default:
+		s.Log.Error("let in an API call", "request", middleware.RequestID(r), "err", err)
+		status, text := middleware.Failure(w, r, err)
+		writeProblem(w, &APIProblem{Status: status, Detail: fault.Sentence(text)})
 	}
 }
 
@@ -211,16 +206,6 @@ func isText(query url.Values) bool {
 		}
 	}
 	return true
-}
-
-// personOf is the person on whose behalf a request asks, by their API token. It returns fault.ErrNotFound for a token
-// that opens nothing.
-func (s *Server) personOf(r *http.Request) (account.Actor, error) {
-	token := middleware.BearerToken(r)
-	if token == "" || s.Bearer == nil {
-		return account.Actor{}, fault.ErrNotFound
-	}
-	return s.Bearer(r.Context(), token)
 }
 
 // noResource answers what the API has not: that the address takes other methods, or that there is nothing.

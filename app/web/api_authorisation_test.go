@@ -200,16 +200,15 @@ func (x *walk) tokens() map[string]string {
 // any answer to anybody that the table does not expect.
 func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 	x := newWalk(t)
-	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0) // they are more than one address may be
+	x.bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0) // they are more than one address may be
 	x.server.refusals = middleware.NewRateLimiter(rate.Inf, 0)
 	tokens := x.tokens()
-	routes := &routeTable{}
-	x.server.routes(routes)
+	routes := x.routes
 	lines := map[string]bool{}
 	for _, e := range apiExpectations {
 		method, path, _ := strings.Cut(e.route, " ")
 		pattern := method + " " + apiPrefix + path
-		if lines[pattern] || !slices.Contains(routes.patterns, pattern) {
+		if lines[pattern] || !slices.Contains(routes.Patterns(), pattern) {
 			t.Errorf("the table has %s twice, or it is no route", e.route)
 			continue
 		}
@@ -260,7 +259,7 @@ func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 				strings.Join(apiPeople, ", "))
 		}
 	}
-	for _, pattern := range routes.patterns {
+	for _, pattern := range routes.Patterns() {
 		if isAPIPattern(pattern) && !lines[pattern] {
 			t.Errorf("the table lacks %s: decide what it answers to %s", pattern, strings.Join(apiPeople, ", "))
 		}

@@ -92,10 +92,9 @@ func TestTheDescriptionOfTheAPIHasItsRoutesAndNoOthers(t *testing.T) {
 	a.expect(t, 200, `"bearer"`)
 	var doc apiDoc
 	a.into(t, &doc)
-	routes := &routeTable{}
-	s.server.routes(routes)
+	routes := s.routes
 	var want, got []string
-	for _, pattern := range routes.patterns {
+	for _, pattern := range routes.Patterns() {
 		if isAPIPattern(pattern) {
 			want = append(want, strings.Replace(pattern, " "+apiPrefix, " ", 1))
 		}
@@ -404,7 +403,7 @@ func TestSecretsDoNotComeOut(t *testing.T) {
 
 func TestGuessersOfTokensWaitAndOthersDoNot(t *testing.T) {
 	s := open(t)
-	s.server.badTokenLimiter = middleware.NewRateLimiter(0, 20) // nothing comes back, however long the test takes
+	s.bearers.Bad = middleware.NewRateLimiter(0, 20) // nothing comes back, however long the test takes
 	good := s.as("Owner", account.RoleMember).program()
 	bad := &program{site: s, token: account.TokenPrefix + strings.Repeat("A", 43)}
 	for range 20 {

@@ -8,6 +8,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/spec"
 	"carillon/db"
+	"carillon/views"
 )
 
 // APIAutomationFields are what may be said of an automation. What is left out stays, or is as in a new form.
@@ -110,7 +111,7 @@ func (a *api) saved(ctx context.Context, actor account.Actor, made *db.Automatio
 	token string) (APIAutomation, error) {
 	full, err := a.automation(ctx, actor, made.ID)
 	if token != "" {
-		full.WebhookURL = a.webhookURL(token).String()
+		full.WebhookURL = a.link(views.TriggerURL(token))
 	}
 	return full, err
 }

@@ -277,5 +277,5 @@ func (a *api) regenerateAutomation(ctx context.Context, actor account.Actor, in 
 	if err != nil {
 		return APIWebhook{}, err
 	}
-	return APIWebhook{WebhookURL: a.webhookURL(token).String(), Token: token}, nil
+	return APIWebhook{WebhookURL: a.link(views.TriggerURL(token)), Token: token}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/manifest"
+	"carillon/views"
 )
 
 // APIManifest is a manifest to plan or to apply.
@@ -96,7 +97,7 @@ func (s *Server) planOf(p *automation.ManifestPlan) APIPlan {
 	}
 	for _, t := range p.Tokens {
 		plan.Webhooks = append(plan.Webhooks, APIPlanWebhook{
-			AutomationID: t.Automation.String(), Name: t.Name, URL: s.webhookURL(t.Token).String(),
+			AutomationID: t.Automation.String(), Name: t.Name, URL: s.link(views.TriggerURL(t.Token)),
 		})
 	}
 	return plan

@@ -51,7 +51,7 @@ func (p *APIProblem) GetHeaders() http.Header {
 	if p.Status != http.StatusServiceUnavailable {
 		return nil
 	}
-	return http.Header{"Retry-After": {awayFor}}
+	return http.Header{"Retry-After": {middleware.AwaySeconds}}
 }
 
 // ContentType is that of problem details.
@@ -182,8 +182,8 @@ func (a *api) problem(ctx context.Context, err error) error {
 			a.Log.Error("answer an API call", "method", middleware.Method(r), "path", middleware.Path(r), "request",
 				middleware.RequestID(r), "err", err)
 		}
-		if db.IsUnavailable(err) {
-			p.Status, p.Detail = http.StatusServiceUnavailable, awayText
+		if db.IsAway(err) {
+			p.Status, p.Detail = http.StatusServiceUnavailable, middleware.AwayText
 			break
 		}
 		p.Status, p.Detail = http.StatusInternalServerError, "Something went wrong on our side. It was noted as "+
@@ -212,6 +212,3 @@ func idOrNone(id uuid.UUID) string {
 	}
 	return id.String()
 }
-
-// link is an address of this site in full.
-func (a *api) link(path string) string { return a.PublicURL.JoinPath(path).String() }

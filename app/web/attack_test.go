@@ -14,10 +14,9 @@ import (
 
 // patterns are all routes of a site, as method and path.
 func (x *walk) patterns() [][2]string {
-	routes := &routeTable{}
-	x.server.routes(routes)
+	routes := x.routes
 	var list [][2]string
-	for _, p := range routes.patterns {
+	for _, p := range routes.Patterns() {
 		method, path, ok := strings.Cut(p, " ")
 		if !ok {
 			method, path = http.MethodPost, p
@@ -217,7 +216,7 @@ func TestSomebodyWhoGuessesLocksNobodyOut(t *testing.T) {
 	next := *s.server
 	next.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	next.Init()
-	s.http.Config.Handler = next.Handler()
+	s.http.Config.Handler = s.handlerOf(&next)
 	from := func(address, email, secret string) *answer {
 		req, err := http.NewRequest(http.MethodPost, s.http.URL+"/login",
 			strings.NewReader("email="+email+"&password="+secret))

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"carillon/app/middleware"
 )
 
 func TestWhileTheDatabaseIsAwayPagesAndCallsAreAnswered503WithATimeToTryAgain(t *testing.T) {
@@ -15,10 +17,9 @@ func TestWhileTheDatabaseIsAwayPagesAndCallsAreAnswered503WithATimeToTryAgain(t 
 	s := &Server{Log: slog.New(slog.DiscardHandler)}
 	away := fmt.Errorf("list sessions: %w", io.ErrUnexpectedEOF)
 	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
-		"a page":         func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, away) },
-		"a forge's call": func(w http.ResponseWriter, r *http.Request) { s.brokenHook(w, r, away) },
+		"a page": func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, away) },
 		"a call of ours": func(w http.ResponseWriter, r *http.Request) {
-			status, _ := ours(w, r, away)
+			status, _ := middleware.Failure(w, r, away)
 			w.WriteHeader(status)
 		},
 		"a problem of API": func(w http.ResponseWriter, _ *http.Request) {

@@ -26,7 +26,9 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/middleware"
 	"carillon/app/secret"
+	"carillon/app/webhook"
 	"carillon/db"
 	"carillon/db/embedded"
 )
@@ -182,7 +184,15 @@ func newDurableSite(b *testing.B) *durableSite {
 	ctx, stop := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	all.Go(func() { _ = site.Listen(ctx) }) // a server has someone who hears what is announced
-	web := site.HTTP()
+	tokens := &middleware.Tokens{Bad: middleware.NewBadTokenLimiter()}
+	calls := &webhook.Server{
+		Rules: rules, PublicURL: public, Tokens: tokens, Calls: webhook.NewCallLimiter(0), Now: time.Now, Log: site.Log,
+	}
+	site.Tokens, site.Envelope = tokens, calls.Envelope
+	routes := &middleware.Routes{}
+	site.Routes(routes)
+	calls.Routes(routes)
+	web := site.HTTP(routes)
 	all.Go(func() { _ = web.Serve(listener) })
 	b.Cleanup(func() { stop(); _ = web.Close(); all.Wait() })
 	return x
@@ -285,7 +295,7 @@ func (x *durableSite) call(b *testing.B, clients int, tokens []string) load {
 			return err
 		}
 		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set(tokenHeader, tokens[(who*7919+i)%len(tokens)])
+		req.Header.Set(automation.TokenHeader, tokens[(who*7919+i)%len(tokens)])
 		res, err := client.Do(req)
 		if err != nil {
 			return err

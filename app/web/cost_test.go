@@ -1,13 +1,11 @@
 package web
 
 import (
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,7 +31,7 @@ func TestABodyForNoWorkspaceIsNotRead(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, "/api/forges/github/"+id, nil)
 		r.Body, r.ContentLength = unread{t}, 4<<20
 		w := httptest.NewRecorder()
-		s.server.Handler().ServeHTTP(w, r)
+		s.handlerOf(s.server).ServeHTTP(w, r)
 		if w.Code != http.StatusNotFound {
 			t.Errorf("answered %d", w.Code)
 		}
@@ -44,7 +42,7 @@ func TestWhatAStrangerSendsIsCutInTheLog(t *testing.T) {
 	s := open(t)
 	log := &safeBuffer{}
 	s.server.Log = slog.New(slog.NewTextHandler(log, nil))
-	h := s.server.Handler()
+	h := s.handlerOf(s.server)
 	long := strings.Repeat("é", 30<<10)
 	for _, path := range []string{"/api/forges/github/", "/api/forges/github/x/", "/api/automations/http-trigger/",
 		"/api/v1/", "/mcp/", "/", "/tickets/"} {
@@ -88,37 +86,21 @@ func TestRefusalsOfOnePersonAtOneAddressFillNoAuditLog(t *testing.T) {
 	}
 }
 
-func TestWhatEverybodyMayAskForAsksTheDatabaseOnceASecond(t *testing.T) {
-	t.Parallel()
-	var shared Shared[int]
-	reads, begun := 0, time.Now()
-	var all sync.WaitGroup
-	for range 50 {
-		all.Go(func() {
-			for range 1000 {
-				value, err := shared.Get(func() (int, error) { // one at a time
-					reads++
-					return reads, errors.New("away")
-				})
-				if value == 0 || err == nil {
-					t.Errorf("got %d, %v", value, err)
-				}
-			}
-		})
-	}
-	all.Wait()
-	if most := 1 + int(time.Since(begun)/answerFor); reads > most {
-		t.Errorf("it was read %d times; want at most %d", reads, most)
-	}
-}
-
 func TestReadinessAsksTheDatabaseOnceForManyWhoAsk(t *testing.T) {
 	s := open(t)
-	before := s.server.migrated.until
 	b := s.nobody()
-	b.get("/readyz").expect(t, 200, "ready")
-	if first := s.server.migrated.until; !first.After(before) {
-		t.Error("the answer is not kept")
+	// On a slow machine an answer may be older than a second before it is looked at.
+	for deadline := time.Now().Add(patience); ; {
+		b.get("/readyz")
+		kept, err := s.server.migrated.Get(func() (bool, error) { return false, nil })
+		check(t, err)
+		if kept {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the answer is not kept")
+		}
+		time.Sleep(time.Second)
 	}
 }
 

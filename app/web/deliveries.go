@@ -113,7 +113,7 @@ func (s deliveryPages) one(w http.ResponseWriter, r *http.Request, actor account
 	if err := json.Unmarshal(d.Answer, &answer); err != nil {
 		return fmt.Errorf("read the answer of delivery %s: %w", d.ID, err)
 	}
-	answered, err := json.MarshalIndent(s.envelope(&answer), "", "  ")
+	answered, err := json.MarshalIndent(s.Envelope(&answer), "", "  ")
 	if err != nil {
 		return err
 	}

@@ -477,7 +477,7 @@ func TestAStoredCallIsTriedInTheEditorWithoutRunning(t *testing.T) {
 
 func TestProgramsAreAnsweredInJSONWhereverTheyAsk(t *testing.T) {
 	h := newHook(t, nil)
-	h.http.Config.Handler = h.server.Handler() // without the one around it, which redirects too
+	h.http.Config.Handler = h.handlerOf(h.server) // without the one around it, which redirects too
 	for path, status := range map[string]int{
 		endpoint + "/": 401, endpoint + "/" + h.token + "/": 404, endpoint + "/" + h.token + "/more": 404,
 		"/api/automations//http-trigger": 404,

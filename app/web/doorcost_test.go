@@ -47,7 +47,7 @@ type costs struct {
 
 func measured(t *testing.T) *costs {
 	c := &costs{walk: walkOn(t, openAlone(t)), log: &safeBuffer{}, done: make(chan cost, 1)}
-	c.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
+	c.bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
 	c.server.Log = slog.New(slog.NewTextHandler(c.log, nil))
 	inner, work := c.http.Config.Handler, dbtest.WorkOf(c.server.DB)
 	c.http.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -221,12 +221,12 @@ func (c *costs) rpc(token, text, route, method string, params any) string {
 
 func (c *costs) calls(token, text, body string) *answer {
 	c.t.Helper()
-	req, err := http.NewRequest(http.MethodPost, c.http.URL+triggerPath, strings.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, c.http.URL+endpoint, strings.NewReader(body))
 	check(c.t, err)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Api-Authentication", token)
 	a := c.nobody().do(req)
-	c.took("HTTP trigger", "POST "+triggerPath, text)
+	c.took("HTTP trigger", "POST "+endpoint, text)
 	return a
 }
 

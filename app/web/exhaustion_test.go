@@ -22,7 +22,7 @@ func (s *site) served(change func(*http.Server)) string {
 	s.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(s.t, err)
-	server := s.server.HTTP()
+	server := s.server.HTTP(s.routes)
 	if change != nil {
 		change(server)
 	}

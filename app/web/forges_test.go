@@ -265,7 +265,7 @@ func TestAForgesWebhookIsAnsweredByWhatItIs(t *testing.T) {
 
 func TestGuessingAForgesSecretIsSlowedDownAndNeverKeepsTheForgeOut(t *testing.T) {
 	site := open(t)
-	site.server.badTokenLimiter = middleware.NewRateLimiter(0, 20) // nothing comes back, however long the test takes
+	site.bearers.Bad = middleware.NewRateLimiter(0, 20) // nothing comes back, however long the test takes
 	b := site.as("Mira", account.RoleAdministrator)
 	w := b.repository("App", "https://github.com/Codertocat/Hello-World.git", "").ID.String()
 	for range 20 {

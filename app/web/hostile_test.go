@@ -252,10 +252,9 @@ func (s *site) tell(w *db.Workspace) {
 func (b *browser) pages() []string {
 	b.t.Helper()
 	tables := map[string]string{"inbox": "notifications", "deliveries": "webhook_deliveries"}
-	routes := &routeTable{}
-	b.server.routes(routes)
+	routes := b.routes
 	var list []string
-	for _, pattern := range routes.patterns {
+	for _, pattern := range routes.Patterns() {
 		path, ok := strings.CutPrefix(pattern, "GET ")
 		path = strings.ReplaceAll(path, "{$}", "")
 		if !ok || slices.ContainsFunc([]string{"/static/", "/api/", "/login/", "/healthz", "/readyz", "/setup",

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -33,10 +32,6 @@ const cookieName = "carillon"
 func (s *Server) cookie(r *http.Request) *sessions.Session {
 	c, _ := s.cookies.Get(r, cookieName)
 	return c
-}
-
-func contextWith(ctx context.Context, key, value any) context.Context {
-	return context.WithValue(ctx, key, value)
 }
 
 // actor is the person signed in. It returns fault.ErrNotFound when nobody is.

@@ -229,7 +229,7 @@ func TestCookiesOutliveTheRotationOfTheKeyUntilTheOldOneGoes(t *testing.T) {
 		next := *s.server
 		next.Keys = keys(t, text)
 		next.Init()
-		s.http.Config.Handler = next.Handler()
+		s.http.Config.Handler = s.handlerOf(&next)
 	}
 	restart(secondKey + "," + firstKey)
 	b.get("/").expect(t, 200, "Mira")
@@ -246,7 +246,7 @@ func TestTheCookieHasEveryOption(t *testing.T) {
 		next := *s.server
 		next.PublicURL = &url.URL{Scheme: scheme, Host: s.server.PublicURL.Host}
 		next.Init()
-		s.http.Config.Handler = next.Handler()
+		s.http.Config.Handler = s.handlerOf(&next)
 		list := s.nobody().signIn("").Cookies()
 		if len(list) != 1 {
 			t.Fatalf("%s set %d cookies; want one", scheme, len(list))
@@ -265,7 +265,7 @@ func TestWritesFromOtherSitesAreRefused(t *testing.T) {
 	public := *s.server
 	public.PublicURL = &url.URL{Scheme: "https", Host: "carillon.example.com"}
 	public.Init()
-	behindProxy := public.Handler()
+	behindProxy := s.handlerOf(&public)
 	plain := s.http.Config.Handler
 	for _, tt := range []struct {
 		name   string
@@ -451,13 +451,12 @@ func TestMessagesNeverFillTheCookie(t *testing.T) {
 func TestEveryAnswerHasTheHeaders(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
-	mux := &routeTable{}
-	s.server.routes(mux)
+	mux := s.compose(s.server)
 	mux.HandleFunc("GET /broken", s.server.page(func(http.ResponseWriter, *http.Request, account.Actor) error {
 		return errors.New("secret detail")
 	}))
 	mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("secret detail") })
-	s.http.Config.Handler = s.server.around(s.server.checked(s.server.routed(&mux.ServeMux)))
+	s.http.Config.Handler = s.server.Handler(mux)
 	for _, tt := range []struct {
 		method, path string
 		status       int
@@ -516,7 +515,7 @@ func TestAPanicIsAnsweredOrBreaksOff(t *testing.T) {
 		_, _ = w.Write(bytes.Repeat([]byte("x"), 100_000))
 		panic("half-way")
 	})
-	srv := httptest.NewServer(s.around(mux))
+	srv := httptest.NewServer(s.around(mux, &middleware.Routes{}))
 	defer srv.Close()
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	res, err := http.Get(srv.URL + "/half")

@@ -53,34 +53,34 @@ func (s *Server) mcpServer() http.Handler {
 		// page of another site has a token.
 		DisableLocalhostProtection: true,
 	})
+	letIn := s.Tokens.Require("mcp", s.mcpCallerOf, s.mcpRefuseToken,
+		func(w http.ResponseWriter, r *http.Request, actor account.Actor) {
+			inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), mcpActor{}, actor)))
+		})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if origin := r.Header.Get("Origin"); origin != "" && origin != s.PublicURL.Scheme+"://"+s.PublicURL.Host {
 			// A page whose name has been pointed at this server sends its own origin, whatever host it claims to talk
 			// to.
-			s.mcpRefuse(w, http.StatusForbidden, "this server does not answer pages of other sites")
+			s.mcpRefuse(w, r, http.StatusForbidden, "this server does not answer pages of other sites")
 			return
 		}
-		actor, err := s.mcpCallerOf(r)
-		switch {
-		case errors.Is(err, fault.ErrNotFound):
-			key := "mcp " + s.Proxies.Address(r)
-			if wait := s.badTokenLimiter.Take(key); wait > 0 {
-				w.Header().Set("Retry-After", middleware.RetryAfter(wait))
-				s.mcpRefuse(w, http.StatusTooManyRequests, "too many calls with a bad token from this address")
-				return
-			}
-			w.Header().Set("WWW-Authenticate", `Bearer realm="Carillon"`)
-			s.mcpRefuse(w, http.StatusUnauthorized,
-				"no token, or one that is not good any more: send it as Authorization: Bearer TOKEN")
-		case err != nil:
-			s.Log.Error("let in an MCP call", "request", middleware.RequestID(r), "err", err)
-			status, text := ours(w, r, err)
-			s.mcpRefuse(w, status, text)
-		default:
-			inner.ServeHTTP(w, r.WithContext(contextWith(db.WithTokenName(r.Context(), actor.TokenName), mcpActor{},
-				actor)))
-		}
+		letIn(w, r)
 	})
+}
+
+// mcpRefuseToken answers who is not let in.
+func (s *Server) mcpRefuseToken(w http.ResponseWriter, r *http.Request, err error) {
+	var tooMany *middleware.TooManyBadTokens
+	switch {
+	case errors.As(err, &tooMany):
+		s.mcpRefuse(w, r, http.StatusTooManyRequests, err.Error())
+	case errors.Is(err, middleware.ErrBadToken):
+		s.mcpRefuse(w, r, http.StatusUnauthorized, err.Error())
+	default:
+		s.Log.Error("let in an MCP call", "request", middleware.RequestID(r), "err", err)
+		status, text := middleware.Failure(w, r, err)
+		s.mcpRefuse(w, r, status, text)
+	}
 }
 
 type mcpActor struct{}
@@ -91,10 +91,10 @@ func (s *Server) mcpCallerOf(r *http.Request) (account.Actor, error) {
 	if token := middleware.BearerToken(r); strings.HasPrefix(token, automation.SessionTokenPrefix) {
 		return s.Rules.SessionActor(r.Context(), token)
 	}
-	return s.personOf(r)
+	return s.Tokens.Actor(r)
 }
 
-func (s *Server) mcpRefuse(w http.ResponseWriter, status int, message string) {
+func (s *Server) mcpRefuse(w http.ResponseWriter, _ *http.Request, status int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": message})
@@ -191,7 +191,7 @@ func toolField(field string) string { return cmp(spec.FieldOf(&spec.Automation{}
 
 // toolAway tells an agent that the database is away. What the call was to change may have been changed: the answer
 // alone may be lost.
-const toolAway = "the database cannot be reached at the moment: try again in " + awayFor + " seconds; " +
+const toolAway = "the database cannot be reached at the moment: try again in " + middleware.AwaySeconds + " seconds; " +
 	"if this call was to change something, look first whether it did"
 
 // link is an address of this site in full.

@@ -263,7 +263,7 @@ func TestATokenThatOpensNothingIsRefusedAtMCP(t *testing.T) {
 
 func TestBadTokensAtMCPSlowTheirAddressDownAndGoodOnesGoOn(t *testing.T) {
 	s := open(t)
-	s.server.badTokenLimiter = middleware.NewRateLimiter(0, 20) // nothing comes back, however long the test takes
+	s.bearers.Bad = middleware.NewRateLimiter(0, 20) // nothing comes back, however long the test takes
 	b := s.as("Mira", account.RoleMember)
 	x := b.agent(nil)
 	status := func(token string) int {
@@ -399,7 +399,7 @@ func TestASessionManagesAutomationsThroughMCPOnlyWhereItsAutomationAllowsIt(t *t
 func TestPeoplesTokensReachWhatTheirOwnersReachThroughMCP(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
-	s.server.Bearer = func(_ context.Context, token string) (account.Actor, error) {
+	s.bearers.Person = func(_ context.Context, token string) (account.Actor, error) {
 		if token != "hers" {
 			return account.Actor{}, fault.ErrNotFound
 		}

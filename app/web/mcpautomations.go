@@ -404,7 +404,7 @@ func (c *mcpCaller) saved(ctx context.Context, a *db.Automation, token string) (
 	}
 	r := savedResult{Automation: full}
 	if token != "" {
-		r.WebhookURL = c.server.webhookURL(token).String()
+		r.WebhookURL = c.link(views.TriggerURL(token))
 	}
 	return r, nil
 }

@@ -42,7 +42,7 @@ var toolRights = map[string]string{
 // its arguments. A tool without a stated right fails it.
 func TestNoToolTellsOfAnotherWorkspace(t *testing.T) {
 	x := newWalk(t)
-	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
+	x.bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
 	third := x.workspaceOf("Third", "outsider")
 	work := x.who["outsider"].agent(func(in *automation.Input) { in.Workspace, in.MayAutomate = third.String(), true })
 	c := x.tool(work.token)
@@ -411,7 +411,7 @@ func rowsOf(path, body string) []string {
 // finds nothing.
 func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 	x := newWalk(t)
-	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
+	x.bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
 	eve := x.who["elsewhere"]
 	x.custom(eve, "Most of elsewhere", account.ManageAll, account.ViewAll, account.ManageTickets, account.ManageBots,
 		account.ManageWorkflows, account.UseShell, account.ViewAudit)
@@ -430,7 +430,7 @@ func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 	check(t, err)
 	foreign["ticket"] = ticket.ID.String()
 	lists, fields := 0, map[string]bool{}
-	for _, pattern := range Routes() {
+	for _, pattern := range allPatterns() {
 		method, path, _ := strings.Cut(pattern, " ")
 		path = strings.TrimSuffix(path, "{$}")
 		if method != http.MethodGet || strings.Contains(path, "{") || strings.HasPrefix(path, "/api/") ||
@@ -547,7 +547,7 @@ func (x *walk) filtersOfTheAPI(foreign map[string]string) {
 // of nothing, and who may not come in at all is not let in.
 func TestNoToolTellsAPersonsProgramOfAnotherWorkspace(t *testing.T) {
 	x := newWalk(t)
-	x.server.badTokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
+	x.bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
 	tokens := x.tokens()
 	theirs := []any{x.workspace, "Scratch", x.ticket().Number}
 	for _, kind := range []string{"automation", "hook", "execution", "session", "ticket", "workflow", "bot"} {

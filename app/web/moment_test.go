@@ -121,7 +121,7 @@ func TestTheFormSaysWhenAOneTimeRunsWhoseTimeDoesNotExist(t *testing.T) {
 func TestAnInstantGivenToAToolStaysWhatItIs(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
-	s.server.Bearer = func(context.Context, string) (account.Actor, error) { return b.actor, nil }
+	s.bearers.Person = func(context.Context, string) (account.Actor, error) { return b.actor, nil }
 	c := s.tool("hers")
 	for _, at := range []string{secondPass, "2040-11-04T01:30:20-05:00"} {
 		made := s.must(c, "create_automation", map[string]any{

@@ -162,7 +162,7 @@ func (s workspacePages) showForge(p *views.WorkspacePage, d *automation.Workspac
 	if !p.CanManage {
 		return
 	}
-	p.Hook, p.HookNote = s.forgeHookURL(f.Kind, d.ID), hookNotes[f.Kind]
+	p.Hook, p.HookNote = s.link(views.ForgeHookURL(string(f.Kind), d.ID.String())), hookNotes[f.Kind]
 	if d.ForgeSecret == nil {
 		p.HookNote = "It is refused until there is a webhook secret: edit the workspace and choose one. Until then " +
 			"the forge is asked every 5 minutes."

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -51,38 +49,29 @@ type Server struct {
 	SignOnName string
 	Gallery    bool // serve the gallery of components, in development
 
-	Metrics http.Handler // answers Prometheus; nil: nobody is answered
-	// Bearer is the person of an API token. It returns fault.ErrNotFound for a token that is none, or not good any
-	// more; nil: no tokens of people are known here.
-	Bearer func(ctx context.Context, token string) (account.Actor, error)
-	// TriggerRate is how many calls a second each webhook token may make, beyond a burst; 0 is without limit.
-	TriggerRate float64
+	Metrics http.Handler       // answers Prometheus; nil: nobody is answered
+	Tokens  *middleware.Tokens // of programs
+	// Envelope is the answer to a call of the HTTP trigger as its caller reads it.
+	Envelope func(*automation.Answer) any
 
 	// Letter sends an e-mail of plain text now; nil: there is no mail server.
 	Letter func(ctx context.Context, to, subject, text string) error
 
-	cookies         *sessions.CookieStore
-	attempts        *sessions.CookieStore   // of signing in by single sign-on
-	badTokenLimiter *middleware.RateLimiter // bad tokens, by address
-	tokenLimiter    *middleware.RateLimiter // calls, by token
-	denialLimiter   *middleware.RateLimiter // pages that were refused and written down, by person and page
-	refusals        *middleware.RateLimiter // all refusals written down, by person and address
-	migrated        *Shared[bool]           // whether the database is
-	hub             *hub
-	stop            chan struct{} // closed when streams are to end
+	cookies       *sessions.CookieStore
+	attempts      *sessions.CookieStore    // of signing in by single sign-on
+	denialLimiter *middleware.RateLimiter  // pages that were refused and written down, by person and page
+	refusals      *middleware.RateLimiter  // all refusals written down, by person and address
+	migrated      *middleware.Shared[bool] // whether the database is
+	hub           *hub
+	stop          chan struct{} // closed when streams are to end
 }
 
 // Init prepares a Server for Handler and Listen.
 func (s *Server) Init() {
 	s.hub = newHub()
-	s.badTokenLimiter = middleware.NewRateLimiter(rate.Every(3*time.Second), 20)
-	s.tokenLimiter = middleware.NewRateLimiter(rate.Inf, 0)
 	s.denialLimiter = middleware.NewRateLimiter(rate.Every(time.Minute), 1)
 	s.refusals = middleware.NewRateLimiter(rate.Every(3*time.Second), 1000)
-	s.migrated = &Shared[bool]{}
-	if s.TriggerRate > 0 {
-		s.tokenLimiter = middleware.NewRateLimiter(rate.Limit(s.TriggerRate), max(1, int(20*s.TriggerRate)))
-	}
+	s.migrated = &middleware.Shared[bool]{}
 	s.stop = make(chan struct{})
 	s.cookies = sessions.NewCookieStore(s.Keys.Cookies()...)
 	s.cookies.Options = &sessions.Options{
@@ -102,10 +91,10 @@ func (s *Server) Listen(ctx context.Context) error {
 // CloseStreams ends the live streams, so that a server can shut down without waiting for readers.
 func (s *Server) CloseStreams() { close(s.stop) }
 
-// HTTP is a server for the handler with the time limits that untrusted clients need. Streams lift theirs.
-func (s *Server) HTTP() *http.Server {
+// HTTP is a server for the routes of all doors, with the time limits that untrusted clients need. Streams lift theirs.
+func (s *Server) HTTP(routes *middleware.Routes) *http.Server {
 	srv := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		Handler: s.Handler(routes), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 		WriteTimeout: 2 * time.Minute,
 		IdleTimeout:  2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
@@ -114,40 +103,38 @@ func (s *Server) HTTP() *http.Server {
 	return srv
 }
 
-// Handler is the whole site: every route, behind what all of them need.
-func (s *Server) Handler() http.Handler {
-	mux := &routeTable{}
-	s.routes(mux)
+// Handler is the whole site: the routes of all doors, behind what all of them need. It answers in pages what no door
+// of programs answers.
+func (s *Server) Handler(routes *middleware.Routes) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	if err := protection.AddTrustedOrigin(s.PublicURL.Scheme + "://" + s.PublicURL.Host); err != nil {
 		s.Log.Warn("trust the public address", "err", err) // only odd schemes; same-origin requests pass by themselves
 	}
-	// These carry a secret of their own and no cookie, and answer in JSON.
-	protection.AddInsecureBypassPattern("/api/automations/http-trigger")
-	protection.AddInsecureBypassPattern("/api/automations/http-trigger/{token}")
-	protection.AddInsecureBypassPattern("/api/forges/{kind}/{workspace}")
-	protection.AddInsecureBypassPattern(apiPrefix + "/")
-	protection.AddInsecureBypassPattern("/mcp")
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "Not from here",
 			"This request came from another site, so it was not carried out.")
 	}))
-	return s.around(s.checked(protection.Handler(s.plain(s.routed(&mux.ServeMux)))))
+	pages := s.checked(protection.Handler(s.routed(&routes.ServeMux)))
+	return s.around(routes.Dispatch(pages), routes)
 }
 
 // around puts around a site what every answer needs.
-func (s *Server) around(site http.Handler) http.Handler {
+func (s *Server) around(site http.Handler, routes *middleware.Routes) http.Handler {
 	access := &middleware.Access{Log: s.Log, Proxies: s.Proxies, Denied: s.denied,
 		Failed: func(w http.ResponseWriter, r *http.Request) {
-			s.refuse(w, r, http.StatusInternalServerError, ourFault, "It was noted as "+middleware.RequestID(r)+
-				". Try again in a moment.")
+			text := "It was noted as " + middleware.RequestID(r) + ". Try again in a moment."
+			if refuse := routes.RefusalOf(r); refuse != nil {
+				refuse(w, r, http.StatusInternalServerError, text)
+				return
+			}
+			s.refuse(w, r, http.StatusInternalServerError, ourFault, text)
 		}}
 	return access.Handler(middleware.SecurityHeaders(site, s.PublicURL.Scheme == "https"))
 }
 
-// routes is the table of everything that can be asked for. Actions are nouns; what a route needs beyond a sign-in is
-// decided by the operation that it calls.
-func (s *Server) routes(mux *routeTable) {
+// Routes adds the addresses of pages. Actions are nouns; what a route needs beyond a sign-in is decided by the
+// operation that it calls.
+func (s *Server) Routes(mux *middleware.Routes) {
 	mux.Handle("GET /static/", static.Handler())
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
@@ -155,12 +142,10 @@ func (s *Server) routes(mux *routeTable) {
 		mux.Handle("GET /metrics", s.Metrics)
 	}
 
-	mux.HandleFunc("/api/automations/http-trigger", s.trigger)
-	mux.HandleFunc("/api/automations/http-trigger/{token}", s.trigger)
-	mux.HandleFunc("/api/forges/{kind}/{workspace}", s.forgeHook)
+	mux.Programs("/api/", middleware.RefuseProgram)
 	s.apiRoutes(mux)
-	mux.HandleFunc("/api/", s.noAPI)
 	mux.Handle("/mcp", s.mcpServer())
+	mux.Programs("/mcp", s.mcpRefuse)
 
 	login := loginPages{s}
 	mux.HandleFunc("GET /login", s.open(login.form))
@@ -372,41 +357,6 @@ func (s *Server) routes(mux *routeTable) {
 	}
 }
 
-// plain keeps odd spellings of programs' addresses from being answered with a redirect to the usual one, as browsers
-// are.
-func (s *Server) plain(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/api/") && path.Clean(r.URL.Path) != strings.TrimSuffix(r.URL.Path, "/") {
-			s.noAPI(w, r)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// triggerPath is where the HTTP trigger is called.
-const triggerPath = "/api/automations/http-trigger"
-
-// noAPI answers programs that ask for what is not there: in JSON, and callers of the HTTP trigger in its envelope.
-func (s *Server) noAPI(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == triggerPath+"/" { // the token left out, the slash before it not
-		s.trigger(w, r)
-		return
-	}
-	if strings.HasPrefix(r.URL.Path, triggerPath) {
-		s.tell(w, &automation.Answer{Status: http.StatusNotFound, Error: "there is nothing at this address"})
-		return
-	}
-	if isAPI(r) {
-		writeProblem(w, &APIProblem{Status: http.StatusNotFound, Detail: "There is nothing at this address."})
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusNotFound)
-	_, _ = w.Write([]byte(`{"error":"there is nothing at this address"}` + "\n"))
-}
-
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("ok\n"))
@@ -436,3 +386,13 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 func sameSecret(a, b string) bool {
 	return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
 }
+
+// Patterns are the routes of pages.
+func Patterns() []string {
+	var routes middleware.Routes
+	(&Server{PublicURL: &url.URL{}, Log: slog.New(slog.DiscardHandler), Tokens: &middleware.Tokens{}}).Routes(&routes)
+	return routes.Patterns()
+}
+
+// link is an address of this site in full.
+func (s *Server) link(path string) string { return s.PublicURL.JoinPath(path).String() }

@@ -261,7 +261,7 @@ func TestTheCookieOfAnAttemptHasEveryOption(t *testing.T) {
 		next := *s.server
 		next.PublicURL = &url.URL{Scheme: secure, Host: s.server.PublicURL.Host}
 		next.Init()
-		s.http.Config.Handler = next.Handler()
+		s.http.Config.Handler = s.handlerOf(&next)
 		var c *http.Cookie
 		for _, set := range s.nobody().get("/login/sso").Cookies() {
 			if set.Name == attemptCookie {

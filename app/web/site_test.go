@@ -20,7 +20,9 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/middleware"
 	"carillon/app/secret"
+	"carillon/app/webhook"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -31,6 +33,9 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 type site struct {
 	t         *testing.T
 	server    *Server
+	calls     *webhook.Server
+	routes    *middleware.Routes
+	bearers   *middleware.Tokens
 	rules     *automation.Service
 	http      *httptest.Server
 	workspace string
@@ -74,14 +79,36 @@ func openAlone(t *testing.T) *site {
 		},
 		PublicURL: public, Now: time.Now, Log: log, SetupToken: "one-time",
 	}
-	s.server.Bearer = s.server.Accounts.ActorByToken
+	s.bearers = &middleware.Tokens{Person: s.server.Accounts.Bearer, Bad: middleware.NewBadTokenLimiter()}
 	s.server.Init()
-	mux.Handle("/", s.server.Handler())
+	s.calls = &webhook.Server{
+		Rules: rules, PublicURL: public, Tokens: s.bearers, Calls: webhook.NewCallLimiter(0), Now: time.Now, Log: log,
+	}
+	s.server.Tokens, s.server.Envelope = s.bearers, s.calls.Envelope
+	s.routes = s.compose(s.server)
+	mux.Handle("/", s.server.Handler(s.routes))
 	list, err := db.Workspaces(t.Context(), d, [16]byte{})
 	check(t, err)
 	s.workspace = list[0].ID.String()
 	return s
 }
+
+// compose is the table of the routes of all doors, with the pages of a server.
+func (s *site) compose(pages *Server) *middleware.Routes {
+	routes := &middleware.Routes{}
+	pages.Routes(routes)
+	s.calls.Routes(routes)
+	return routes
+}
+
+// allPatterns are the routes of all doors.
+func allPatterns() []string {
+	s := &site{calls: &webhook.Server{}}
+	return s.compose(&Server{PublicURL: &url.URL{}, Tokens: &middleware.Tokens{}}).Patterns()
+}
+
+// handlerOf is the whole site with the pages of a server.
+func (s *site) handlerOf(pages *Server) http.Handler { return pages.Handler(s.compose(pages)) }
 
 // patience bounds each wait for what has to happen. It is long because a test must not fail on a slow or busy machine.
 const patience = 10 * time.Minute

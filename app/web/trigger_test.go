@@ -593,7 +593,7 @@ func TestTheSameDeliveryWithinADayStartsOneRun(t *testing.T) {
 
 func TestBadTokensFromOneAddressAreSlowedDownAndNeverKeepAGoodOneOut(t *testing.T) {
 	h := newHook(t, nil)
-	h.server.badTokenLimiter = middleware.NewRateLimiter(0, 20) // nothing comes back, however long the test takes
+	h.bearers.Bad = middleware.NewRateLimiter(0, 20) // nothing comes back, however long the test takes
 	for i := range 25 {
 		token, want := strings.Repeat("A", 43), 404
 		if i%2 == 0 {

@@ -19,8 +19,8 @@ import (
 func (s automationPages) webhook(r *http.Request, actor account.Actor, a *db.Automation,
 	token string) (*views.Webhook, error) {
 	w := &views.Webhook{
-		Automation: a.ID.String(), Token: token, CanManage: automation.CanManage(actor, a), URL: s.webhookURL(token).
-				String(),
+		Automation: a.ID.String(), Token: token, CanManage: automation.CanManage(actor, a),
+		URL: s.link(views.TriggerURL(token)),
 	}
 	current, err := db.CurrentToken(r.Context(), s.DB, a.ID)
 	if err != nil && !db.IsNotFound(err) {
@@ -49,7 +49,7 @@ func (s automationPages) webhook(r *http.Request, actor account.Actor, a *db.Aut
 
 // snippets are ready to copy into the systems that call. They take the token from a secret of that system.
 func (s automationPages) snippets(names []string) []views.Snippet {
-	address := s.webhookURL("").String()
+	address := s.link(views.TriggerURL(""))
 	var fields []string
 	for _, name := range names {
 		if !strings.Contains(name, ".") {
@@ -59,7 +59,7 @@ func (s automationPages) snippets(names []string) []views.Snippet {
 	body := "{" + strings.Join(fields, ", ") + "}"
 	curl := fmt.Sprintf(
 		"curl --fail-with-body -X POST \"%s\" \\\n  -H \"%s: $CARILLON_TOKEN\" \\\n  -H \"Content-Type: "+
-			"application/json\" \\\n  -d '%s'", strings.TrimSuffix(address, "/"), tokenHeader, body)
+			"application/json\" \\\n  -d '%s'", address, automation.TokenHeader, body)
 	indent := func(text, by string) string { return by + strings.ReplaceAll(text, "\n", "\n"+by) }
 	return []views.Snippet{
 		{ID: "snippet-curl", Name: "curl", Text: curl},
@@ -81,7 +81,7 @@ func (s automationPages) snippets(names []string) []views.Snippet {
 			ID: "snippet-powershell", Name: "PowerShell",
 			Text: fmt.Sprintf(
 				"Invoke-RestMethod -Method Post -Uri \"%s\" `\n  -Headers @{ \"%s\" = $env:CARILLON_TOKEN } `\n  "+
-					"-ContentType \"application/json\" `\n  -Body '%s'", strings.TrimSuffix(address, "/"), tokenHeader,
+					"-ContentType \"application/json\" `\n  -Body '%s'", address, automation.TokenHeader,
 				body),
 		},
 	}

@@ -1,4 +1,4 @@
-package web
+package webhook
 
 import (
 	"bytes"
@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +16,6 @@ import (
 
 	"carillon/app/automation"
 	"carillon/app/fault"
-	"carillon/app/middleware"
 	"carillon/db"
 	"carillon/views"
 )
@@ -33,68 +31,65 @@ type envelope struct {
 	Unresolved     []string `json:"unresolvedPlaceholders"` // null: a workflow, or nothing was started
 }
 
-// tokenHeader carries the token outside the address. It wins over the path.
-const tokenHeader = "Api-Authentication"
-
-// trigger answers both endpoints of the HTTP trigger, and the POST with the token in its path: authentication first,
-// body after, so that a caller without a token learns nothing and costs little.
+// trigger answers both endpoints of the HTTP trigger, and the POST with the token in its path.
 func (s *Server) trigger(w http.ResponseWriter, r *http.Request) {
-	path := r.PathValue("token")
+	answer, err := s.call(w, r)
+	if err != nil {
+		status, text := s.refusal(w, r, err)
+		answer = &automation.Answer{Status: status, Error: text}
+	}
+	s.writeEnvelope(w, answer)
+}
+
+// call takes a call of the trigger: authentication first, body after, so that a caller without a token learns nothing
+// and costs little.
+func (s *Server) call(w http.ResponseWriter, r *http.Request) (*automation.Answer, error) {
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodPost:
 		w.Header().Set("Allow", "GET, POST")
-		s.tell(w, &automation.Answer{Status: http.StatusMethodNotAllowed, Error: "use GET or POST"})
-		return
+		return nil, &refused{status: http.StatusMethodNotAllowed, text: "use GET or POST"}
 	case prefetch(r):
-		s.tell(w, &automation.Answer{Status: http.StatusBadRequest, Error: "this is a prefetch, which starts nothing"})
-		return
+		return nil, &refused{status: http.StatusBadRequest, text: "this is a prefetch, which starts nothing"}
 	}
-	address := s.Proxies.Address(r)
-	token := path
-	for _, value := range slices.Backward(r.Header.Values(tokenHeader)) {
-		// the first that is not empty: that counts as absent
-		if value = strings.TrimSpace(value); value != "" {
-			token = value
-		}
-	}
-	hash, ok := automation.HashToken(token)
+	hash, ok := automation.HashToken(tokenOf(r))
 	if !ok {
-		s.refuseCall(w, address, &automation.Answer{
-			Status: http.StatusUnauthorized, Error: "no token, or not one of this server's: send it in the header " +
-				tokenHeader,
+		return nil, s.badToken(r, &refused{
+			status: http.StatusUnauthorized, text: "no token, or not one of this server's: send it in the header " +
+				automation.TokenHeader,
 		})
-		return
 	}
 	owner, err := s.Rules.TokenOwner(r.Context(), hash)
 	if errors.Is(err, fault.ErrNotFound) {
-		s.refuseCall(w, address, &automation.Answer{Status: http.StatusNotFound, Error: "no automation has this token"})
-		return
+		return nil, s.badToken(r, &refused{status: http.StatusNotFound, text: "no automation has this token"})
 	}
 	if err != nil {
-		s.broken(w, r, err)
-		return
+		return nil, err
 	}
 	fingerprint := automation.Fingerprint(hash)
-	if wait := s.tokenLimiter.Take(fingerprint); wait > 0 {
-		s.slowDown(w, wait, "too many calls with this token")
-		return
+	if wait := s.Calls.Take(fingerprint); wait > 0 {
+		return nil, &refused{status: http.StatusTooManyRequests, text: "too many calls with this token", wait: wait}
 	}
-	answer, err := s.receive(w, r, owner, fingerprint, address)
-	if err != nil {
-		s.broken(w, r, err)
-		return
-	}
-	s.tell(w, answer)
+	return s.receive(w, r, owner, fingerprint)
 }
 
-// refuseCall answers a call with a bad token. Only such calls count towards the limit of their address, and only they
-// are held to it: a good token of the same address is never kept out.
-func (s *Server) refuseCall(w http.ResponseWriter, address string, a *automation.Answer) {
-	if wait := s.badTokenLimiter.Take(address); wait > 0 {
-		s.slowDown(w, wait, "too many calls with a bad token from this address")
-		return
+// tokenOf is the token of a call: the first in the headers that is not empty, else that in the path.
+func tokenOf(r *http.Request) string {
+	for _, value := range r.Header.Values(automation.TokenHeader) {
+		if value = strings.TrimSpace(value); value != "" {
+			return value
+		}
 	}
-	s.tell(w, a)
+	return r.PathValue("token")
+}
+
+// badToken is the refusal of a call with a bad token, or another where its address sent too many of them.
+func (s *Server) badToken(r *http.Request, e *refused) error {
+	if wait := s.Tokens.CountBad(r, "trigger"); wait > 0 {
+		return &refused{
+			status: http.StatusTooManyRequests, text: "too many calls with a bad token from this address", wait: wait,
+		}
+	}
+	return e
 }
 
 // answering is how long a call may be at work whose caller has hung up meanwhile.
@@ -102,10 +97,11 @@ const answering = time.Minute
 
 // receive reads the body and hands the call over. From then on the call is answered and recorded whether or not its
 // caller waits: forges give up after some seconds and do not call again.
-func (s *Server) receive(w http.ResponseWriter, r *http.Request, owner *db.TokenOwner, fingerprint,
-	address string) (*automation.Answer, error) {
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, owner *db.TokenOwner,
+	fingerprint string) (*automation.Answer, error) {
 	call := automation.Call{
-		Method: r.Method, Address: address, Headers: recordable(r.Header, owner.SignatureHeader), Query: r.URL.RawQuery,
+		Method: r.Method, Address: s.Tokens.Proxies.Address(r), Headers: recordable(r.Header, owner.SignatureHeader),
+		Query:       r.URL.RawQuery,
 		ContentType: r.Header.Get("Content-Type"), Key: deliveryKey(r.Header), Signed: r.Header,
 	}
 	var err error
@@ -206,7 +202,9 @@ func recordable(h http.Header, signature string) map[string]string {
 	return kept
 }
 
-// envelope is an answer as its caller reads it.
+// Envelope is the answer to a call as its caller reads it, for a page that shows the call.
+func (s *Server) Envelope(a *automation.Answer) any { return s.envelope(a) }
+
 func (s *Server) envelope(a *automation.Answer) envelope {
 	e := envelope{Success: a.Status == http.StatusOK && a.Error == "", Unresolved: a.Unresolved}
 	if a.Error != "" {
@@ -215,18 +213,17 @@ func (s *Server) envelope(a *automation.Answer) envelope {
 	if a.Automation != "" {
 		e.AutomationName = &a.Automation
 	}
-	e.ExecutionID = text(a.Execution)
-	if e.SessionID = text(a.Session); e.SessionID != nil {
+	e.ExecutionID = textOf(a.Execution)
+	if e.SessionID = textOf(a.Session); e.SessionID != nil {
 		link := s.PublicURL.JoinPath(views.SessionURL(*e.SessionID)).String()
 		e.SessionURL = &link
 	}
 	return e
 }
 
-// tell answers in the envelope.
-func (s *Server) tell(w http.ResponseWriter, a *automation.Answer) {
-	e := s.envelope(a)
-	body, err := json.Marshal(e)
+// writeEnvelope answers in the envelope.
+func (s *Server) writeEnvelope(w http.ResponseWriter, a *automation.Answer) {
+	body, err := json.Marshal(s.envelope(a))
 	if err != nil { // strings and nothing else: cannot be
 		body = []byte(`{"success":false,"error":"something went wrong on our side"}`)
 		a.Status = http.StatusInternalServerError
@@ -237,27 +234,10 @@ func (s *Server) tell(w http.ResponseWriter, a *automation.Answer) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-func text(id uuid.UUID) *string {
+func textOf(id uuid.UUID) *string {
 	if id == uuid.Nil {
 		return nil
 	}
 	t := id.String()
 	return &t
-}
-
-// broken answers what failed on our side.
-func (s *Server) broken(w http.ResponseWriter, r *http.Request, err error) {
-	s.Log.Error("answer trigger", "path", middleware.Path(r), "request", middleware.RequestID(r), "err", err)
-	status, text := ours(w, r, err)
-	s.tell(w, &automation.Answer{Status: status, Error: text})
-}
-
-func (s *Server) slowDown(w http.ResponseWriter, wait time.Duration, why string) {
-	w.Header().Set("Retry-After", middleware.RetryAfter(wait))
-	s.tell(w, &automation.Answer{Status: http.StatusTooManyRequests, Error: why})
-}
-
-// webhookURL is the address of an automation's trigger with its token.
-func (s *Server) webhookURL(token string) *url.URL {
-	return s.PublicURL.JoinPath("api", "automations", "http-trigger", token)
 }
