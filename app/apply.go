@@ -18,8 +18,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"carillon/app/api"
 	"carillon/app/manifest"
-	"carillon/app/web"
 )
 
 // The flags of apply and export.
@@ -101,7 +101,7 @@ func (p *program) apply(ctx context.Context, flags *flag.FlagSet) error {
 	if err != nil {
 		return err
 	}
-	in := web.APIManifest{Environment: map[string]string{}, Prune: isSet(flags, "prune")}
+	in := api.Manifest{Environment: map[string]string{}, Prune: isSet(flags, "prune")}
 	if in.Files, err = p.manifestFiles(paths); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (p *program) apply(ctx context.Context, flags *flag.FlagSet) error {
 			}
 		}
 	}
-	var plan, done web.APIPlan
+	var plan, done api.Plan
 	if err := c.call(ctx, http.MethodPost, "plans", in, &plan); err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (p *program) apply(ctx context.Context, flags *flag.FlagSet) error {
 		}
 	}
 	if err := c.call(ctx, http.MethodPost, "applications",
-		web.APIApplication{APIManifest: in, Fingerprint: plan.Fingerprint}, &done); err != nil {
+		api.Application{Manifest: in, Fingerprint: plan.Fingerprint}, &done); err != nil {
 		return err
 	}
 	show.applied(&done)
@@ -163,8 +163,8 @@ func (p *program) confirm() error {
 }
 
 // manifestFiles reads files, those of folders, and standard input.
-func (p *program) manifestFiles(paths []string) ([]web.APIManifestFile, error) {
-	var list []web.APIManifestFile
+func (p *program) manifestFiles(paths []string) ([]api.ManifestFile, error) {
+	var list []api.ManifestFile
 	size := 0
 	add := func(name string, from io.Reader) error {
 		text, err := io.ReadAll(io.LimitReader(from, manifest.MaxSize+1))
@@ -177,10 +177,10 @@ func (p *program) manifestFiles(paths []string) ([]web.APIManifestFile, error) {
 		if !utf8.Valid(text) { // JSON would change it silently
 			return fmt.Errorf("%s is not UTF-8", name)
 		}
-		if slices.ContainsFunc(list, func(f web.APIManifestFile) bool { return f.Name == name }) {
-			return usageError(name + " is given twice")
+		if slices.ContainsFunc(list, func(f api.ManifestFile) bool { return f.Name == name }) {
+			return misuse(name + " is given twice")
 		}
-		list = append(list, web.APIManifestFile{Name: name, Content: string(text)})
+		list = append(list, api.ManifestFile{Name: name, Content: string(text)})
 		return nil
 	}
 	open := func(path string) error {
@@ -335,7 +335,7 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 
 // refusal makes an error of an answer that is not a success.
 func (c *client) refusal(res *http.Response, text []byte) error {
-	var problem web.APIProblem
+	var problem api.Problem
 	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/problem+json") ||
 		json.Unmarshal(text, &problem) != nil {
 		return fmt.Errorf("%s answered %s, and not as Carillon does: is the address right?", c.base, res.Status)

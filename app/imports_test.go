@@ -62,9 +62,11 @@ var layers = map[string]string{
 	"views/help":     "views/markdown",
 	"views":          "app/form static views/markdown",
 	"views/gallery":  "views views/markdown",
-	"app/webhook":    "app/automation app/fault app/forge app/middleware db views",
+	"app/api": "app/account app/agent app/automation app/fault app/form app/jsontext app/manifest app/middleware " +
+		"app/spec db views",
+	"app/webhook": "app/automation app/fault app/forge app/middleware db views",
 	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation " +
-		"app/manifest app/middleware app/outbound app/secret app/spec app/sso " +
+		"app/jsontext app/middleware app/outbound app/secret app/spec app/sso " +
 		"app/transcript app/git db static views views/gallery views/help views/markdown",
 
 	// What happens without a request.
@@ -89,7 +91,7 @@ var layers = map[string]string{
 const everything = "*"
 
 // doors are what HTTP comes through. None imports another.
-var doors = []string{"app/web", "app/webhook"}
+var doors = []string{"app/api", "app/web", "app/webhook"}
 
 // forTests are packages that tests anywhere may use. What app/check needs knows of no rule.
 var forTests = []string{

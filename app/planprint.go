@@ -7,8 +7,8 @@ import (
 	"strings"
 	"unicode"
 
+	"carillon/app/api"
 	"carillon/app/automation"
-	"carillon/app/web"
 )
 
 // printer prints plans for people.
@@ -39,8 +39,8 @@ func (p printer) line(colour, format string, args ...any) {
 	fmt.Fprintln(p.w, text)
 }
 
-// plan prints the changes of a plan and the number of unchanged things.
-func (p printer) plan(plan *web.APIPlan) {
+// plan prints what is to change, and how much stays.
+func (p printer) plan(plan *api.Plan) {
 	for _, c := range plan.Changes {
 		if c.Action != automation.PlanUnchanged {
 			p.change(c)
@@ -55,7 +55,7 @@ func (p printer) plan(plan *web.APIPlan) {
 		n.Unchanged)
 }
 
-func (p printer) change(c web.APIPlanChange) {
+func (p printer) change(c api.PlanChange) {
 	where := "for all workspaces"
 	if c.Workspace != "" {
 		where = "in " + c.Workspace
@@ -77,7 +77,7 @@ func (p printer) change(c web.APIPlanChange) {
 	fmt.Fprintln(p.w)
 }
 
-func (p printer) field(action string, f web.APIPlanField) {
+func (p printer) field(action string, f api.PlanField) {
 	before, after := valueText(f.Before), valueText(f.After)
 	switch name := printable(f.Field); {
 	case strings.Contains(before+after, "\n"):
@@ -132,8 +132,8 @@ func linesOf(text string) []string {
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
 
-// applied prints the result of an applied plan, with new tokens, which are shown once.
-func (p printer) applied(plan *web.APIPlan) {
+// applied prints what was done, with what is shown this once.
+func (p printer) applied(plan *api.Plan) {
 	n := plan.Counts
 	p.line("", "Applied: %d created, %d updated, %d deleted, %d unchanged.", n.Create, n.Update, n.Delete, n.Unchanged)
 	for _, w := range plan.Webhooks {

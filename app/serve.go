@@ -26,6 +26,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/agent"
+	"carillon/app/api"
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/git"
@@ -316,10 +317,15 @@ func newDoors(c *config, x *parts, pages *web.Server, log *slog.Logger) *middlew
 		Rules: x.rules, PublicURL: c.URL, Tokens: tokens, Calls: webhook.NewCallLimiter(c.TriggerRate),
 		Now: x.rules.Now, Log: log,
 	}
-	pages.Tokens, pages.Envelope = tokens, calls.Envelope
+	programs := &api.Server{
+		DB: x.database, Accounts: x.accounts, Rules: x.rules, Found: x.agents.look, PublicURL: c.URL, Tokens: tokens,
+		Log: log,
+	}
+	pages.Tokens, pages.Envelope, pages.APIHelp = tokens, calls.Envelope, programs.Help
 	routes := &middleware.Routes{}
 	pages.Routes(routes)
 	calls.Routes(routes)
+	programs.Routes(routes)
 	return routes
 }
 

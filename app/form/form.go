@@ -11,6 +11,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
 	"carillon/app/fault"
 )
 
@@ -105,4 +107,13 @@ func (s Seen) Add(text string) bool {
 	}
 	s[text] = true
 	return true
+}
+
+// OptionalID reads an id from a field that may be empty or nonsense: both are uuid.Nil.
+func OptionalID(text string) uuid.UUID {
+	parsed, err := uuid.Parse(text)
+	if err != nil {
+		return uuid.Nil
+	}
+	return parsed
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"carillon/app/account"
+	"carillon/app/api"
 	"carillon/app/middleware"
 	"carillon/db"
 )
@@ -207,7 +208,7 @@ func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 	lines := map[string]bool{}
 	for _, e := range apiExpectations {
 		method, path, _ := strings.Cut(e.route, " ")
-		pattern := method + " " + apiPrefix + path
+		pattern := method + " " + api.Prefix + path
 		if lines[pattern] || !slices.Contains(routes.Patterns(), pattern) {
 			t.Errorf("the table has %s twice, or it is no route", e.route)
 			continue
@@ -277,7 +278,7 @@ func (x *walk) apiActor(who string) uuid.UUID {
 // isAPIPattern reports whether a route takes tokens of the API. Its description is for all.
 func isAPIPattern(pattern string) bool {
 	_, path, ok := strings.Cut(pattern, " ")
-	return ok && strings.HasPrefix(path, apiPrefix+"/") && path != apiPrefix+"/openapi.json"
+	return ok && strings.HasPrefix(path, api.Prefix+"/") && path != api.Prefix+"/openapi.json"
 }
 
 var pathName = regexp.MustCompile(`\{[a-z_]+\}`)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/api"
 	"carillon/app/automation"
 	"carillon/db"
 )
@@ -27,7 +28,7 @@ func TestAProgramMakesAndChangesWorkspacesAndTheirSecretsStay(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
 	p := ada.program()
-	var w APIWorkspaceDetail
+	var w api.WorkspaceDetail
 	p.call("POST", "/workspaces", fields{
 		"name": "Shop", "git_url": "https://example.com/shop.git", "token": "a token of the repository",
 		"variables": []fields{{"name": "STAGE", "value": "test"},
@@ -90,7 +91,7 @@ func TestAProgramLooksAfterPeopleAndRoles(t *testing.T) {
 	s := open(t)
 	ada, mira := s.as("ada", account.RoleAdministrator), s.as("mira", account.RoleMember)
 	p, theirs := ada.program(), mira.program()
-	var role APIRole
+	var role api.Role
 	p.call("POST", "/roles", fields{"name": "Reader", "permissions": []string{string(account.ViewAll)}}).
 		want(t, http.StatusCreated).into(t, &role)
 	p.call("PATCH", "/roles/"+role.ID, fields{"version": role.Version, "name": "Readers"}).want(t, http.StatusOK).
@@ -99,7 +100,7 @@ func TestAProgramLooksAfterPeopleAndRoles(t *testing.T) {
 		t.Errorf("the role became %+v", role)
 	}
 	address := "/people/" + mira.actor.ID.String()
-	var person APIPerson
+	var person api.Person
 	p.call("POST", address+"/roles", fields{"role_ids": []string{role.ID}}).want(t, http.StatusOK).into(t, &person)
 	if len(person.Roles) != 1 || person.Roles[0].Name != "Readers" {
 		t.Errorf("the person has %+v", person.Roles)
@@ -114,7 +115,7 @@ func TestAProgramLooksAfterPeopleAndRoles(t *testing.T) {
 	}
 	theirs.call("GET", "/me", nil).want(t, http.StatusUnauthorized)
 	p.call("POST", address+"/activation", nil).want(t, http.StatusOK)
-	var list pageOf[APIPersonItem]
+	var list api.PageOf[api.PersonItem]
 	p.call("GET", "/people?limit=1", nil).want(t, http.StatusOK).into(t, &list)
 	first := list.Items[0].Name
 	p.call("GET", "/people?limit=1&cursor="+list.NextCursor, nil).want(t, http.StatusOK).into(t, &list)
@@ -127,7 +128,7 @@ func TestAProgramReadsCallsAndSendsOneAgain(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
 	p := ada.program()
-	var made APIAutomation
+	var made api.Automation
 	p.call("POST", "/automations", fields{
 		"name": "Called", "workspace_id": s.workspace, "trigger": "http", "provider": "agent",
 		"prompt":         "Look at {{what}}.",
@@ -139,20 +140,20 @@ func TestAProgramReadsCallsAndSendsOneAgain(t *testing.T) {
 	check(t, err)
 	req.Header.Set("Content-Type", "application/json")
 	ada.do(req).want(t, http.StatusOK)
-	var list pageOf[APIDelivery]
+	var list api.PageOf[api.Delivery]
 	p.call("GET", "/automations/"+made.ID+"/deliveries?verdict=started", nil).want(t, http.StatusOK).into(t, &list)
 	if len(list.Items) != 1 || list.Items[0].ExecutionID == "" {
 		t.Fatalf("the calls are %+v", list.Items)
 	}
 	address := "/automations/" + made.ID + "/deliveries/" + list.Items[0].ID
-	var one APIDelivery
+	var one api.Delivery
 	p.call("GET", address, nil).want(t, http.StatusOK).into(t, &one)
 	if one.Body != `{"what":"the sky"}` || len(one.Answer) == 0 || one.Replayable == nil || !*one.Replayable {
 		t.Errorf("the call is %+v", one)
 	}
-	var started APIStarted
+	var started api.Started
 	p.call("POST", address+"/replays", nil).want(t, http.StatusCreated).into(t, &started)
-	var run APIExecution
+	var run api.Execution
 	p.call("GET", "/executions/"+started.ExecutionID, nil).want(t, http.StatusOK).into(t, &run)
 	if run.Mark != "replay" || run.Parameters["what"] != "the sky" {
 		t.Errorf("it started %+v", run)
@@ -164,7 +165,7 @@ func TestAProgramDoesOneThingToSeveralAutomationsAndGivesThemAway(t *testing.T) 
 	ada, mira := s.as("ada", account.RoleAdministrator), s.as("mira", account.RoleMember)
 	p, theirs := ada.program(), mira.program()
 	create := func(p *program, name string) string {
-		var made APIAutomation
+		var made api.Automation
 		p.call("POST", "/automations", fields{
 			"name": name, "workspace_id": s.workspace, "provider": "agent", "prompt": "Go",
 		}).
@@ -172,13 +173,13 @@ func TestAProgramDoesOneThingToSeveralAutomationsAndGivesThemAway(t *testing.T) 
 		return made.ID
 	}
 	own, other := create(theirs, "Own"), create(p, "Other")
-	var result APIBulkResult
+	var result api.BulkResult
 	theirs.call("POST", "/automations/bulk", fields{"action": "disable", "ids": []string{own, other, "nonsense"}}).
 		want(t, http.StatusOK).into(t, &result)
 	if result.Done != 1 || result.Skipped["not yours"] != 2 {
 		t.Errorf("it came to %+v", result)
 	}
-	var to APITransferred
+	var to api.Transferred
 	p.call("POST", "/automations/"+other+"/transfer", fields{"to": mira.actor.ID.String()}).want(t, http.StatusOK).
 		into(t, &to)
 	if to.Offered {
@@ -199,7 +200,7 @@ func TestAProgramTakesPartInASession(t *testing.T) {
 	s.claimed(run)
 	address := "/sessions/" + run.Session.ID.String()
 	p.call("POST", address+"/messages", fields{"message": "And then?"}).want(t, http.StatusNoContent)
-	var queued pageOf[APIQueuedMessage]
+	var queued api.PageOf[api.QueuedMessage]
 	p.call("GET", address+"/messages", nil).want(t, http.StatusOK).into(t, &queued)
 	if len(queued.Items) != 1 || queued.Items[0].Message != "And then?" || queued.Items[0].Author == nil ||
 		queued.Items[0].Author.Name != "ada" {
@@ -215,7 +216,7 @@ func TestAProgramTakesPartInASession(t *testing.T) {
 	p.call("POST", address+"/pull-request", fields{"url": "not an address"}).want(t, http.StatusUnprocessableEntity)
 	p.call("POST", address+"/pull-request", fields{"url": "https://github.com/o/r/pull/7"}).
 		want(t, http.StatusNoContent)
-	var pulls pageOf[APIPullRequest]
+	var pulls api.PageOf[api.PullRequest]
 	p.call("GET", address+"/pull-requests", nil).want(t, http.StatusOK).into(t, &pulls)
 	if len(pulls.Items) != 1 || pulls.Items[0].Number != 7 || pulls.Items[0].FoundBy != "hand" {
 		t.Fatalf("its pull requests are %+v", pulls.Items)
@@ -241,7 +242,7 @@ func TestAProgramSortsAnInbox(t *testing.T) {
 	}
 	_, err := db.InsertNotifications(t.Context(), s.server.DB, []db.Notification{n})
 	check(t, err)
-	var notice APINotice
+	var notice api.Notice
 	for _, starred := range []bool{true, false} {
 		p.call("POST", "/inbox/"+n.ID.String()+"/star", fields{"starred": starred}).want(t, http.StatusOK).
 			into(t, &notice)

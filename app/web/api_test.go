@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/api"
 	"carillon/app/automation"
 	"carillon/app/middleware"
 	"carillon/app/spec"
@@ -48,7 +50,7 @@ func (p *program) call(method, path string, body any) *answer {
 		text, err = json.Marshal(body)
 		check(p.t, err)
 	}
-	req, err := http.NewRequestWithContext(p.t.Context(), method, p.http.URL+apiPrefix+path, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(p.t.Context(), method, p.http.URL+api.Prefix+path, bytes.NewReader(text))
 	check(p.t, err)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -96,7 +98,7 @@ func TestTheDescriptionOfTheAPIHasItsRoutesAndNoOthers(t *testing.T) {
 	var want, got []string
 	for _, pattern := range routes.Patterns() {
 		if isAPIPattern(pattern) {
-			want = append(want, strings.Replace(pattern, " "+apiPrefix, " ", 1))
+			want = append(want, strings.Replace(pattern, " "+api.Prefix, " ", 1))
 		}
 	}
 	names := map[string]bool{}
@@ -153,7 +155,7 @@ func (p *program) automation(with fields) (made struct {
 	a := p.call("POST", "/automations", body)
 	a.expect(p.t, 201, `"id"`)
 	a.into(p.t, &made)
-	if a.Header.Get("Location") != p.http.URL+apiPrefix+"/automations/"+made.ID {
+	if a.Header.Get("Location") != p.http.URL+api.Prefix+"/automations/"+made.ID {
 		p.t.Errorf("it is at %s", a.Header.Get("Location"))
 	}
 	return made
@@ -229,7 +231,8 @@ func TestWhatIsWrongIsToldByTheNamesOfFields(t *testing.T) {
 		{"an unknown question", "GET", "/automations?limt=5", nil, 422, "invalid", []string{"limt"}},
 		{"questions out of bounds", "GET", "/automations?limit=101&state=odd&workspace_id=x", nil, 422, "invalid",
 			[]string{"limit", "state", "workspace_id"}},
-		{"a foreign cursor", "GET", "/automations?cursor=" + cursor("a"), nil, 422, "invalid", []string{"cursor"}},
+		{"a foreign cursor", "GET", "/automations?cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`["a"]`)), nil,
+			422, "invalid", []string{"cursor"}},
 		{"nonsense for a cursor", "GET", "/executions?cursor=nonsense", nil, 422, "invalid", []string{"cursor"}},
 		{"a label with a comma", "POST", "/tickets", fields{
 			"workspace_id": s.workspace, "title": "T", "labels": []string{"a", "b,c"},
@@ -244,7 +247,7 @@ func TestWhatIsWrongIsToldByTheNamesOfFields(t *testing.T) {
 		{"a sign that no column holds", "POST", "/automations", `{"name":"a\u0000b"}`, 400, "bad_request", nil},
 		{"bytes that are no text", "POST", "/automations", "{\"name\":\"a\xff\"}", 400, "bad_request", nil},
 		{"a query that is no text", "GET", "/automations?search=%ff", nil, 400, "bad_request", nil},
-		{"a body too long", "POST", "/automations", `{"prompt":"` + strings.Repeat("x", maxAPIBody) + `"}`, 413,
+		{"a body too long", "POST", "/automations", `{"prompt":"` + strings.Repeat("x", api.MaxBody) + `"}`, 413,
 			"too_large", nil},
 		{"an address that is nothing", "GET", "/nothing", nil, 404, "not_found", nil},
 		{"a method that is not taken", "PUT", one, fields{}, 405, "method_not_allowed", nil},
@@ -255,7 +258,7 @@ func TestWhatIsWrongIsToldByTheNamesOfFields(t *testing.T) {
 			t.Errorf("%s: mistakes in %q; want in %q", c.name, got, c.fields)
 		}
 	}
-	req, err := http.NewRequestWithContext(t.Context(), "POST", s.http.URL+apiPrefix+"/automations",
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.http.URL+api.Prefix+"/automations",
 		strings.NewReader("name=A"))
 	check(t, err)
 	req.Header.Set("Authorization", "Bearer "+p.token)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/api"
 	"carillon/db"
 )
 
@@ -63,8 +64,8 @@ func TestIDsThatAreNothingAreNotFoundOnEveryRoute(t *testing.T) {
 		for _, id := range []string{uuid.NewString(), "1", "nonsense", "00000000-0000-0000-0000-000000000000",
 			"%27%20OR%20true--", "..%2f..%2fetc", "{id}"} {
 			path := strings.ReplaceAll(p[1], "{id}", id)
-			if below, ok := strings.CutPrefix(path, apiPrefix); ok {
-				body := bodies[p[0]+" "+strings.TrimPrefix(p[1], apiPrefix)]
+			if below, ok := strings.CutPrefix(path, api.Prefix); ok {
+				body := bodies[p[0]+" "+strings.TrimPrefix(p[1], api.Prefix)]
 				if got := program.call(p[0], below, body); got.StatusCode != http.StatusNotFound ||
 					!strings.Contains(got.body, `"code":"not_found"`) {
 					t.Errorf("%s %s with %q answered %d %s; want 404", p[0], p[1], id, got.StatusCode, got.body)

@@ -22,9 +22,6 @@ func TestWhileTheDatabaseIsAwayPagesAndCallsAreAnswered503WithATimeToTryAgain(t 
 			status, _ := middleware.Failure(w, r, away)
 			w.WriteHeader(status)
 		},
-		"a problem of API": func(w http.ResponseWriter, _ *http.Request) {
-			writeProblem(w, &APIProblem{Status: http.StatusServiceUnavailable})
-		},
 	} {
 		w := httptest.NewRecorder()
 		answer(w, httptest.NewRequest(http.MethodGet, "/sessions", nil))

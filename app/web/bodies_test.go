@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"carillon/app/api"
 	"carillon/app/automation"
 	"carillon/app/forge"
 	"carillon/app/middleware"
@@ -38,15 +39,15 @@ var bodyBounds = []bodyBound{
 		return strings.HasPrefix(path, "/api/forges/")
 	}, workBound{30, 10, 4, 64, 1}},
 	{"MCP", maxCall, func(_, path string) bool { return path == "/mcp" }, workBound{40, 20, 4, 256, 4}},
-	{"API: manifests", maxAPIManifest, func(_, path string) bool {
+	{"API: manifests", api.MaxManifest, func(_, path string) bool {
 		return manifestPath(path)
 	}, workBound{200, 100, 4, 2048, 8}},
-	{"API: workflows", maxAPIWorkflow, func(_, path string) bool {
-		return strings.HasPrefix(path, apiPrefix+"/workflows")
+	{"API: workflows", api.MaxWorkflow, func(_, path string) bool {
+		return strings.HasPrefix(path, api.Prefix+"/workflows")
 	}, workBound{30, 10, 4, 768, 32}},
-	{"API: the rest", maxAPIBody, func(_, path string) bool {
-		return strings.HasPrefix(path, apiPrefix+"/") && !manifestPath(path) &&
-			!strings.HasPrefix(path, apiPrefix+"/workflows")
+	{"API: the rest", api.MaxBody, func(_, path string) bool {
+		return strings.HasPrefix(path, api.Prefix+"/") && !manifestPath(path) &&
+			!strings.HasPrefix(path, api.Prefix+"/workflows")
 	}, workBound{40, 20, 4, 512, 4}},
 	{"forms", maxForm, func(_, path string) bool {
 		return !strings.HasPrefix(path, "/api/") && path != "/mcp"
@@ -54,7 +55,7 @@ var bodyBounds = []bodyBound{
 }
 
 func manifestPath(path string) bool {
-	return path == apiPrefix+"/plans" || path == apiPrefix+"/applications"
+	return path == api.Prefix+"/plans" || path == api.Prefix+"/applications"
 }
 
 // boundOf is the bound of a route's body, nil for one that reads no body.
@@ -111,7 +112,7 @@ func TestNoDoorTakesABodyOverItsBound(t *testing.T) {
 	token := x.tokens()["admin"]
 	for _, e := range apiExpectations {
 		method, path, _ := strings.Cut(e.route, " ")
-		d := boundOf(t, method+" "+apiPrefix+path)
+		d := boundOf(t, method+" "+api.Prefix+path)
 		if d == nil || e.form == "" {
 			continue
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/time/rate"
 
+	"carillon/app/api"
 	"carillon/app/automation"
 	"carillon/app/forge"
 	"carillon/app/middleware"
@@ -192,10 +193,10 @@ func (c *costs) api(p *program, method, path, text string, body any) *answer {
 	c.t.Helper()
 	a := p.call(method, path, body)
 	door := "pages"
-	if d := boundOf(c.t, method+" "+apiPrefix+anID.ReplaceAllString(path, "{id}")); d != nil {
+	if d := boundOf(c.t, method+" "+api.Prefix+anID.ReplaceAllString(path, "{id}")); d != nil {
 		door = d.name
 	}
-	c.took(door, method+" "+apiPrefix+anID.ReplaceAllString(path, "{id}"), text)
+	c.took(door, method+" "+api.Prefix+anID.ReplaceAllString(path, "{id}"), text)
 	return a
 }
 
@@ -441,7 +442,7 @@ func (c *costs) everyRoute(s *stage, shift int) {
 	}
 	for at, e := range apiExpectations {
 		method, path, _ := strings.Cut(e.route, " ")
-		door := boundOf(c.t, method+" "+apiPrefix+path)
+		door := boundOf(c.t, method+" "+api.Prefix+path)
 		var fields map[string]any
 		if door == nil || json.Unmarshal([]byte(e.form), &fields) != nil {
 			continue

@@ -20,6 +20,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/api"
 	"carillon/app/automation"
 	"carillon/app/form"
 	"carillon/app/spec"
@@ -472,7 +473,7 @@ func (d apiDoor) saved(a *answer) (id, hook string) {
 	if a.StatusCode >= 300 {
 		d.t.Fatalf("%s is answered %d %s", a.Request.URL, a.StatusCode, a.body)
 	}
-	var made APIAutomation
+	var made api.Automation
 	a.into(d.t, &made)
 	return made.ID, made.WebhookURL
 }
@@ -482,7 +483,7 @@ func (d apiDoor) create(in automation.Input) (id, hook string) {
 }
 
 func (d apiDoor) edit(e *entered, in automation.Input) string {
-	var is APIAutomation
+	var is api.Automation
 	d.client.call("GET", "/automations/"+e.id, nil).into(d.t, &is)
 	f := over(d.fields(in), e.in)
 	f["version"] = is.Version
@@ -551,7 +552,7 @@ func (d yamlDoor) apply(in automation.Input, more fields) (id, hook string) {
 	text, err := json.Marshal(f)
 	check(d.t, err)
 	body := fields{"files": []fields{{"name": "a.yaml", "content": string(text)}}}
-	var plan APIPlan
+	var plan api.Plan
 	a := d.client.call("POST", "/plans", body)
 	a.into(d.t, &plan)
 	body["fingerprint"] = plan.Fingerprint

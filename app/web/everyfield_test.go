@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"carillon/app/account"
+	"carillon/app/api"
 	"carillon/app/automation"
 	"carillon/app/spec"
 )
@@ -76,8 +77,8 @@ func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 
 	for _, door := range []doorFields{
 		{"the form", page, own},
-		{"the API", pathsOf(reflect.TypeFor[APIAutomationFields](), spec.JSONName), own},
-		{"the answer of the API", pathsOf(reflect.TypeFor[APIAutomation](), readName), never},
+		{"the API", pathsOf(reflect.TypeFor[api.AutomationFields](), spec.JSONName), own},
+		{"the answer of the API", pathsOf(reflect.TypeFor[api.Automation](), readName), never},
 		{"the tools", pathsOf(reflect.TypeFor[automationFields](), spec.JSONName), own},
 		{"the answer of the tools", pathsOf(reflect.TypeFor[automationResult](), readName), never},
 		{"the audit log", line, map[string]string{"id": "it is the subject of the line"}},
@@ -121,7 +122,7 @@ func pathsOf(t reflect.Type, name func(reflect.StructField) string) map[string]b
 			if inner.Kind() == reflect.Pointer {
 				inner = inner.Elem()
 			}
-			if inner.Kind() == reflect.Struct && inner.PkgPath() != "time" && inner != reflect.TypeFor[APINamed]() {
+			if inner.Kind() == reflect.Struct && inner.PkgPath() != "time" && inner != reflect.TypeFor[api.Named]() {
 				add(inner, path+".")
 				continue
 			}

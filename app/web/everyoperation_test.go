@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"carillon/app/api"
 )
 
 // sameByAPI names, for what a person does on a page, the operation of the API that does it.
@@ -125,7 +127,7 @@ func TestWhatAPageCanDoTheAPICan(t *testing.T) {
 			t.Errorf("the API does not do what POST %s does: add an operation, or say here why not", path)
 		case operation != "" && reason != "":
 			t.Errorf("POST %s has an operation of the API, and a reason to have none", path)
-		case operation != "" && !slices.Contains(routes, method+" "+apiPrefix+address):
+		case operation != "" && !slices.Contains(routes, method+" "+api.Prefix+address):
 			t.Errorf("the API has no %s, which is said to do what POST %s does", operation, path)
 		}
 	}

@@ -35,7 +35,8 @@ func FuzzToolArguments(f *testing.F) {
 		if strings.ContainsRune(change.Name, 0) {
 			t.Errorf("the name is %q", change.Name)
 		}
-		if err := change.into(t.Context(), &mcpCaller{server: &Server{}}, &given, in.Patch); !in.Patch.Has("workspace") &&
+		if err := change.into(t.Context(), &mcpCaller{server: &Server{}}, &given,
+			in.Patch); !in.Patch.Has("workspace") &&
 			err != nil {
 			t.Error(err)
 		}

@@ -76,3 +76,10 @@ func (s helpPages) gallery(w http.ResponseWriter, r *http.Request, actor account
 		return s.show(w, r, gallery.Page(page, gallery.Specimens()))
 	})
 }
+
+// api explains the API, with its operations.
+func (s helpPages) api(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
+	return s.with(w, r, actor, "", "API", func(page views.Page) error {
+		return s.show(w, r, views.APIHelp(page, manual("api"), s.APIHelp()))
+	})
+}

@@ -408,3 +408,12 @@ func (c *mcpCaller) saved(ctx context.Context, a *db.Automation, token string) (
 	}
 	return r, nil
 }
+
+// moment is a time for JSON: absent for none, else in UTC.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"carillon/app/account"
+	"carillon/app/api"
 	"carillon/app/automation"
 	"carillon/app/spec"
 	"carillon/db"
@@ -61,8 +62,8 @@ func TestTheAPISaysForWhomASessionActsAndWhatItMay(t *testing.T) {
 	check(t, err)
 	p := owner.program()
 	var got struct {
-		ActsFor []APINamed `json:"acts_for"`
-		May     []string   `json:"may"`
+		ActsFor []api.Named `json:"acts_for"`
+		May     []string    `json:"may"`
 	}
 	for _, tt := range []struct {
 		a   *db.Automation
@@ -73,7 +74,8 @@ func TestTheAPISaysForWhomASessionActsAndWhatItMay(t *testing.T) {
 		path := "/sessions/" + run.Session.ID.String()
 		for _, a := range []*answer{p.call("GET", path, nil), p.call("POST", path+"/stop", nil)} {
 			a.into(t, &got)
-			want := []APINamed{{manager.actor.ID.String(), "Max"}, {owner.actor.ID.String(), "Jonas"}}
+			want := []api.Named{{ID: manager.actor.ID.String(), Name: "Max"},
+				{ID: owner.actor.ID.String(), Name: "Jonas"}}
 			if !slices.Equal(got.ActsFor, want) || strings.Join(got.May, " ") != tt.may {
 				t.Errorf("%s %s says that it acts for %v and may %q; want %v and %q", a.Request.Method, path,
 					got.ActsFor, got.May, want, tt.may)

@@ -53,6 +53,8 @@ type Server struct {
 	Tokens  *middleware.Tokens // of programs
 	// Envelope is the answer to a call of the HTTP trigger as its caller reads it.
 	Envelope func(*automation.Answer) any
+	// APIHelp is what the help says of the API, with its operations.
+	APIHelp func() views.APIHelpPage
 
 	// Letter sends an e-mail of plain text now; nil: there is no mail server.
 	Letter func(ctx context.Context, to, subject, text string) error
@@ -143,7 +145,6 @@ func (s *Server) Routes(mux *middleware.Routes) {
 	}
 
 	mux.Programs("/api/", middleware.RefuseProgram)
-	s.apiRoutes(mux)
 	mux.Handle("/mcp", s.mcpServer())
 	mux.Programs("/mcp", s.mcpRefuse)
 
@@ -347,6 +348,7 @@ func (s *Server) Routes(mux *middleware.Routes) {
 	mux.HandleFunc("GET /help", s.page(help.list))
 	mux.HandleFunc("GET /help/{page}", s.page(help.manual))
 	mux.HandleFunc("GET /help/permissions", s.page(roles.permissions))
+	mux.HandleFunc("GET /help/api", s.page(help.api))
 	mux.HandleFunc("GET /help/promises", s.page(help.promises))
 
 	preferences := preferencePages{s}

@@ -18,6 +18,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/agent"
+	"carillon/app/api"
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/middleware"
@@ -34,6 +35,7 @@ type site struct {
 	t         *testing.T
 	server    *Server
 	calls     *webhook.Server
+	programs  *api.Server
 	routes    *middleware.Routes
 	bearers   *middleware.Tokens
 	rules     *automation.Service
@@ -84,7 +86,10 @@ func openAlone(t *testing.T) *site {
 	s.calls = &webhook.Server{
 		Rules: rules, PublicURL: public, Tokens: s.bearers, Calls: webhook.NewCallLimiter(0), Now: time.Now, Log: log,
 	}
-	s.server.Tokens, s.server.Envelope = s.bearers, s.calls.Envelope
+	s.programs = &api.Server{
+		DB: d, Accounts: s.server.Accounts, Rules: rules, PublicURL: public, Tokens: s.bearers, Log: log,
+	}
+	s.server.Tokens, s.server.Envelope, s.server.APIHelp = s.bearers, s.calls.Envelope, s.programs.Help
 	s.routes = s.compose(s.server)
 	mux.Handle("/", s.server.Handler(s.routes))
 	list, err := db.Workspaces(t.Context(), d, [16]byte{})
@@ -98,12 +103,13 @@ func (s *site) compose(pages *Server) *middleware.Routes {
 	routes := &middleware.Routes{}
 	pages.Routes(routes)
 	s.calls.Routes(routes)
+	s.programs.Routes(routes)
 	return routes
 }
 
 // allPatterns are the routes of all doors.
 func allPatterns() []string {
-	s := &site{calls: &webhook.Server{}}
+	s := &site{calls: &webhook.Server{}, programs: &api.Server{PublicURL: &url.URL{}, Tokens: &middleware.Tokens{}}}
 	return s.compose(&Server{PublicURL: &url.URL{}, Tokens: &middleware.Tokens{}}).Patterns()
 }
 

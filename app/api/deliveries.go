@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"context"
@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"carillon/app/account"
+	"carillon/app/form"
 	"carillon/db"
 )
 
-// APIDelivery is a call of an HTTP Trigger. Secrets that it brought are not in it.
-type APIDelivery struct {
+// Delivery is a call of an HTTP Trigger. Secrets that it brought are not in it.
+type Delivery struct {
 	ID          string          `json:"id" format:"uuid"`
 	At          time.Time       `json:"at"`
 	Verdict     string          `json:"verdict" doc:"Such as started, busy, filtered, signature, invalid, duplicate."`
@@ -28,30 +29,33 @@ type APIDelivery struct {
 	Replayable  *bool           `json:"replayable,omitempty" doc:"All of it is kept, so it can be sent again. Not in lists."`
 }
 
-func (a *api) deliveryRoutes() {
-	answers(a, apiOp{
+// deliveries are the operations on the calls of HTTP Triggers.
+type deliveries struct{ *Server }
+
+func (a deliveries) routes() {
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/automations/{id}/deliveries", name: "listDeliveries", tag: automationsTag,
 		summary: "List the calls of an HTTP Trigger, the newest first",
-	}, a.listDeliveries)
-	answers(a, apiOp{
+	}, a.list)
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/automations/{id}/deliveries/{delivery}", name: "getDelivery",
 		tag: automationsTag, summary: "Get a call of an HTTP Trigger",
-	}, a.getDelivery)
-	creates(a, apiOp{
+	}, a.get)
+	creates(a.Server, operation{
 		method: http.MethodPost, path: "/automations/{id}/deliveries/{delivery}/replays", name: "replayDelivery",
 		tag: automationsTag, summary: "Start a run with what a call brought",
 		about: "The automation runs as it is now. Neither signature nor filter is asked again.",
-	}, a.replayDelivery)
+	}, a.replay)
 }
 
 type listDeliveriesQuery struct {
-	APIOneByID
-	APIListQuery
+	OneByID
+	ListQuery
 	Verdict string `query:"verdict" enum:"started,busy,filtered,signature,invalid,too_large,unable,duplicate,error"`
 }
 
-func deliveryItem(d *db.Delivery) APIDelivery {
-	return APIDelivery{
+func deliveryItem(d *db.Delivery) Delivery {
+	return Delivery{
 		ID: d.ID.String(), At: d.At.UTC(), Verdict: d.Verdict, Status: d.Status, Method: d.Method, Address: d.Address,
 		Fingerprint: d.Fingerprint, Size: d.Size, ExecutionID: idOrNone(d.ExecutionID),
 		BlockedBy: idOrNone(d.BlockedBy),
@@ -59,43 +63,43 @@ func deliveryItem(d *db.Delivery) APIDelivery {
 	}
 }
 
-func (a *api) listDeliveries(
+func (a deliveries) list(
 	ctx context.Context, actor account.Actor, in *listDeliveriesQuery,
-) (pageOf[APIDelivery], error) {
+) (PageOf[Delivery], error) {
 	f := db.DeliveryFilter{Verdict: in.Verdict, Limit: in.Limit + 1}
 	var err error
 	if f.Before, err = in.afterID(); err != nil {
-		return pageOf[APIDelivery]{}, err
+		return PageOf[Delivery]{}, err
 	}
 	list, err := a.Rules.Deliveries(ctx, actor, in.id(), f)
 	if err != nil {
-		return pageOf[APIDelivery]{}, err
+		return PageOf[Delivery]{}, err
 	}
 	return paginate(list, in.Limit, deliveryItem, func(d *db.Delivery) []string { return []string{d.ID.String()} }), nil
 }
 
-// APIOneDelivery names a call of an HTTP Trigger in a path.
-type APIOneDelivery struct {
-	APIOneByID
+// OneDelivery names a call of an HTTP Trigger in a path.
+type OneDelivery struct {
+	OneByID
 	Delivery string `path:"delivery" format:"uuid"`
 }
 
-func (a *api) getDelivery(ctx context.Context, actor account.Actor, in *APIOneDelivery) (APIDelivery, error) {
-	d, err := a.Rules.Delivery(ctx, actor, in.id(), optionalID(in.Delivery))
+func (a deliveries) get(ctx context.Context, actor account.Actor, in *OneDelivery) (Delivery, error) {
+	d, err := a.Rules.Delivery(ctx, actor, in.id(), form.OptionalID(in.Delivery))
 	if err != nil {
-		return APIDelivery{}, err
+		return Delivery{}, err
 	}
 	item, whole := deliveryItem(d), d.Complete()
 	item.Answer, item.Body, item.Replayable = d.Answer, string(d.Body), &whole
 	return item, nil
 }
 
-func (a *api) replayDelivery(
-	ctx context.Context, actor account.Actor, in *APIOneDelivery,
-) (APIStarted, string, error) {
-	run, err := a.Rules.Replay(ctx, actor, in.id(), optionalID(in.Delivery))
+func (a deliveries) replay(
+	ctx context.Context, actor account.Actor, in *OneDelivery,
+) (Started, string, error) {
+	run, err := a.Rules.Replay(ctx, actor, in.id(), form.OptionalID(in.Delivery))
 	if err != nil {
-		return APIStarted{}, "", err
+		return Started{}, "", err
 	}
 	return a.started(run.Execution.ID, run.Session.ID, run.Unresolved)
 }

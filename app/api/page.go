@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"encoding/base64"
@@ -8,25 +8,26 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/jsontext"
 )
 
-// APIListQuery asks for a page of a list.
-type APIListQuery struct {
+// ListQuery asks for a page of a list.
+type ListQuery struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many items a page has at most."`
 	Cursor string `query:"cursor" maxLength:"2000" doc:"next_cursor of the page before. Without it the list begins."`
 }
 
-// pageOf is a page of a list.
-type pageOf[T any] struct {
+// PageOf is a page of a list of items.
+type PageOf[T any] struct {
 	Items      []T    `json:"items"`
 	NextCursor string `json:"next_cursor,omitempty" doc:"There are more: pass it as cursor. Absent on the last page."`
 }
 
 // paginate makes a page of a list that was asked for with one row too many. The next page begins after what key says of
 // the last row.
-func paginate[R, T any](rows []R, limit int, item func(*R) T, key func(*R) []string) pageOf[T] {
-	p := pageOf[T]{Items: []T{}}
+func paginate[R, T any](rows []R, limit int, item func(*R) T, key func(*R) []string) PageOf[T] {
+	p := PageOf[T]{Items: []T{}}
 	if len(rows) > limit {
 		rows = rows[:limit]
 		p.NextCursor = cursor(key(&rows[limit-1])...)
@@ -46,7 +47,7 @@ func cursor(key ...string) string {
 var errCursor = fault.Invalid{"cursor": "This is no cursor of this list. Pass next_cursor of the page before."}
 
 // after unpacks a cursor of n parts. Without a cursor it returns nil.
-func (q APIListQuery) after(n int) ([]string, error) {
+func (q ListQuery) after(n int) ([]string, error) {
 	if q.Cursor == "" {
 		return nil, nil
 	}
@@ -67,7 +68,7 @@ func (q APIListQuery) after(n int) ([]string, error) {
 }
 
 // afterID is the id in a cursor of lists that go by it; zero without a cursor.
-func (q APIListQuery) afterID() (uuid.UUID, error) {
+func (q ListQuery) afterID() (uuid.UUID, error) {
 	key, err := q.after(1)
 	if err != nil || key == nil {
 		return uuid.Nil, err
@@ -80,7 +81,7 @@ func (q APIListQuery) afterID() (uuid.UUID, error) {
 }
 
 // afterName is the name and the id in a cursor of lists that go by name.
-func (q APIListQuery) afterName() (name string, id uuid.UUID, err error) {
+func (q ListQuery) afterName() (name string, id uuid.UUID, err error) {
 	key, err := q.after(2)
 	if err != nil || key == nil {
 		return "", uuid.Nil, err
@@ -91,16 +92,16 @@ func (q APIListQuery) afterName() (name string, id uuid.UUID, err error) {
 	return key[0], id, nil
 }
 
-// APIOneByID names a thing in a path.
-type APIOneByID struct {
+// OneByID names a thing in a path.
+type OneByID struct {
 	ID string `path:"id" format:"uuid"`
 }
 
 // id is the id in the path. It was checked before.
-func (o APIOneByID) id() uuid.UUID { return optionalID(o.ID) }
+func (o OneByID) id() uuid.UUID { return form.OptionalID(o.ID) }
 
-// APINamed is a thing that something else refers to.
-type APINamed struct {
+// Named is a thing that something else refers to.
+type Named struct {
 	ID   string `json:"id" format:"uuid"`
 	Name string `json:"name"`
 }

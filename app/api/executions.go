@@ -1,26 +1,29 @@
-package web
+package api
 
 import (
 	"context"
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
+
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
 
-// APIExecutionItem is an execution as a list has it.
-type APIExecutionItem struct {
+// ExecutionItem is an execution as a list has it.
+type ExecutionItem struct {
 	ID               string     `json:"id" format:"uuid"`
 	URL              string     `json:"url" format:"uri" doc:"Its page."`
-	Automation       APINamed   `json:"automation"`
+	Automation       Named      `json:"automation"`
 	SessionID        string     `json:"session_id,omitempty" format:"uuid" doc:"The session that it launched; absent where none was."`
 	Status           string     `json:"status" enum:"queued,running,succeeded,failed,canceled,timed_out,skipped,missed"`
 	Source           string     `json:"source,omitempty" enum:"schedule,manual,webhook"`
 	Mark             string     `json:"mark,omitempty" enum:"loop,catch_up,replay"`
-	StartedBy        *APINamed  `json:"started_by,omitempty" doc:"Of a manual one: who."`
+	StartedBy        *Named     `json:"started_by,omitempty" doc:"Of a manual one: who."`
 	TokenFingerprint string     `json:"token_fingerprint,omitempty" doc:"Of a webhook: which token was used."`
 	Reason           string     `json:"reason,omitempty" doc:"Why it failed, was skipped or missed."`
 	ErrorClass       string     `json:"error_class,omitempty" doc:"Of a failure: its kind."`
@@ -34,9 +37,9 @@ type APIExecutionItem struct {
 	FinishedAt       *time.Time `json:"finished_at,omitempty"`
 }
 
-// APIExecution is an execution in full. Secret values are not in it.
-type APIExecution struct {
-	APIExecutionItem
+// Execution is an execution in full. Secret values are not in it.
+type Execution struct {
+	ExecutionItem
 
 	Answer                 string            `json:"answer" doc:"The agent's final answer."`
 	ExitCode               *int              `json:"exit_code,omitempty"`
@@ -47,11 +50,11 @@ type APIExecution struct {
 	Prompt                 string            `json:"prompt" doc:"As written, before its placeholders were filled."`
 	Provider               string            `json:"provider"`
 	Model                  string            `json:"model"`
-	Usage                  APIUsage          `json:"usage"`
+	Usage                  Usage             `json:"usage"`
 }
 
-// APIUsage is what a run used. What the agent did not tell is absent, not zero.
-type APIUsage struct {
+// Usage is what a run used. What the agent did not tell is absent, not zero.
+type Usage struct {
 	Turns        int      `json:"turns" doc:"Messages to the agent."`
 	InputTokens  *int64   `json:"input_tokens,omitempty"`
 	CachedTokens *int64   `json:"cached_tokens,omitempty"`
@@ -62,25 +65,29 @@ type APIUsage struct {
 
 const executionsTag = "Executions"
 
-func (a *api) executionRoutes() {
-	answers(a, apiOp{
+// executions are the operations on executions.
+type executions struct{ *Server }
+
+func (a executions) routes() {
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/executions", name: "listExecutions", tag: executionsTag,
 		summary: "List executions, the newest first",
-	}, a.listExecutions)
-	answers(a, apiOp{method: http.MethodGet, path: "/executions/{id}", name: "getExecution", tag: executionsTag,
+	}, a.list)
+	answers(a.Server, operation{method: http.MethodGet, path: "/executions/{id}", name: "getExecution",
+		tag:     executionsTag,
 		summary: "Get an execution",
-		about:   "Ask again until its status is neither queued nor running."}, a.getExecution)
-	answers(a, apiOp{method: http.MethodPost, path: "/executions/{id}/cancellation", name: "cancelExecution",
+		about:   "Ask again until its status is neither queued nor running."}, a.get)
+	answers(a.Server, operation{method: http.MethodPost, path: "/executions/{id}/cancellation", name: "cancelExecution",
 		tag: executionsTag, summary: "Cancel an execution",
 		about: "One that is running ends as soon as its agent has. One that is over stays as it is."},
-		a.cancelExecutionByID)
-	creates(a, apiOp{method: http.MethodPost, path: "/executions/{id}/repetitions", name: "repeatExecution",
+		a.cancel)
+	creates(a.Server, operation{method: http.MethodPost, path: "/executions/{id}/repetitions", name: "repeatExecution",
 		tag: executionsTag, summary: "Run again with the same input",
-		about: "The automation runs as it is now."}, a.repeatExecution)
+		about: "The automation runs as it is now."}, a.repeat)
 }
 
-type APIExecutionsQuery struct {
-	APIListQuery
+type ExecutionsQuery struct {
+	ListQuery
 	Status []string  `query:"status" enum:"queued,running,succeeded,failed,canceled,timed_out,skipped,missed" doc:"Of these; commas between them."`
 	Source string    `query:"source" enum:"schedule,manual,webhook"`
 	From   time.Time `query:"from" doc:"Created then or later."`
@@ -88,17 +95,17 @@ type APIExecutionsQuery struct {
 }
 
 type listExecutionsQuery struct {
-	APIExecutionsQuery
+	ExecutionsQuery
 	Automation string `query:"automation_id" format:"uuid"`
 	Workspace  string `query:"workspace_id" format:"uuid"`
 }
 
 type automationExecutionsQuery struct {
-	APIOneByID
-	APIExecutionsQuery
+	OneByID
+	ExecutionsQuery
 }
 
-func (q *APIExecutionsQuery) filter() (db.ExecutionFilter, error) {
+func (q *ExecutionsQuery) filter() (db.ExecutionFilter, error) {
 	f := db.ExecutionFilter{Source: db.Source(q.Source), From: q.From, To: q.To, Limit: q.Limit + 1}
 	for _, status := range q.Status {
 		f.Statuses = append(f.Statuses, db.ExecutionStatus(status))
@@ -108,44 +115,44 @@ func (q *APIExecutionsQuery) filter() (db.ExecutionFilter, error) {
 	return f, err
 }
 
-func (a *api) executionPage(ctx context.Context, actor account.Actor,
-	f db.ExecutionFilter) (pageOf[APIExecutionItem], error) {
+func (a executions) page(ctx context.Context, actor account.Actor,
+	f db.ExecutionFilter) (PageOf[ExecutionItem], error) {
 	list, err := a.Rules.Executions(ctx, actor, f)
 	if err != nil {
-		return pageOf[APIExecutionItem]{}, err
+		return PageOf[ExecutionItem]{}, err
 	}
-	return paginate(list, f.Limit-1, a.executionItem, func(e *db.Execution) []string {
+	return paginate(list, f.Limit-1, a.item, func(e *db.Execution) []string {
 		return []string{e.ID.String()}
 	}), nil
 }
 
-func (a *api) listExecutions(ctx context.Context, actor account.Actor,
-	in *listExecutionsQuery) (pageOf[APIExecutionItem], error) {
+func (a executions) list(ctx context.Context, actor account.Actor,
+	in *listExecutionsQuery) (PageOf[ExecutionItem], error) {
 	f, err := in.filter()
 	if err != nil {
-		return pageOf[APIExecutionItem]{}, err
+		return PageOf[ExecutionItem]{}, err
 	}
-	f.Automation, f.Workspace = optionalID(in.Automation), optionalID(in.Workspace)
-	return a.executionPage(ctx, actor, f)
+	f.Automation, f.Workspace = form.OptionalID(in.Automation), form.OptionalID(in.Workspace)
+	return a.page(ctx, actor, f)
 }
 
-func (a *api) automationExecutions(ctx context.Context, actor account.Actor,
-	in *automationExecutionsQuery) (pageOf[APIExecutionItem], error) {
+func (a executions) ofAutomation(ctx context.Context, actor account.Actor,
+	in *automationExecutionsQuery) (PageOf[ExecutionItem], error) {
 	f, err := in.filter()
 	if err != nil {
-		return pageOf[APIExecutionItem]{}, err
+		return PageOf[ExecutionItem]{}, err
 	}
 	if _, err := a.Rules.Automation(ctx, actor, in.id()); err != nil {
-		return pageOf[APIExecutionItem]{}, err
+		return PageOf[ExecutionItem]{}, err
 	}
 	f.Automation = in.id()
-	return a.executionPage(ctx, actor, f)
+	return a.page(ctx, actor, f)
 }
 
-func (a *api) executionItem(e *db.Execution) APIExecutionItem {
-	item := APIExecutionItem{
+func (a executions) item(e *db.Execution) ExecutionItem {
+	item := ExecutionItem{
 		ID: e.ID.String(), URL: a.link(views.ExecutionURL(e.ID.String())),
-		Automation: APINamed{ID: e.AutomationID.String(), Name: e.Snapshot.Name}, SessionID: idOrNone(e.SessionID),
+		Automation: Named{ID: e.AutomationID.String(), Name: e.Snapshot.Name}, SessionID: idOrNone(e.SessionID),
 		Status: string(e.Status), Source: string(e.Source), Mark: string(e.Mark), TokenFingerprint: e.TokenFingerprint,
 		Reason: e.Reason, ErrorClass: e.ErrorClass, Neutral: e.Neutral,
 		Result: e.Result, Iteration: e.Iteration, SkipCount: e.SkipCount, ScheduledFor: moment(e.ScheduledFor),
@@ -156,19 +163,19 @@ func (a *api) executionItem(e *db.Execution) APIExecutionItem {
 		item.Automation.Name = e.Automation.Name
 	}
 	if e.User != nil {
-		item.StartedBy = &APINamed{ID: e.UserID.String(), Name: e.User.Name}
+		item.StartedBy = &Named{ID: e.UserID.String(), Name: e.User.Name}
 	}
 	return item
 }
 
-func (a *api) execution(e *db.Execution) APIExecution {
+func (a executions) full(e *db.Execution) Execution {
 	plain, secret := automation.GivenValues(e)
-	full := APIExecution{
-		APIExecutionItem: a.executionItem(e), Answer: e.Answer, ExitCode: e.ExitCode, BlockedBy: idOrNone(e.BlockedBy),
+	full := Execution{
+		ExecutionItem: a.item(e), Answer: e.Answer, ExitCode: e.ExitCode, BlockedBy: idOrNone(e.BlockedBy),
 		Parameters: plain, SecretParameters: secret,
 		UnresolvedPlaceholders: e.Unresolved, Prompt: e.Snapshot.Prompt, Provider: e.Snapshot.Provider,
 		Model: e.Snapshot.Model,
-		Usage: APIUsage{Turns: e.Turns, Complete: e.Turns > 0 && e.Counted == e.Turns},
+		Usage: Usage{Turns: e.Turns, Complete: e.Turns > 0 && e.Counted == e.Turns},
 	}
 	if e.Counted > 0 || e.Tokens() > 0 {
 		full.Usage.InputTokens, full.Usage.CachedTokens, full.Usage.OutputTokens = &e.TokensIn, &e.TokensCached,
@@ -180,25 +187,33 @@ func (a *api) execution(e *db.Execution) APIExecution {
 	return full
 }
 
-func (a *api) getExecution(ctx context.Context, actor account.Actor, in *APIOneByID) (APIExecution, error) {
+func (a executions) get(ctx context.Context, actor account.Actor, in *OneByID) (Execution, error) {
 	e, err := a.Rules.Execution(ctx, actor, in.id())
 	if err != nil {
-		return APIExecution{}, err
+		return Execution{}, err
 	}
-	return a.execution(e), nil
+	return a.full(e), nil
 }
 
-func (a *api) cancelExecutionByID(ctx context.Context, actor account.Actor, in *APIOneByID) (APIExecution, error) {
+func (a executions) cancel(ctx context.Context, actor account.Actor, in *OneByID) (Execution, error) {
 	if err := a.Rules.CancelExecution(ctx, actor, in.id()); err != nil {
-		return APIExecution{}, err
+		return Execution{}, err
 	}
-	return a.getExecution(ctx, actor, in)
+	return a.get(ctx, actor, in)
 }
 
-func (a *api) repeatExecution(ctx context.Context, actor account.Actor, in *APIOneByID) (APIStarted, string, error) {
+func (a executions) repeat(ctx context.Context, actor account.Actor, in *OneByID) (Started, string, error) {
 	run, _, err := a.Rules.RunAgain(ctx, actor, in.id())
 	if err != nil {
-		return APIStarted{}, "", err
+		return Started{}, "", err
 	}
 	return a.started(run.Execution.ID, run.Session.ID, run.Unresolved)
+}
+
+// started is a run that was started, with the path of its execution.
+func (s *Server) started(execution, session uuid.UUID, unresolved []string) (Started, string, error) {
+	return Started{
+		ExecutionID: execution.String(), SessionID: session.String(),
+		SessionURL: s.link(views.SessionURL(session.String())), UnresolvedPlaceholders: unresolved,
+	}, "executions/" + execution.String(), nil
 }

@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"context"
@@ -11,22 +11,23 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
 
-// APITicketItem is a ticket as a list has it.
-type APITicketItem struct {
+// TicketItem is a ticket as a list has it.
+type TicketItem struct {
 	ID        string     `json:"id" format:"uuid"`
 	URL       string     `json:"url" format:"uri" doc:"Its page."`
 	Number    int64      `json:"number" doc:"Counts in the workspace."`
-	Workspace APINamed   `json:"workspace"`
+	Workspace Named      `json:"workspace"`
 	Title     string     `json:"title"`
 	Priority  string     `json:"priority" enum:"urgent,high,medium,low"`
 	Status    string     `json:"status" enum:"open,in_progress,done,canceled"`
-	Assignee  *APINamed  `json:"assignee,omitempty"`
+	Assignee  *Named     `json:"assignee,omitempty"`
 	Labels    []string   `json:"labels"`
-	CreatedBy *APINamed  `json:"created_by,omitempty" doc:"The person, or the owner of the session that wrote it."`
+	CreatedBy *Named     `json:"created_by,omitempty" doc:"The person, or the owner of the session that wrote it."`
 	ClaimedBy string     `json:"claimed_by,omitempty" format:"uuid" doc:"The session that took it from the queue."`
 	Version   int64      `json:"version" doc:"Send it along with a change."`
 	CreatedAt time.Time  `json:"created_at"`
@@ -34,14 +35,14 @@ type APITicketItem struct {
 	ClosedAt  *time.Time `json:"closed_at,omitempty"`
 }
 
-// APITicket is a ticket in full.
-type APITicket struct {
-	APITicketItem
+// Ticket is a ticket in full.
+type Ticket struct {
+	TicketItem
 	Body string `json:"body"`
 }
 
-// APITicketFields are what may be said of a ticket. What is nil stays.
-type APITicketFields struct {
+// TicketFields are what may be said of a ticket. What is nil stays.
+type TicketFields struct {
 	Title      *string   `json:"title,omitempty"`
 	Body       *string   `json:"body,omitempty"`
 	Priority   *string   `json:"priority,omitempty" enum:"urgent,high,medium,low"`
@@ -50,64 +51,67 @@ type APITicketFields struct {
 	Labels     *[]string `json:"labels,omitempty" doc:"As a whole."`
 }
 
-// APINewTicket is a ticket to make.
-type APINewTicket struct {
-	APITicketFields
+// NewTicket is a ticket to make.
+type NewTicket struct {
+	TicketFields
 	WorkspaceID string `json:"workspace_id" format:"uuid" doc:"A ticket stays in its workspace."`
 }
 
-// APITicketChange is a change of a ticket.
-type APITicketChange struct {
-	APITicketFields
+// TicketChange is a change of a ticket.
+type TicketChange struct {
+	TicketFields
 	Version int64 `json:"version" minimum:"1" doc:"The version that was read."`
 }
 
 const ticketsTag = "Tickets"
 
-func (a *api) ticketRoutes() {
-	answers(a, apiOp{
+// tickets are the operations on tickets.
+type tickets struct{ *Server }
+
+func (a tickets) routes() {
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/tickets", name: "listTickets", tag: ticketsTag,
 		summary: "List tickets, the newest first or as the queue has them",
-	}, a.listTickets)
-	creates(a, apiOp{
+	}, a.list)
+	creates(a.Server, operation{
 		method: http.MethodPost, path: "/tickets", name: "createTicket", tag: ticketsTag, summary: "Create a ticket",
-	}, a.createTicketByAPI)
-	answers(a, apiOp{
+	}, a.create)
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/tickets/{id}", name: "getTicket", tag: ticketsTag, summary: "Get a ticket",
-	}, a.getTicket)
-	answers(a, apiOp{
+	}, a.get)
+	answers(a.Server, operation{
 		method: http.MethodPatch, path: "/tickets/{id}", name: "updateTicket", tag: ticketsTag,
 		summary: "Change a ticket", about: "What is left out stays.",
-	}, a.updateTicketByAPI)
-	does(a, apiOp{
+	}, a.update)
+	does(a.Server, operation{
 		method: http.MethodPost, path: "/sessions/{id}/tickets", name: "linkTicket", tag: ticketsTag,
 		summary: "Note that a session works on a ticket of its workspace",
 	}, func(ctx context.Context, actor account.Actor, in *linkTicketQuery) error {
 		return a.Rules.LinkTicket(ctx, actor, in.id(), in.Body.Number)
 	})
-	does(a, apiOp{
+	does(a.Server, operation{
 		method: http.MethodDelete, path: "/tickets/{id}/sessions/{session}", name: "unlinkTicket", tag: ticketsTag,
 		summary: "Take the link between a ticket and a session away",
 		about:   "A ticket that the session has claimed stays.",
 	}, func(ctx context.Context, actor account.Actor, in *unlinkTicketQuery) error {
-		return a.Rules.UnlinkTicket(ctx, actor, in.id(), optionalID(in.Session))
+		return a.Rules.UnlinkTicket(ctx, actor, in.id(), form.OptionalID(in.Session))
 	})
 }
 
 type linkTicketQuery struct {
-	APIOneByID
+	OneByID
 	Body struct {
 		Number int64 `json:"number" minimum:"1" doc:"Of the ticket, in the session's workspace."`
 	}
 }
 
 type unlinkTicketQuery struct {
-	APIOneByID
+	OneByID
 	Session string `path:"session" format:"uuid"`
 }
 
 type listTicketsQuery struct {
-	APIListQuery
+	ListQuery
 	Workspace string   `query:"workspace_id" format:"uuid"`
 	Status    []string `query:"status" enum:"open,in_progress,done,canceled" doc:"Of these; commas between them."`
 	Priority  string   `query:"priority" enum:"urgent,high,medium,low"`
@@ -117,10 +121,10 @@ type listTicketsQuery struct {
 	Queue     bool     `query:"queue" doc:"In the order of the queue: the most urgent, then the oldest."`
 }
 
-func (a *api) ticketItem(t *db.Ticket) APITicketItem {
-	item := APITicketItem{
+func (a tickets) item(t *db.Ticket) TicketItem {
+	item := TicketItem{
 		ID: t.ID.String(), URL: a.link(views.TicketURL(t.ID.String())), Number: t.Number,
-		Workspace: APINamed{ID: t.WorkspaceID.String()}, Title: t.Title,
+		Workspace: Named{ID: t.WorkspaceID.String()}, Title: t.Title,
 		Priority: automation.PriorityWord(t.Priority), Status: string(t.Status),
 		Labels: append([]string{}, t.Labels...), ClaimedBy: idOrNone(t.ClaimedBy), Version: t.Version,
 		CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC(), ClosedAt: moment(t.ClosedAt),
@@ -129,19 +133,19 @@ func (a *api) ticketItem(t *db.Ticket) APITicketItem {
 		item.Workspace.Name = t.Workspace.Name
 	}
 	if t.Assignee != nil {
-		item.Assignee = &APINamed{ID: t.AssigneeID.String(), Name: t.Assignee.Name}
+		item.Assignee = &Named{ID: t.AssigneeID.String(), Name: t.Assignee.Name}
 	}
 	if t.Author != nil {
-		item.CreatedBy = &APINamed{ID: t.CreatedBy.String(), Name: t.Author.Name}
+		item.CreatedBy = &Named{ID: t.CreatedBy.String(), Name: t.Author.Name}
 	}
 	return item
 }
 
-func (a *api) listTickets(ctx context.Context, actor account.Actor,
-	in *listTicketsQuery) (pageOf[APITicketItem], error) {
+func (a tickets) list(ctx context.Context, actor account.Actor,
+	in *listTicketsQuery) (PageOf[TicketItem], error) {
 	f := db.TicketFilter{
-		Workspace: optionalID(in.Workspace), Priority: automation.ParsePriority(in.Priority),
-		Assignee: optionalID(in.Assignee), Label: in.Label, Search: in.Search,
+		Workspace: form.OptionalID(in.Workspace), Priority: automation.ParsePriority(in.Priority),
+		Assignee: form.OptionalID(in.Assignee), Label: in.Label, Search: in.Search,
 		Queue: in.Queue, Limit: in.Limit + 1,
 	}
 	for _, status := range in.Status {
@@ -149,25 +153,25 @@ func (a *api) listTickets(ctx context.Context, actor account.Actor,
 	}
 	var err error
 	if f.After, err = in.afterID(); err != nil {
-		return pageOf[APITicketItem]{}, err
+		return PageOf[TicketItem]{}, err
 	}
 	list, err := a.Rules.Tickets(ctx, actor, f)
 	if err != nil {
-		return pageOf[APITicketItem]{}, err
+		return PageOf[TicketItem]{}, err
 	}
-	return paginate(list, in.Limit, a.ticketItem, func(t *db.Ticket) []string { return []string{t.ID.String()} }), nil
+	return paginate(list, in.Limit, a.item, func(t *db.Ticket) []string { return []string{t.ID.String()} }), nil
 }
 
-func (a *api) getTicket(ctx context.Context, actor account.Actor, in *APIOneByID) (APITicket, error) {
+func (a tickets) get(ctx context.Context, actor account.Actor, in *OneByID) (Ticket, error) {
 	t, err := a.Rules.Ticket(ctx, actor, in.id())
 	if err != nil {
-		return APITicket{}, err
+		return Ticket{}, err
 	}
-	return APITicket{APITicketItem: a.ticketItem(t), Body: t.Body}, nil
+	return Ticket{TicketItem: a.item(t), Body: t.Body}, nil
 }
 
 // into puts what was said over what is there.
-func (f *APITicketFields) into(in *automation.TicketInput) error {
+func (f *TicketFields) into(in *automation.TicketInput) error {
 	set(&in.Title, f.Title)
 	set(&in.Body, f.Body)
 	set(&in.Priority, f.Priority)
@@ -182,39 +186,39 @@ func (f *APITicketFields) into(in *automation.TicketInput) error {
 	return nil
 }
 
-type createTicketQuery struct{ Body APINewTicket }
+type createTicketQuery struct{ Body NewTicket }
 
-func (a *api) createTicketByAPI(ctx context.Context, actor account.Actor,
-	in *createTicketQuery) (APITicket, string, error) {
+func (a tickets) create(ctx context.Context, actor account.Actor,
+	in *createTicketQuery) (Ticket, string, error) {
 	input := automation.TicketInput{Workspace: in.Body.WorkspaceID}
 	if err := in.Body.into(&input); err != nil {
-		return APITicket{}, "", err
+		return Ticket{}, "", err
 	}
 	t, err := a.Rules.CreateTicket(ctx, actor, input)
 	if err != nil {
-		return APITicket{}, "", err
+		return Ticket{}, "", err
 	}
-	full, err := a.getTicket(ctx, actor, &APIOneByID{t.ID.String()})
+	full, err := a.get(ctx, actor, &OneByID{t.ID.String()})
 	return full, "tickets/" + t.ID.String(), err
 }
 
 type updateTicketQuery struct {
-	APIOneByID
-	Body APITicketChange
+	OneByID
+	Body TicketChange
 }
 
-func (a *api) updateTicketByAPI(ctx context.Context, actor account.Actor, in *updateTicketQuery) (APITicket, error) {
+func (a tickets) update(ctx context.Context, actor account.Actor, in *updateTicketQuery) (Ticket, error) {
 	was, err := a.Rules.Ticket(ctx, actor, in.id())
 	if err != nil {
-		return APITicket{}, err
+		return Ticket{}, err
 	}
 	input := automation.TypedTicket(was)
 	if err := in.Body.into(&input); err != nil {
-		return APITicket{}, err
+		return Ticket{}, err
 	}
 	input.Version = in.Body.Version
 	if _, err := a.Rules.UpdateTicket(ctx, actor, was.ID, input); err != nil {
-		return APITicket{}, err
+		return Ticket{}, err
 	}
-	return a.getTicket(ctx, actor, &in.APIOneByID)
+	return a.get(ctx, actor, &in.OneByID)
 }

@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"carillon/views"
 )
 
-// APIAutomationFields are what may be said of an automation. What is left out stays, or is as in a new form.
-type APIAutomationFields struct {
+// AutomationFields are what may be said of an automation. What is left out stays, or is as in a new form.
+type AutomationFields struct {
 	spec.Automation
 	WorkspaceID string    `json:"workspace_id" format:"uuid"`
 	RunAt       time.Time `json:"run_at" doc:"Of one_time. Another time zone alone leaves it as it is."`
@@ -20,9 +20,9 @@ type APIAutomationFields struct {
 	BotID       string    `json:"bot_id" format:"uuid"`
 }
 
-// APIAutomationChange is a change of an automation.
-type APIAutomationChange struct {
-	APIAutomationFields
+// AutomationChange is a change of an automation.
+type AutomationChange struct {
+	AutomationFields
 	Version int64 `json:"version" required:"true" doc:"The version that was read."`
 }
 
@@ -42,16 +42,16 @@ func setAgent(provider, model, givenProvider, givenModel *string) {
 	set(model, givenModel)
 }
 
-// apiFields are the fields of an automation as the API has them.
-func apiFields(in *automation.Input) APIAutomationFields {
-	return APIAutomationFields{
+// fieldsOf are the fields of an automation as the API has them.
+func fieldsOf(in *automation.Input) AutomationFields {
+	return AutomationFields{
 		Automation: in.Automation, WorkspaceID: in.Workspace, RunAt: in.RunAtShown,
 		WorkflowID: in.Workflow, BotID: in.Bot,
 	}
 }
 
 // into takes over fields that a patch has set.
-func (f *APIAutomationFields) into(in *automation.Input, patch spec.Patch) {
+func (f *AutomationFields) into(in *automation.Input, patch spec.Patch) {
 	is := f.Automation
 	is.Workspace, is.Workflow, is.Bot = f.WorkspaceID, f.WorkflowID, f.BotID
 	if patch.Has("run_at") {
@@ -61,55 +61,55 @@ func (f *APIAutomationFields) into(in *automation.Input, patch spec.Patch) {
 }
 
 type createAutomationQuery struct {
-	Body patchOf[APIAutomationFields]
+	Body patchOf[AutomationFields]
 }
 
-func (a *api) createAutomation(
+func (a automations) create(
 	ctx context.Context, actor account.Actor, in *createAutomationQuery,
-) (APIAutomation, string, error) {
+) (Automation, string, error) {
 	input := automation.NewInput(actor)
-	fields, err := in.Body.Over(apiFields(&input))
+	fields, err := in.Body.Over(fieldsOf(&input))
 	if err != nil {
-		return APIAutomation{}, "", err
+		return Automation{}, "", err
 	}
 	fields.into(&input, in.Body.Patch)
 	made, token, err := a.Rules.Create(ctx, actor, input)
 	if err != nil {
-		return APIAutomation{}, "", err
+		return Automation{}, "", err
 	}
 	full, err := a.saved(ctx, actor, made, token)
 	return full, "automations/" + made.ID.String(), err
 }
 
 type updateAutomationQuery struct {
-	APIOneByID
-	Body patchOf[APIAutomationChange]
+	OneByID
+	Body patchOf[AutomationChange]
 }
 
-func (a *api) updateAutomation(ctx context.Context, actor account.Actor,
-	in *updateAutomationQuery) (APIAutomation, error) {
+func (a automations) update(ctx context.Context, actor account.Actor,
+	in *updateAutomationQuery) (Automation, error) {
 	was, err := a.Rules.Editable(ctx, actor, in.id())
 	if err != nil {
-		return APIAutomation{}, err
+		return Automation{}, err
 	}
 	input := automation.InputWithValues(was)
-	change, err := in.Body.Over(APIAutomationChange{APIAutomationFields: apiFields(&input)})
+	change, err := in.Body.Over(AutomationChange{AutomationFields: fieldsOf(&input)})
 	if err != nil {
-		return APIAutomation{}, err
+		return Automation{}, err
 	}
 	change.into(&input, in.Body.Patch)
 	input.Version = change.Version
 	saved, token, err := a.Rules.Update(ctx, actor, was.ID, input)
 	if err != nil {
-		return APIAutomation{}, err
+		return Automation{}, err
 	}
 	return a.saved(ctx, actor, saved, token)
 }
 
 // saved is an automation that was just saved, with the address of its webhook where it got one.
-func (a *api) saved(ctx context.Context, actor account.Actor, made *db.Automation,
-	token string) (APIAutomation, error) {
-	full, err := a.automation(ctx, actor, made.ID)
+func (a automations) saved(ctx context.Context, actor account.Actor, made *db.Automation,
+	token string) (Automation, error) {
+	full, err := a.full(ctx, actor, made.ID)
 	if token != "" {
 		full.WebhookURL = a.link(views.TriggerURL(token))
 	}

@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"context"
@@ -11,20 +11,21 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
 
-// APISessionItem is a session as a list has it.
-type APISessionItem struct {
+// SessionItem is a session as a list has it.
+type SessionItem struct {
 	ID           string     `json:"id" format:"uuid"`
 	URL          string     `json:"url" format:"uri" doc:"Its page."`
 	Title        string     `json:"title"`
 	Type         string     `json:"type" enum:"develop,chat,bot"`
 	Status       string     `json:"status" enum:"queued,in_progress,waiting,done,canceled" doc:"waiting: open, and wants a person."`
-	Workspace    APINamed   `json:"workspace"`
-	Automation   *APINamed  `json:"automation,omitempty"`
-	Owner        APINamed   `json:"owner"`
+	Workspace    Named      `json:"workspace"`
+	Automation   *Named     `json:"automation,omitempty"`
+	Owner        Named      `json:"owner"`
 	Provider     string     `json:"provider"`
 	Model        string     `json:"model"`
 	BaseBranch   string     `json:"base_branch"`
@@ -40,17 +41,17 @@ type APISessionItem struct {
 	ClosedAt     *time.Time `json:"closed_at,omitempty"`
 }
 
-// APISession is a session in full.
-type APISession struct {
-	APISessionItem
-	Diff    string     `json:"diff" doc:"What changed, as a unified diff."`
-	DiffCut bool       `json:"diff_cut" doc:"The diff is too long to be kept whole."`
-	ActsFor []APINamed `json:"acts_for" doc:"On whose words it acts: by Carillon's tools it may do what all of them may do. The first is its owner."`
-	May     []string   `json:"may" enum:"automations.view_own,automations.view_all,automations.manage,automations.manage_all,tickets.manage,shell.use" doc:"The permissions that its agent has by Carillon's tools, in its own workspace and as of now. Those that another one of the list brings along are left out. Whatever it may, it reads its own automation and reports."`
+// Session is a session in full.
+type Session struct {
+	SessionItem
+	Diff    string   `json:"diff" doc:"What changed, as a unified diff."`
+	DiffCut bool     `json:"diff_cut" doc:"The diff is too long to be kept whole."`
+	ActsFor []Named  `json:"acts_for" doc:"On whose words it acts: by Carillon's tools it may do what all of them may do. The first is its owner."`
+	May     []string `json:"may" enum:"automations.view_own,automations.view_all,automations.manage,automations.manage_all,tickets.manage,shell.use" doc:"The permissions that its agent has by Carillon's tools, in its own workspace and as of now. Those that another one of the list brings along are left out. Whatever it may, it reads its own automation and reports."`
 }
 
-// APIEvent is one thing that an agent did or said.
-type APIEvent struct {
+// Event is one thing that an agent did or said.
+type Event struct {
 	Number int64           `json:"number" doc:"Counts within the session. Where numbers are left out, there was more than is kept."`
 	TurnID string          `json:"turn_id" format:"uuid" doc:"The message that it belongs to."`
 	At     time.Time       `json:"at"`
@@ -60,36 +61,42 @@ type APIEvent struct {
 
 const sessionsTag = "Sessions"
 
-func (a *api) sessionRoutes() {
-	answers(a, apiOp{
+// sessions are the operations on sessions.
+type sessions struct{ *Server }
+
+func (a sessions) routes() {
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/sessions", name: "listSessions", tag: sessionsTag,
 		summary: "List sessions, the newest first",
-	}, a.listSessions)
-	answers(a, apiOp{
+	}, a.list)
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/sessions/{id}", name: "getSession", tag: sessionsTag, summary: "Get a session",
-	}, a.getSession)
-	answers(a, apiOp{method: http.MethodGet, path: "/sessions/{id}/events", name: "listSessionEvents", tag: sessionsTag,
+	}, a.get)
+	answers(a.Server, operation{method: http.MethodGet, path: "/sessions/{id}/events", name: "listSessionEvents",
+		tag:     sessionsTag,
 		summary: "Read the transcript of a session",
 		about:   "To follow a session, ask again with the last number as after."}, a.listEvents)
-	does(a, apiOp{method: http.MethodPost, path: "/sessions/{id}/messages", name: "postMessage", tag: sessionsTag,
+	does(a.Server, operation{method: http.MethodPost, path: "/sessions/{id}/messages", name: "postMessage",
+		tag:     sessionsTag,
 		summary: "Write to the agent of a session",
 		about:   "An agent at work gets it when it has finished. A closed session opens again."}, a.postMessage)
-	answers(a, apiOp{
+	answers(a.Server, operation{
 		method: http.MethodPost, path: "/sessions/{id}/completion", name: "completeSession", tag: sessionsTag,
 		summary: "Mark a waiting session Done",
-	}, a.sessionChange(a.Rules.MarkDone))
-	answers(a, apiOp{method: http.MethodPost, path: "/sessions/{id}/stop", name: "stopSession", tag: sessionsTag,
+	}, a.change(a.Rules.MarkDone))
+	answers(a.Server, operation{method: http.MethodPost, path: "/sessions/{id}/stop", name: "stopSession",
+		tag:     sessionsTag,
 		summary: "Stop what a session is doing",
 		about:   "One that is at work ends as soon as its agent has. One that does nothing stays as it is."},
-		a.sessionChange(a.Rules.Stop))
-	answers(a, apiOp{
+		a.change(a.Rules.Stop))
+	answers(a.Server, operation{
 		method: http.MethodPost, path: "/sessions/{id}/reopening", name: "reopenSession", tag: sessionsTag,
 		summary: "Open a closed session again",
-	}, a.sessionChange(a.Rules.Reopen))
+	}, a.change(a.Rules.Reopen))
 }
 
 type listSessionsQuery struct {
-	APIListQuery
+	ListQuery
 	Status     []string `query:"status" enum:"queued,in_progress,waiting,done,canceled" doc:"Of these; commas between them."`
 	Type       string   `query:"type" enum:"develop,chat,bot"`
 	Automation string   `query:"automation_id" format:"uuid"`
@@ -98,31 +105,32 @@ type listSessionsQuery struct {
 	Search     string   `query:"search" maxLength:"500" doc:"A text in the title or the branch."`
 }
 
-func (a *api) listSessions(ctx context.Context, actor account.Actor,
-	in *listSessionsQuery) (pageOf[APISessionItem], error) {
+func (a sessions) list(ctx context.Context, actor account.Actor,
+	in *listSessionsQuery) (PageOf[SessionItem], error) {
 	f := db.SessionFilter{
-		Type: db.SessionType(in.Type), Automation: optionalID(in.Automation), Workspace: optionalID(in.Workspace),
-		Mine: in.Mine, Search: in.Search, Limit: in.Limit + 1,
+		Type: db.SessionType(in.Type), Automation: form.OptionalID(in.Automation),
+		Workspace: form.OptionalID(in.Workspace),
+		Mine:      in.Mine, Search: in.Search, Limit: in.Limit + 1,
 	}
 	for _, status := range in.Status {
 		f.Statuses = append(f.Statuses, db.SessionStatus(status))
 	}
 	var err error
 	if f.Before, err = in.afterID(); err != nil {
-		return pageOf[APISessionItem]{}, err
+		return PageOf[SessionItem]{}, err
 	}
 	list, err := a.Rules.Sessions(ctx, actor, f)
 	if err != nil {
-		return pageOf[APISessionItem]{}, err
+		return PageOf[SessionItem]{}, err
 	}
-	return paginate(list, in.Limit, a.sessionItem, func(s *db.Session) []string { return []string{s.ID.String()} }), nil
+	return paginate(list, in.Limit, a.item, func(s *db.Session) []string { return []string{s.ID.String()} }), nil
 }
 
-func (a *api) sessionItem(s *db.Session) APISessionItem {
-	item := APISessionItem{
+func (a sessions) item(s *db.Session) SessionItem {
+	item := SessionItem{
 		ID: s.ID.String(), URL: a.link(views.SessionURL(s.ID.String())), Title: s.Title, Type: string(s.Type),
-		Status: string(s.Status), Workspace: APINamed{ID: s.WorkspaceID.String()},
-		Owner: APINamed{ID: s.OwnerID.String()}, Provider: s.Provider, Model: s.Model, BaseBranch: s.BaseBranch,
+		Status: string(s.Status), Workspace: Named{ID: s.WorkspaceID.String()},
+		Owner: Named{ID: s.OwnerID.String()}, Provider: s.Provider, Model: s.Model, BaseBranch: s.BaseBranch,
 		BaseCommit: s.BaseCommit, Branch: s.Branch,
 		LastEvent: s.LastSeq, CreatedAt: s.CreatedAt.UTC(), StartedAt: moment(s.StartedAt), EndedAt: moment(s.EndedAt),
 		ClosedAt: moment(s.ClosedAt),
@@ -137,25 +145,25 @@ func (a *api) sessionItem(s *db.Session) APISessionItem {
 		item.Owner.Name = s.Owner.Name
 	}
 	if s.Automation != nil {
-		item.Automation = &APINamed{ID: s.AutomationID.String(), Name: s.Automation.Name}
+		item.Automation = &Named{ID: s.AutomationID.String(), Name: s.Automation.Name}
 	}
 	return item
 }
 
-func (a *api) getSession(ctx context.Context, actor account.Actor, in *APIOneByID) (APISession, error) {
+func (a sessions) get(ctx context.Context, actor account.Actor, in *OneByID) (Session, error) {
 	s, err := a.Rules.Session(ctx, actor, in.id())
 	if err != nil {
-		return APISession{}, err
+		return Session{}, err
 	}
 	acts, err := a.Rules.ActsFor(ctx, actor, s.ID)
 	if err != nil {
-		return APISession{}, err
+		return Session{}, err
 	}
-	session := APISession{
-		APISessionItem: a.sessionItem(s), Diff: s.Diff, DiffCut: s.DiffCut, ActsFor: []APINamed{}, May: []string{},
+	session := Session{
+		SessionItem: a.item(s), Diff: s.Diff, DiffCut: s.DiffCut, ActsFor: []Named{}, May: []string{},
 	}
-	for _, person := range acts.Principals() {
-		session.ActsFor = append(session.ActsFor, APINamed{ID: person.ID.String(), Name: person.Name})
+	for _, person := range acts.Behind() {
+		session.ActsFor = append(session.ActsFor, Named{ID: person.ID.String(), Name: person.Name})
 	}
 	for _, p := range acts.May() {
 		session.May = append(session.May, string(p))
@@ -164,8 +172,8 @@ func (a *api) getSession(ctx context.Context, actor account.Actor, in *APIOneByI
 }
 
 type listEventsQuery struct {
-	APIOneByID
-	APIListQuery
+	OneByID
+	ListQuery
 	After int64 `query:"after" minimum:"0" doc:"Events after this number. Not together with cursor."`
 }
 
@@ -177,7 +185,7 @@ func (q *listEventsQuery) Resolve(huma.Context) []error {
 	return nil
 }
 
-func (a *api) listEvents(ctx context.Context, actor account.Actor, in *listEventsQuery) (pageOf[APIEvent], error) {
+func (a sessions) listEvents(ctx context.Context, actor account.Actor, in *listEventsQuery) (PageOf[Event], error) {
 	key, err := in.after(1)
 	if err == nil && key != nil {
 		in.After, err = strconv.ParseInt(key[0], 10, 64)
@@ -186,35 +194,35 @@ func (a *api) listEvents(ctx context.Context, actor account.Actor, in *listEvent
 		}
 	}
 	if err != nil {
-		return pageOf[APIEvent]{}, err
+		return PageOf[Event]{}, err
 	}
 	list, err := a.Rules.Transcript(ctx, actor, in.id(), in.After, in.Limit+1)
 	if err != nil {
-		return pageOf[APIEvent]{}, err
+		return PageOf[Event]{}, err
 	}
-	return paginate(list, in.Limit, func(e *db.SessionEvent) APIEvent {
-		return APIEvent{Number: e.Seq, TurnID: e.TurnID.String(), At: e.At.UTC(), Kind: e.Kind, Body: e.Body}
+	return paginate(list, in.Limit, func(e *db.SessionEvent) Event {
+		return Event{Number: e.Seq, TurnID: e.TurnID.String(), At: e.At.UTC(), Kind: e.Kind, Body: e.Body}
 	}, func(e *db.SessionEvent) []string { return []string{strconv.FormatInt(e.Seq, 10)} }), nil
 }
 
 type postMessageQuery struct {
-	APIOneByID
+	OneByID
 	Body struct {
 		Message string `json:"message"`
 	}
 }
 
-func (a *api) postMessage(ctx context.Context, actor account.Actor, in *postMessageQuery) error {
+func (a sessions) postMessage(ctx context.Context, actor account.Actor, in *postMessageQuery) error {
 	return a.Rules.Reply(ctx, actor, in.id(), in.Body.Message)
 }
 
-// sessionChange makes an operation that changes a session and answers with it.
-func (a *api) sessionChange(change func(ctx context.Context, actor account.Actor, id uuid.UUID) error) func(
-	context.Context, account.Actor, *APIOneByID) (APISession, error) {
-	return func(ctx context.Context, actor account.Actor, in *APIOneByID) (APISession, error) {
+// change makes an operation that changes a session and answers with it.
+func (a sessions) change(change func(ctx context.Context, actor account.Actor, id uuid.UUID) error) func(
+	context.Context, account.Actor, *OneByID) (Session, error) {
+	return func(ctx context.Context, actor account.Actor, in *OneByID) (Session, error) {
 		if err := change(ctx, actor, in.id()); err != nil {
-			return APISession{}, err
+			return Session{}, err
 		}
-		return a.getSession(ctx, actor, in)
+		return a.get(ctx, actor, in)
 	}
 }

@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"context"
@@ -9,163 +9,167 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
 
-// APIWorkspaceDetail is a workspace in full. Secrets are not in it.
-type APIWorkspaceDetail struct {
-	APIWorkspace
-	GitURL    string        `json:"git_url" doc:"Empty: Carillon keeps the repository itself."`
-	HasToken  bool          `json:"has_token" doc:"A token for the repository is stored."`
-	Forge     string        `json:"forge" doc:"Empty: known by the repository's address."`
-	ForgeBase string        `json:"forge_base"`
-	Sandbox   bool          `json:"sandbox"`
-	Offline   bool          `json:"offline" doc:"The sandbox has no network."`
-	Shows     string        `json:"shows" doc:"Paths of the machine that the sandbox shows, read-only, one a line."`
-	IdleDays  int           `json:"idle_days,omitempty" doc:"After so many days open sessions are closed. Absent: never."`
-	Variables []APIVariable `json:"variables"`
-	Members   []APIMember   `json:"members"`
-	Version   int64         `json:"version" doc:"Send it along with a change."`
+// WorkspaceDetail is a workspace in full. Secrets are not in it.
+type WorkspaceDetail struct {
+	Workspace
+	GitURL    string     `json:"git_url" doc:"Empty: Carillon keeps the repository itself."`
+	HasToken  bool       `json:"has_token" doc:"A token for the repository is stored."`
+	Forge     string     `json:"forge" doc:"Empty: known by the repository's address."`
+	ForgeBase string     `json:"forge_base"`
+	Sandbox   bool       `json:"sandbox"`
+	Offline   bool       `json:"offline" doc:"The sandbox has no network."`
+	Shows     string     `json:"shows" doc:"Paths of the machine that the sandbox shows, read-only, one a line."`
+	IdleDays  int        `json:"idle_days,omitempty" doc:"After so many days open sessions are closed. Absent: never."`
+	Variables []Variable `json:"variables"`
+	Members   []Member   `json:"members"`
+	Version   int64      `json:"version" doc:"Send it along with a change."`
 }
 
-// APIVariable is a variable of a workspace.
-type APIVariable struct {
+// Variable is a variable of a workspace.
+type Variable struct {
 	Name   string `json:"name"`
 	Value  string `json:"value" required:"false" doc:"Of a secret never told; left out in a change, the one stored stays."`
 	Secret bool   `json:"secret" required:"false"`
 }
 
-// APIMember is a person who works in a workspace.
-type APIMember struct {
-	APINamed
+// Member is a person who works in a workspace.
+type Member struct {
+	Named
 	Email string `json:"email"`
 	Role  string `json:"role"`
 }
 
-// APIWorkspaceFields are what may be said of a workspace. What is nil stays.
-type APIWorkspaceFields struct {
-	Name          *string        `json:"name,omitempty"`
-	GitURL        *string        `json:"git_url,omitempty"`
-	DefaultBranch *string        `json:"default_branch,omitempty" doc:"Empty: the repository's own."`
-	Token         *string        `json:"token,omitempty" writeOnly:"true" doc:"For the repository. Empty: none any more."`
-	Forge         *string        `json:"forge,omitempty"`
-	ForgeBase     *string        `json:"forge_base,omitempty"`
-	ForgeSecret   *string        `json:"forge_secret,omitempty" writeOnly:"true" doc:"Of the forge's webhooks. Empty: none."`
-	Provider      *string        `json:"provider,omitempty"`
-	Model         *string        `json:"model,omitempty"`
-	Sandbox       *bool          `json:"sandbox,omitempty"`
-	Offline       *bool          `json:"offline,omitempty"`
-	Shows         *string        `json:"shows,omitempty" doc:"For who may change the installation's settings."`
-	IdleDays      *int           `json:"idle_days,omitempty" minimum:"0" doc:"0: never."`
-	Variables     *[]APIVariable `json:"variables,omitempty" doc:"As a whole."`
+// WorkspaceFields are what may be said of a workspace. What is nil stays.
+type WorkspaceFields struct {
+	Name          *string     `json:"name,omitempty"`
+	GitURL        *string     `json:"git_url,omitempty"`
+	DefaultBranch *string     `json:"default_branch,omitempty" doc:"Empty: the repository's own."`
+	Token         *string     `json:"token,omitempty" writeOnly:"true" doc:"For the repository. Empty: none any more."`
+	Forge         *string     `json:"forge,omitempty"`
+	ForgeBase     *string     `json:"forge_base,omitempty"`
+	ForgeSecret   *string     `json:"forge_secret,omitempty" writeOnly:"true" doc:"Of the forge's webhooks. Empty: none."`
+	Provider      *string     `json:"provider,omitempty"`
+	Model         *string     `json:"model,omitempty"`
+	Sandbox       *bool       `json:"sandbox,omitempty"`
+	Offline       *bool       `json:"offline,omitempty"`
+	Shows         *string     `json:"shows,omitempty" doc:"For who may change the installation's settings."`
+	IdleDays      *int        `json:"idle_days,omitempty" minimum:"0" doc:"0: never."`
+	Variables     *[]Variable `json:"variables,omitempty" doc:"As a whole."`
 }
 
-// APIWorkspaceChange is a change of a workspace.
-type APIWorkspaceChange struct {
-	APIWorkspaceFields
+// WorkspaceChange is a change of a workspace.
+type WorkspaceChange struct {
+	WorkspaceFields
 	Version int64 `json:"version" doc:"The version that was read."`
 }
 
-// APIChecked is what a look at a repository found.
-type APIChecked struct {
+// Checked is what a look at a repository found.
+type Checked struct {
 	Problem string `json:"problem" doc:"Empty: the repository answers."`
 }
 
 const workspacesTag = "Workspaces"
 
-func (a *api) workspaceRoutes() {
-	answers(a, apiOp{
+// workspaces are the operations on workspaces.
+type workspaces struct{ *Server }
+
+func (a workspaces) routes() {
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/workspaces", name: "listWorkspaces", tag: workspacesTag,
 		summary: "List your workspaces by name",
-	}, a.listWorkspaces)
-	creates(a, apiOp{
+	}, a.list)
+	creates(a.Server, operation{
 		method: http.MethodPost, path: "/workspaces", name: "createWorkspace", tag: workspacesTag,
 		summary: "Create a workspace", about: "Whoever creates one is its first member.",
-	}, a.createWorkspaceByAPI)
-	answers(a, apiOp{
+	}, a.create)
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/workspaces/{id}", name: "getWorkspace", tag: workspacesTag,
 		summary: "Get a workspace",
-	}, a.getWorkspace)
-	answers(a, apiOp{
+	}, a.get)
+	answers(a.Server, operation{
 		method: http.MethodPatch, path: "/workspaces/{id}", name: "updateWorkspace", tag: workspacesTag,
 		summary: "Change a workspace", about: "What is left out stays.",
-	}, a.updateWorkspaceByAPI)
-	does(a, apiOp{
+	}, a.update)
+	does(a.Server, operation{
 		method: http.MethodDelete, path: "/workspaces/{id}", name: "deleteWorkspace", tag: workspacesTag,
 		summary: "Remove a workspace", about: "Its sessions stay to be read.",
-	}, func(ctx context.Context, actor account.Actor, in *APIOneByID) error {
+	}, func(ctx context.Context, actor account.Actor, in *OneByID) error {
 		return a.Rules.RemoveWorkspace(ctx, actor, in.id())
 	})
-	answers(a, apiOp{
+	answers(a.Server, operation{
 		method: http.MethodPost, path: "/workspaces/{id}/check", name: "checkWorkspace", tag: workspacesTag,
 		summary: "Look whether the repository answers",
-	}, func(ctx context.Context, actor account.Actor, in *APIOneByID) (APIChecked, error) {
+	}, func(ctx context.Context, actor account.Actor, in *OneByID) (Checked, error) {
 		problem, err := a.Rules.CheckWorkspace(ctx, actor, in.id())
-		return APIChecked{problem}, err
+		return Checked{problem}, err
 	})
-	does(a, apiOp{
+	does(a.Server, operation{
 		method: http.MethodPost, path: "/workspaces/{id}/members", name: "addMember", tag: workspacesTag,
 		summary: "Let a person work in a workspace",
 	}, func(ctx context.Context, actor account.Actor, in *addMemberQuery) error {
-		return a.Rules.AddMember(ctx, actor, in.id(), optionalID(in.Body.User))
+		return a.Rules.AddMember(ctx, actor, in.id(), form.OptionalID(in.Body.User))
 	})
-	does(a, apiOp{
+	does(a.Server, operation{
 		method: http.MethodDelete, path: "/workspaces/{id}/members/{user}", name: "removeMember", tag: workspacesTag,
 		summary: "Take a person's access to a workspace away", about: "Their automations there fail from then on.",
 	}, func(ctx context.Context, actor account.Actor, in *oneMember) error {
-		return a.Rules.RemoveMember(ctx, actor, in.id(), optionalID(in.User))
+		return a.Rules.RemoveMember(ctx, actor, in.id(), form.OptionalID(in.User))
 	})
 }
 
 type addMemberQuery struct {
-	APIOneByID
+	OneByID
 	Body struct {
 		User string `json:"user_id" format:"uuid"`
 	}
 }
 
 type oneMember struct {
-	APIOneByID
+	OneByID
 	User string `path:"user" format:"uuid"`
 }
 
-func (a *api) workspaceItem(w *db.Workspace) APIWorkspace {
-	return APIWorkspace{
+func (a workspaces) item(w *db.Workspace) Workspace {
+	return Workspace{
 		ID: w.ID.String(), Name: w.Name, URL: a.link(views.WorkspaceURL(w.ID.String())), DefaultBranch: w.DefaultBranch,
 		Provider: w.Provider, Model: w.Model,
 	}
 }
 
-func (a *api) listWorkspaces(ctx context.Context, actor account.Actor, _ *struct{}) (pageOf[APIWorkspace], error) {
+func (a workspaces) list(ctx context.Context, actor account.Actor, _ *struct{}) (PageOf[Workspace], error) {
 	list, err := a.Rules.Workspaces(ctx, actor)
 	if err != nil {
-		return pageOf[APIWorkspace]{}, err
+		return PageOf[Workspace]{}, err
 	}
-	return paginate(list, len(list), a.workspaceItem, nil), nil // all: a person is a member of a few
+	return paginate(list, len(list), a.item, nil), nil // all: a person is a member of a few
 }
 
-func (a *api) getWorkspace(ctx context.Context, actor account.Actor, in *APIOneByID) (APIWorkspaceDetail, error) {
+func (a workspaces) get(ctx context.Context, actor account.Actor, in *OneByID) (WorkspaceDetail, error) {
 	d, err := a.Rules.Workspace(ctx, actor, in.id())
 	if err != nil {
-		return APIWorkspaceDetail{}, err
+		return WorkspaceDetail{}, err
 	}
-	full := APIWorkspaceDetail{
-		APIWorkspace: a.workspaceItem(&d.Workspace), GitURL: d.GitURL, HasToken: d.HasToken, Forge: d.Forge,
+	full := WorkspaceDetail{
+		Workspace: a.item(&d.Workspace), GitURL: d.GitURL, HasToken: d.HasToken, Forge: d.Forge,
 		ForgeBase: d.ForgeBase, Sandbox: d.Sandbox, Offline: d.Offline, Shows: d.Shows, IdleDays: d.IdleDays,
-		Variables: []APIVariable{}, Members: []APIMember{}, Version: d.Version,
+		Variables: []Variable{}, Members: []Member{}, Version: d.Version,
 	}
 	for _, v := range d.Variables {
-		full.Variables = append(full.Variables, APIVariable{Name: v.Name, Value: v.Value, Secret: v.Secret})
+		full.Variables = append(full.Variables, Variable{Name: v.Name, Value: v.Value, Secret: v.Secret})
 	}
 	for _, m := range d.Members {
-		full.Members = append(full.Members, APIMember{APINamed{m.ID.String(), m.Name}, m.Email, m.RoleName})
+		full.Members = append(full.Members, Member{Named{m.ID.String(), m.Name}, m.Email, m.RoleName})
 	}
 	return full, nil
 }
 
 // into puts what was said over what is there.
-func (f *APIWorkspaceFields) into(in *automation.WorkspaceInput) {
+func (f *WorkspaceFields) into(in *automation.WorkspaceInput) {
 	set(&in.Name, f.Name)
 	set(&in.GitURL, f.GitURL)
 	set(&in.DefaultBranch, f.DefaultBranch)
@@ -193,40 +197,40 @@ func (f *APIWorkspaceFields) into(in *automation.WorkspaceInput) {
 	}
 }
 
-type createWorkspaceQuery struct{ Body APIWorkspaceFields }
+type createWorkspaceQuery struct{ Body WorkspaceFields }
 
-func (a *api) createWorkspaceByAPI(
+func (a workspaces) create(
 	ctx context.Context, actor account.Actor, in *createWorkspaceQuery,
-) (APIWorkspaceDetail, string, error) {
+) (WorkspaceDetail, string, error) {
 	input := a.Rules.NewWorkspace(ctx)
 	in.Body.into(&input)
 	w, err := a.Rules.CreateWorkspace(ctx, actor, input)
 	if err != nil {
-		return APIWorkspaceDetail{}, "", workspaceProblem(err)
+		return WorkspaceDetail{}, "", workspaceProblem(err)
 	}
-	full, err := a.getWorkspace(ctx, actor, &APIOneByID{w.ID.String()})
+	full, err := a.get(ctx, actor, &OneByID{w.ID.String()})
 	return full, "workspaces/" + w.ID.String(), err
 }
 
 type updateWorkspaceQuery struct {
-	APIOneByID
-	Body APIWorkspaceChange
+	OneByID
+	Body WorkspaceChange
 }
 
-func (a *api) updateWorkspaceByAPI(
+func (a workspaces) update(
 	ctx context.Context, actor account.Actor, in *updateWorkspaceQuery,
-) (APIWorkspaceDetail, error) {
+) (WorkspaceDetail, error) {
 	d, err := a.Rules.Workspace(ctx, actor, in.id())
 	if err != nil {
-		return APIWorkspaceDetail{}, err
+		return WorkspaceDetail{}, err
 	}
 	input := automation.TypedWorkspace(d)
 	in.Body.into(&input)
 	input.Version = in.Body.Version
 	if err := a.Rules.UpdateWorkspace(ctx, actor, in.id(), input); err != nil {
-		return APIWorkspaceDetail{}, workspaceProblem(err)
+		return WorkspaceDetail{}, workspaceProblem(err)
 	}
-	return a.getWorkspace(ctx, actor, &in.APIOneByID)
+	return a.get(ctx, actor, &in.OneByID)
 }
 
 // workspaceProblem names the fields of a mistake as the API does.

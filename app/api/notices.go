@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"carillon/views"
 )
 
-// APINotice is a notice of an inbox.
-type APINotice struct {
+// Notice is a notice of an inbox.
+type Notice struct {
 	ID           string     `json:"id" format:"uuid"`
 	URL          string     `json:"url" format:"uri" doc:"Its page."`
 	Kind         string     `json:"kind" doc:"Such as disabled, failed, skipped, missed, budget."`
@@ -28,44 +28,47 @@ type APINotice struct {
 
 const inboxTag = "Inbox"
 
-func (a *api) inboxRoutes() {
-	answers(a, apiOp{
+// notices are the operations on the notices of an inbox.
+type notices struct{ *Server }
+
+func (a notices) routes() {
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/inbox", name: "listNotices", tag: inboxTag,
 		summary: "List your notices, the newest first",
-	}, a.listNotices)
-	does(a, apiOp{
+	}, a.list)
+	does(a.Server, operation{
 		method: http.MethodPost, path: "/inbox/reading", name: "readAllNotices", tag: inboxTag,
 		summary: "Mark all your notices as read",
-	}, a.readAllNotices)
-	answers(a, apiOp{
+	}, a.readAll)
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/inbox/{id}", name: "getNotice", tag: inboxTag, summary: "Get a notice",
 		about: "Getting it does not mark it as read.",
-	}, a.getNotice)
-	answers(a, apiOp{
+	}, a.get)
+	answers(a.Server, operation{
 		method: http.MethodPost, path: "/inbox/{id}/reading", name: "readNotice", tag: inboxTag,
 		summary: "Mark a notice as read, or as unread",
-	}, a.readNoticeByID)
-	answers(a, apiOp{
+	}, a.read)
+	answers(a.Server, operation{
 		method: http.MethodPost, path: "/inbox/{id}/star", name: "starNotice", tag: inboxTag,
 		summary: "Mark a notice with a star, or take it away",
-	}, a.starNoticeByID)
-	does(a, apiOp{
+	}, a.star)
+	does(a.Server, operation{
 		method: http.MethodPost, path: "/inbox/{id}/dismissal", name: "dismissNotice", tag: inboxTag,
 		summary: "Take a notice out of the inbox",
-	}, func(ctx context.Context, actor account.Actor, in *APIOneByID) error {
+	}, func(ctx context.Context, actor account.Actor, in *OneByID) error {
 		return a.Rules.Dismiss(ctx, actor, in.id())
 	})
 }
 
 type listNoticesQuery struct {
-	APIListQuery
+	ListQuery
 	Unread  bool   `query:"unread" doc:"Unread ones alone."`
 	Starred bool   `query:"starred" doc:"Those with a star alone."`
 	Kind    string `query:"kind" maxLength:"100"`
 }
 
-func (a *api) notice(n *db.Notification) APINotice {
-	return APINotice{
+func (a notices) item(n *db.Notification) Notice {
+	return Notice{
 		ID: n.ID.String(), URL: a.link(views.NoticeURL(n.ID.String())), Kind: n.Kind, Title: n.Title, Body: n.Body,
 		AutomationID: idOrNone(n.AutomationID),
 		ExecutionID:  idOrNone(n.ExecutionID), SessionID: idOrNone(n.SessionID), Link: n.Link,
@@ -73,56 +76,56 @@ func (a *api) notice(n *db.Notification) APINotice {
 	}
 }
 
-func (a *api) listNotices(ctx context.Context, actor account.Actor, in *listNoticesQuery) (pageOf[APINotice], error) {
+func (a notices) list(ctx context.Context, actor account.Actor, in *listNoticesQuery) (PageOf[Notice], error) {
 	f := db.NotificationFilter{Unread: in.Unread, Starred: in.Starred, Kind: in.Kind, Limit: in.Limit + 1}
 	var err error
 	if f.Before, err = in.afterID(); err != nil {
-		return pageOf[APINotice]{}, err
+		return PageOf[Notice]{}, err
 	}
 	list, err := a.Rules.Inbox(ctx, actor, f)
 	if err != nil {
-		return pageOf[APINotice]{}, err
+		return PageOf[Notice]{}, err
 	}
-	return paginate(list, in.Limit, a.notice, func(n *db.Notification) []string { return []string{n.ID.String()} }), nil
+	return paginate(list, in.Limit, a.item, func(n *db.Notification) []string { return []string{n.ID.String()} }), nil
 }
 
-func (a *api) getNotice(ctx context.Context, actor account.Actor, in *APIOneByID) (APINotice, error) {
+func (a notices) get(ctx context.Context, actor account.Actor, in *OneByID) (Notice, error) {
 	n, err := a.Rules.Notice(ctx, actor, in.id())
 	if err != nil {
-		return APINotice{}, err
+		return Notice{}, err
 	}
-	return a.notice(n), nil
+	return a.item(n), nil
 }
 
-func (a *api) readAllNotices(ctx context.Context, actor account.Actor, _ *struct{}) error {
+func (a notices) readAll(ctx context.Context, actor account.Actor, _ *struct{}) error {
 	return a.Rules.ReadAll(ctx, actor)
 }
 
 type readNoticeQuery struct {
-	APIOneByID
+	OneByID
 	Body *struct {
 		Read *bool `json:"read,omitempty" doc:"false: unread. Left out: read."`
 	}
 }
 
-func (a *api) readNoticeByID(ctx context.Context, actor account.Actor, in *readNoticeQuery) (APINotice, error) {
+func (a notices) read(ctx context.Context, actor account.Actor, in *readNoticeQuery) (Notice, error) {
 	if err := a.Rules.Read(ctx, actor, in.id(), in.Body == nil || in.Body.Read == nil || *in.Body.Read); err != nil {
-		return APINotice{}, err
+		return Notice{}, err
 	}
-	return a.getNotice(ctx, actor, &in.APIOneByID)
+	return a.get(ctx, actor, &in.OneByID)
 }
 
 type starNoticeQuery struct {
-	APIOneByID
+	OneByID
 	Body *struct {
 		Starred *bool `json:"starred,omitempty" doc:"false: without a star. Left out: with one."`
 	}
 }
 
-func (a *api) starNoticeByID(ctx context.Context, actor account.Actor, in *starNoticeQuery) (APINotice, error) {
+func (a notices) star(ctx context.Context, actor account.Actor, in *starNoticeQuery) (Notice, error) {
 	starred := in.Body == nil || in.Body.Starred == nil || *in.Body.Starred
 	if err := a.Rules.Star(ctx, actor, in.id(), starred); err != nil {
-		return APINotice{}, err
+		return Notice{}, err
 	}
-	return a.getNotice(ctx, actor, &in.APIOneByID)
+	return a.get(ctx, actor, &in.OneByID)
 }

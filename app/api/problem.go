@@ -1,6 +1,7 @@
-package web
+package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,32 +23,32 @@ import (
 	"carillon/views"
 )
 
-// APIProblem is an error as the API answers it: RFC 9457, and beyond that a code to branch on, mistakes by field, and
+// Problem is an error as the API answers it: RFC 9457, and beyond that a code to branch on, mistakes by field, and
 // what is in the way of a run.
-type APIProblem struct {
-	Status      int               `json:"status"`
-	Title       string            `json:"title" doc:"The status in words."`
-	Code        string            `json:"code" enum:"bad_request,unauthorized,forbidden,not_found,method_not_allowed,not_acceptable,timeout,stale,in_flight,cannot_run,too_large,unsupported_media_type,invalid,too_many_requests,internal,unavailable" doc:"What is wrong, for programs."`
-	Detail      string            `json:"detail,omitempty" doc:"What is wrong, for people."`
-	Errors      []APIFieldProblem `json:"errors,omitempty" doc:"What is wrong with each field, of the code invalid."`
-	ExecutionID string            `json:"execution_id,omitempty" format:"uuid" doc:"Of in_flight: the run that is in the way. Of cannot_run: the record of the attempt."`
-	SessionID   string            `json:"session_id,omitempty" format:"uuid" doc:"Of in_flight: the session of that run."`
-	SessionURL  string            `json:"session_url,omitempty" format:"uri" doc:"Of in_flight: the page of that session."`
+type Problem struct {
+	Status      int            `json:"status"`
+	Title       string         `json:"title" doc:"The status in words."`
+	Code        string         `json:"code" enum:"bad_request,unauthorized,forbidden,not_found,method_not_allowed,not_acceptable,timeout,stale,in_flight,cannot_run,too_large,unsupported_media_type,invalid,too_many_requests,internal,unavailable" doc:"What is wrong, for programs."`
+	Detail      string         `json:"detail,omitempty" doc:"What is wrong, for people."`
+	Errors      []FieldProblem `json:"errors,omitempty" doc:"What is wrong with each field, of the code invalid."`
+	ExecutionID string         `json:"execution_id,omitempty" format:"uuid" doc:"Of in_flight: the run that is in the way. Of cannot_run: the record of the attempt."`
+	SessionID   string         `json:"session_id,omitempty" format:"uuid" doc:"Of in_flight: the session of that run."`
+	SessionURL  string         `json:"session_url,omitempty" format:"uri" doc:"Of in_flight: the page of that session."`
 }
 
-// APIFieldProblem is a mistake in one field.
-type APIFieldProblem struct {
+// FieldProblem is a mistake in one field.
+type FieldProblem struct {
 	Field   string `json:"field" doc:"Path of the field in the body, such as steps.0.text; of the query, the name of the parameter."`
 	Message string `json:"message"`
 	File    string `json:"file,omitempty" doc:"Of a manifest: the file."`
 	Line    int    `json:"line,omitempty" doc:"Of a manifest: the line in the file."`
 }
 
-func (p *APIProblem) Error() string  { return p.Detail }
-func (p *APIProblem) GetStatus() int { return p.Status }
+func (p *Problem) Error() string  { return p.Detail }
+func (p *Problem) GetStatus() int { return p.Status }
 
 // GetHeaders says when to try again what failed while the database is away.
-func (p *APIProblem) GetHeaders() http.Header {
+func (p *Problem) GetHeaders() http.Header {
 	if p.Status != http.StatusServiceUnavailable {
 		return nil
 	}
@@ -55,7 +56,7 @@ func (p *APIProblem) GetHeaders() http.Header {
 }
 
 // ContentType is that of problem details.
-func (p *APIProblem) ContentType(string) string { return "application/problem+json" }
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
 // problemCodes are the codes of statuses that have but one.
 var problemCodes = map[int]string{
@@ -70,7 +71,7 @@ var problemCodes = map[int]string{
 }
 
 // complete fills in what follows from the status.
-func (p *APIProblem) complete() *APIProblem {
+func (p *Problem) complete() *Problem {
 	p.Title = http.StatusText(p.Status)
 	if p.Code == "" {
 		p.Code = problemCodes[p.Status]
@@ -78,7 +79,7 @@ func (p *APIProblem) complete() *APIProblem {
 	return p
 }
 
-func writeProblem(w http.ResponseWriter, p *APIProblem) {
+func writeProblem(w http.ResponseWriter, p *Problem) {
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.Header().Set("Cache-Control", "no-store")
 	maps.Copy(w.Header(), p.GetHeaders())
@@ -88,7 +89,7 @@ func writeProblem(w http.ResponseWriter, p *APIProblem) {
 
 // newProblem is what the library finds wrong with a request. What was sent is not sent back: it may hold secrets.
 func newProblem(status int, message string, errs ...error) huma.StatusError {
-	p := &APIProblem{Status: status, Detail: strings.ToUpper(message[:min(1, len(message))]) + message[min(1,
+	p := &Problem{Status: status, Detail: strings.ToUpper(message[:min(1, len(message))]) + message[min(1,
 		len(message)):]}
 	if status == http.StatusUnprocessableEntity {
 		p.Detail = "Some of this does not do."
@@ -105,7 +106,7 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 			detail = &huma.ErrorDetail{Message: err.Error()}
 		}
 		if strings.HasPrefix(detail.Location, "path.") { // an id that is none names nothing
-			return (&APIProblem{Status: http.StatusNotFound, Detail: "There is nothing here, or you may not see it."}).
+			return (&Problem{Status: http.StatusNotFound, Detail: "There is nothing here, or you may not see it."}).
 				complete()
 		}
 		if status != http.StatusUnprocessableEntity { // one reason, of the whole
@@ -121,7 +122,7 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 }
 
 // fieldOf names the field that the library means: "body.steps[0].text" is steps.0.text.
-func fieldOf(d *huma.ErrorDetail) APIFieldProblem {
+func fieldOf(d *huma.ErrorDetail) FieldProblem {
 	_, field, _ := strings.Cut(d.Location, ".")
 	field = strings.NewReplacer("[", ".", "]", "").Replace(field)
 	message := d.Message
@@ -129,17 +130,17 @@ func fieldOf(d *huma.ErrorDetail) APIFieldProblem {
 	if n, _ := fmt.Sscanf(message, "expected required property %s to be present", &missing); n == 1 {
 		field, message = strings.TrimPrefix(field+"."+missing, "."), "this is missing"
 	}
-	return APIFieldProblem{Field: field, Message: fault.Sentence(message)}
+	return FieldProblem{Field: field, Message: fault.Sentence(message)}
 }
 
 // problem is an error of an operation as an answer. It is, with newProblem, the one place where an error becomes one
 // for programs.
-func (a *api) problem(ctx context.Context, err error) error {
+func (s *Server) problem(ctx context.Context, err error) error {
 	var invalid fault.Invalid
 	var busy *automation.Busy
 	var unable *automation.Unable
 	var missing *automation.MissingParameter
-	p := &APIProblem{}
+	p := &Problem{}
 	var refused *automation.RefusedManifest
 	switch r := callOf(ctx).request; {
 	case errors.As(err, &refused):
@@ -148,7 +149,7 @@ func (a *api) problem(ctx context.Context, err error) error {
 			p.Status, p.Detail = http.StatusForbidden, "You may not do all of this, or not with this token."
 		}
 		for _, m := range refused.Mistakes {
-			p.Errors = append(p.Errors, APIFieldProblem{Field: m.Field, Message: m.Text, File: m.File, Line: m.Line})
+			p.Errors = append(p.Errors, FieldProblem{Field: m.Field, Message: m.Text, File: m.File, Line: m.Line})
 		}
 	case errors.Is(err, fault.ErrNotFound):
 		p.Status, p.Detail = http.StatusNotFound, "There is nothing here, or you may not see it."
@@ -161,16 +162,16 @@ func (a *api) problem(ctx context.Context, err error) error {
 	case errors.As(err, &invalid):
 		p.Status, p.Detail = http.StatusUnprocessableEntity, "Some of this does not do."
 		for _, field := range slices.Sorted(maps.Keys(invalid)) {
-			p.Errors = append(p.Errors, APIFieldProblem{Field: jsonField(field), Message: invalid[field]})
+			p.Errors = append(p.Errors, FieldProblem{Field: jsonField(field), Message: invalid[field]})
 		}
 	case errors.As(err, &missing):
 		p.Status, p.Detail = http.StatusUnprocessableEntity, "Some of this does not do."
-		p.Errors = []APIFieldProblem{{Field: "parameters." + missing.Name, Message: fault.Sentence(missing.Error())}}
+		p.Errors = []FieldProblem{{Field: "parameters." + missing.Name, Message: fault.Sentence(missing.Error())}}
 	case errors.As(err, &busy):
 		p.Status, p.Code, p.Detail = http.StatusConflict, "in_flight",
 			fault.Sentence(busy.Error()+", so no other was started")
 		p.ExecutionID, p.SessionID, p.SessionURL = idOrNone(busy.Execution), idOrNone(busy.Session),
-			a.link(views.SessionURL(busy.Session.String()))
+			s.link(views.SessionURL(busy.Session.String()))
 	case errors.As(err, &unable):
 		p.Status, p.Code, p.Detail = http.StatusConflict, "cannot_run", "“"+unable.Automation+"” cannot run: "+
 			unable.Reason+"."
@@ -179,7 +180,7 @@ func (a *api) problem(ctx context.Context, err error) error {
 		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fault.Sentence(err.Error())
 	default:
 		if ctx.Err() == nil {
-			a.Log.Error("answer an API call", "method", middleware.Method(r), "path", middleware.Path(r), "request",
+			s.Log.Error("answer an API call", "method", middleware.Method(r), "path", middleware.Path(r), "request",
 				middleware.RequestID(r), "err", err)
 		}
 		if db.IsAway(err) {
@@ -202,7 +203,7 @@ func jsonField(field string) string {
 	if name, ok := jsonFields[field]; ok {
 		return name
 	}
-	return cmp(spec.FieldOf(&spec.Automation{}, field), field)
+	return cmp.Or(spec.FieldOf(&spec.Automation{}, field), field)
 }
 
 // idOrNone is an id, or nothing.
@@ -212,3 +213,6 @@ func idOrNone(id uuid.UUID) string {
 	}
 	return id.String()
 }
+
+// link is an address of this site in full.
+func (s *Server) link(path string) string { return s.PublicURL.JoinPath(path).String() }

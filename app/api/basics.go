@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"carillon/app/automation"
 )
 
-// APIMe is who asks.
-type APIMe struct {
+// Me is who asks.
+type Me struct {
 	ID          string   `json:"id" format:"uuid"`
 	Name        string   `json:"name"`
 	Email       string   `json:"email"`
@@ -17,8 +17,8 @@ type APIMe struct {
 	Permissions []string `json:"permissions" doc:"What this token may do now, with what is included."`
 }
 
-// APIWorkspace is a workspace as a list has it.
-type APIWorkspace struct {
+// Workspace is a workspace as a list has it.
+type Workspace struct {
 	ID            string `json:"id" format:"uuid"`
 	Name          string `json:"name"`
 	URL           string `json:"url" format:"uri" doc:"Its page."`
@@ -27,8 +27,8 @@ type APIWorkspace struct {
 	Model         string `json:"model"`
 }
 
-// APIProvider is a way to run a coding agent.
-type APIProvider struct {
+// Provider is a way to run a coding agent.
+type Provider struct {
 	ID        string   `json:"id"`
 	Name      string   `json:"name"`
 	Script    bool     `json:"script" doc:"The prompt is a shell script. Using it needs the permission shell.use."`
@@ -39,18 +39,21 @@ type APIProvider struct {
 
 const basicsTag = "Basics"
 
-func (a *api) basicRoutes() {
-	answers(a, apiOp{
+// basics are the operations that a program begins with.
+type basics struct{ *Server }
+
+func (a basics) routes() {
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/me", name: "getMe", tag: basicsTag, summary: "Who asks, and what they may do",
 	}, a.me)
-	answers(a, apiOp{
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/providers", name: "listProviders", tag: basicsTag,
 		summary: "List the providers with their models",
 	}, a.listProviders)
 }
 
-func (a *api) me(_ context.Context, actor account.Actor, _ *struct{}) (APIMe, error) {
-	me := APIMe{
+func (a basics) me(_ context.Context, actor account.Actor, _ *struct{}) (Me, error) {
+	me := Me{
 		ID: actor.ID.String(), Name: actor.Name, Email: actor.Email, TimeZone: actor.TimeZone, Permissions: []string{},
 	}
 	for _, p := range account.Permissions {
@@ -61,10 +64,10 @@ func (a *api) me(_ context.Context, actor account.Actor, _ *struct{}) (APIMe, er
 	return me, nil
 }
 
-func (a *api) listProviders(context.Context, account.Actor, *struct{}) (pageOf[APIProvider], error) {
+func (a basics) listProviders(context.Context, account.Actor, *struct{}) (PageOf[Provider], error) {
 	list := a.Rules.Providers()
-	return paginate(list, len(list), func(p *automation.Provider) APIProvider {
-		item := APIProvider{
+	return paginate(list, len(list), func(p *automation.Provider) Provider {
+		item := Provider{
 			ID: p.ID, Name: p.Name, Script: p.Script, Enabled: !p.Off, Models: append([]string{}, p.Models...),
 		}
 		if a.Found != nil {

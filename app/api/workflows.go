@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"context"
@@ -18,38 +18,38 @@ import (
 	"carillon/views"
 )
 
-// maxAPIWorkflow is the most bytes of a workflow: as many as its form may have.
-const maxAPIWorkflow = maxForm
+// MaxWorkflow is the most bytes of the body of a workflow: as many as its form on a page may have.
+const MaxWorkflow = 16 << 20
 
-// APIWorkflowItem is a workflow as a list has it.
-type APIWorkflowItem struct {
+// WorkflowItem is a workflow as a list has it.
+type WorkflowItem struct {
 	ID          string    `json:"id" format:"uuid"`
 	Name        string    `json:"name"`
 	URL         string    `json:"url" format:"uri" doc:"Its page."`
-	Workspace   *APINamed `json:"workspace,omitempty" doc:"Absent: for all workspaces."`
+	Workspace   *Named    `json:"workspace,omitempty" doc:"Absent: for all workspaces."`
 	Description string    `json:"description"`
 	Version     int64     `json:"version" doc:"Send it along with a change."`
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
 }
 
-// APIWorkflow is a workflow in full. Defaults of secret parameters are not in it.
-type APIWorkflow struct {
-	APIWorkflowItem
-	Steps      []APIStep        `json:"steps"`
+// Workflow is a workflow in full. Defaults of secret parameters are not in it.
+type Workflow struct {
+	WorkflowItem
+	Steps      []Step           `json:"steps"`
 	Parameters []spec.Parameter `json:"parameters"`
 }
 
-// APIStep is one step of a workflow. Which fields count depends on its kind.
-type APIStep struct {
-	APIInnerStep
-	Marker string         `json:"marker,omitempty" doc:"Of a loop: it ends when an answer contains this."`
-	Max    int            `json:"max,omitempty" minimum:"0" doc:"Of a loop: rounds at most."`
-	Steps  []APIInnerStep `json:"steps,omitempty" doc:"Of a loop."`
+// Step is one step of a workflow. Which fields count depends on its kind.
+type Step struct {
+	InnerStep
+	Marker string      `json:"marker,omitempty" doc:"Of a loop: it ends when an answer contains this."`
+	Max    int         `json:"max,omitempty" minimum:"0" doc:"Of a loop: rounds at most."`
+	Steps  []InnerStep `json:"steps,omitempty" doc:"Of a loop."`
 }
 
-// APIInnerStep is what a step has also within a loop.
-type APIInnerStep struct {
+// InnerStep is what a step has also within a loop.
+type InnerStep struct {
 	Kind          string `json:"kind" enum:"message,clear_context,asset,complete_session,instruction_file,system_message,loop"`
 	Label         string `json:"label,omitempty"`
 	Text          string `json:"text,omitempty"`
@@ -57,108 +57,113 @@ type APIInnerStep struct {
 	OnlyUnchanged bool   `json:"only_unchanged,omitempty" doc:"Of complete_session: only if no file changes."`
 }
 
-// APIWorkflowFields are what may be said of a workflow. What is left out stays. A loop within a loop is not taken.
-type APIWorkflowFields struct {
+// WorkflowFields are what may be said of a workflow. What is left out stays. A loop within a loop is not taken.
+type WorkflowFields struct {
 	Name        string           `json:"name"`
 	WorkspaceID string           `json:"workspace_id" doc:"Empty: for all workspaces."`
 	Description string           `json:"description"`
-	Steps       []APIStep        `json:"steps" doc:"As a whole."`
+	Steps       []Step           `json:"steps" doc:"As a whole."`
 	Parameters  []spec.Parameter `json:"parameters" doc:"As a whole."`
 }
 
-// APIWorkflowChange is a change of a workflow.
-type APIWorkflowChange struct {
-	APIWorkflowFields
+// WorkflowChange is a change of a workflow.
+type WorkflowChange struct {
+	WorkflowFields
 	Version int64 `json:"version" required:"true" doc:"The version that was read."`
 }
 
 const workflowsTag = "Workflows"
 
-func (a *api) workflowRoutes() {
-	answers(a, apiOp{
+// workflows are the operations on workflows.
+type workflows struct{ *Server }
+
+func (a workflows) routes() {
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/workflows", name: "listWorkflows", tag: workflowsTag,
 		summary: "List the workflows that you may use by name",
-	}, a.listWorkflows)
-	creates(a, apiOp{
+	}, a.list)
+	creates(a.Server, operation{
 		method: http.MethodPost, path: "/workflows", name: "createWorkflow", tag: workflowsTag,
-		summary: "Create a workflow", most: maxAPIWorkflow,
-	}, a.createWorkflowByAPI)
-	answers(a, apiOp{
+		summary: "Create a workflow", most: MaxWorkflow,
+	}, a.create)
+	answers(a.Server, operation{
 		method: http.MethodGet, path: "/workflows/{id}", name: "getWorkflow", tag: workflowsTag,
 		summary: "Get a workflow",
-	}, a.getWorkflow)
-	answers(a, apiOp{method: http.MethodPatch, path: "/workflows/{id}", name: "updateWorkflow", tag: workflowsTag,
-		summary: "Change a workflow", most: maxAPIWorkflow,
-		about: "What is left out stays. Runs that have started keep what they started with."}, a.updateWorkflowByAPI)
-	does(a, apiOp{method: http.MethodDelete, path: "/workflows/{id}", name: "deleteWorkflow", tag: workflowsTag,
+	}, a.get)
+	answers(a.Server, operation{method: http.MethodPatch, path: "/workflows/{id}", name: "updateWorkflow",
+		tag:     workflowsTag,
+		summary: "Change a workflow", most: MaxWorkflow,
+		about: "What is left out stays. Runs that have started keep what they started with."}, a.update)
+	does(a.Server, operation{method: http.MethodDelete, path: "/workflows/{id}", name: "deleteWorkflow",
+		tag:     workflowsTag,
 		summary: "Delete a workflow",
 		about:   "Automations with it that a schedule starts are switched off at once; runs of the others fail."},
-		a.deleteWorkflow)
-	creates(a, apiOp{
+		a.delete)
+	creates(a.Server, operation{
 		method: http.MethodPost, path: "/workflows/{id}/copies", name: "duplicateWorkflow", tag: workflowsTag,
 		summary: "Duplicate a workflow", about: "Defaults of secret parameters are left out: give them anew.",
-	}, a.duplicateWorkflowByAPI)
+	}, a.duplicate)
 }
 
-func (a *api) duplicateWorkflowByAPI(
-	ctx context.Context, actor account.Actor, in *APIOneByID,
-) (APIWorkflow, string, error) {
+func (a workflows) duplicate(
+	ctx context.Context, actor account.Actor, in *OneByID,
+) (Workflow, string, error) {
 	wf, _, err := a.Rules.DuplicateWorkflow(ctx, actor, in.id())
 	if err != nil {
-		return APIWorkflow{}, "", err
+		return Workflow{}, "", err
 	}
-	full, err := a.getWorkflow(ctx, actor, &APIOneByID{wf.ID.String()})
+	full, err := a.get(ctx, actor, &OneByID{wf.ID.String()})
 	return full, "workflows/" + wf.ID.String(), err
 }
 
-func (a *api) workflowItem(wf *db.Workflow) APIWorkflowItem {
-	item := APIWorkflowItem{
+func (a workflows) item(wf *db.Workflow) WorkflowItem {
+	item := WorkflowItem{
 		ID: wf.ID.String(), Name: wf.Name, URL: a.link(views.WorkflowURL(wf.ID.String())), Description: wf.Description,
 		Version:   wf.Version,
 		CreatedAt: wf.CreatedAt.UTC(), UpdatedAt: wf.UpdatedAt.UTC(),
 	}
-	item.Workspace = a.workspaceName(wf.Workspace)
+	item.Workspace = workspaceName(wf.Workspace)
 	return item
 }
 
 // workspaceName is the workspace that something is for; nil is all.
-func (a *api) workspaceName(w *db.Workspace) *APINamed {
+func workspaceName(w *db.Workspace) *Named {
 	if w == nil {
 		return nil
 	}
-	return &APINamed{ID: w.ID.String(), Name: w.Name}
+	return &Named{ID: w.ID.String(), Name: w.Name}
 }
 
-func (a *api) listWorkflows(ctx context.Context, actor account.Actor,
-	in *APIListQuery) (pageOf[APIWorkflowItem], error) {
+func (a workflows) list(ctx context.Context, actor account.Actor,
+	in *ListQuery) (PageOf[WorkflowItem], error) {
 	name, id, err := in.afterName()
 	if err != nil {
-		return pageOf[APIWorkflowItem]{}, err
+		return PageOf[WorkflowItem]{}, err
 	}
 	list, err := a.Rules.WorkflowPage(ctx, actor, db.NamePage{AfterName: name, AfterID: id, Limit: in.Limit + 1})
 	if err != nil {
-		return pageOf[APIWorkflowItem]{}, err
+		return PageOf[WorkflowItem]{}, err
 	}
-	return paginate(list, in.Limit, a.workflowItem, func(wf *db.Workflow) []string {
+	return paginate(list, in.Limit, a.item, func(wf *db.Workflow) []string {
 		return []string{wf.Name, wf.ID.String()}
 	}), nil
 }
 
-func (a *api) getWorkflow(ctx context.Context, actor account.Actor, in *APIOneByID) (APIWorkflow, error) {
+func (a workflows) get(ctx context.Context, actor account.Actor, in *OneByID) (Workflow, error) {
 	wf, _, err := a.Rules.Workflow(ctx, actor, in.id())
 	if err != nil {
-		return APIWorkflow{}, err
+		return Workflow{}, err
 	}
 	is := automation.WorkflowSpec(wf)
-	full := APIWorkflow{
-		APIWorkflowItem: a.workflowItem(wf), Steps: []APIStep{},
+	full := Workflow{
+		WorkflowItem: a.item(wf), Steps: []Step{},
 		Parameters: append([]spec.Parameter{}, is.Parameters...),
 	}
-	inner := func(s spec.Step) APIInnerStep {
-		return APIInnerStep{Kind: s.Kind, Label: s.Label, Text: s.Text, Path: s.Path, OnlyUnchanged: s.OnlyUnchanged}
+	inner := func(s spec.Step) InnerStep {
+		return InnerStep{Kind: s.Kind, Label: s.Label, Text: s.Text, Path: s.Path, OnlyUnchanged: s.OnlyUnchanged}
 	}
 	for _, s := range is.Steps {
-		step := APIStep{APIInnerStep: inner(s), Marker: s.Marker, Max: s.Max}
+		step := Step{InnerStep: inner(s), Marker: s.Marker, Max: s.Max}
 		for _, i := range s.Steps {
 			step.Steps = append(step.Steps, inner(i))
 		}
@@ -169,17 +174,17 @@ func (a *api) getWorkflow(ctx context.Context, actor account.Actor, in *APIOneBy
 
 // into takes over fields that a patch has set. It returns the paths of the steps, in the order of their rows, by which
 // the rules name them.
-func (f *APIWorkflowFields) into(in *automation.WorkflowInput, patch spec.Patch) (paths []string, err error) {
+func (f *WorkflowFields) into(in *automation.WorkflowInput, patch spec.Patch) (paths []string, err error) {
 	in.Name, in.Workspace, in.Description = f.Name, f.WorkspaceID, f.Description
 	if patch.Has("steps") {
 		in.Steps = nil
-		row := func(s APIInnerStep) automation.StepInput {
+		row := func(s InnerStep) automation.StepInput {
 			return automation.StepInput{
 				Kind: s.Kind, Label: s.Label, Text: s.Text, Path: s.Path, OnlyUnchanged: s.OnlyUnchanged,
 			}
 		}
 		for i, s := range f.Steps {
-			outer := row(s.APIInnerStep)
+			outer := row(s.InnerStep)
 			outer.Marker, outer.Max = s.Marker, strconv.Itoa(s.Max)
 			in.Steps, paths = append(in.Steps, outer), append(paths, fmt.Sprintf("steps.%d", i))
 			if len(s.Steps) > 0 && s.Kind != string(db.LoopStep) {
@@ -224,58 +229,58 @@ func placed(err error, paths []string) error {
 }
 
 type createWorkflowQuery struct {
-	Body patchOf[APIWorkflowFields]
+	Body patchOf[WorkflowFields]
 }
 
-func (a *api) createWorkflowByAPI(
+func (a workflows) create(
 	ctx context.Context, actor account.Actor, in *createWorkflowQuery,
-) (APIWorkflow, string, error) {
+) (Workflow, string, error) {
 	var input automation.WorkflowInput
-	fields, err := in.Body.Over(APIWorkflowFields{})
+	fields, err := in.Body.Over(WorkflowFields{})
 	if err != nil {
-		return APIWorkflow{}, "", err
+		return Workflow{}, "", err
 	}
 	paths, err := fields.into(&input, in.Body.Patch)
 	if err != nil {
-		return APIWorkflow{}, "", err
+		return Workflow{}, "", err
 	}
 	wf, err := a.Rules.CreateWorkflow(ctx, actor, input)
 	if err != nil {
-		return APIWorkflow{}, "", placed(err, paths)
+		return Workflow{}, "", placed(err, paths)
 	}
-	full, err := a.getWorkflow(ctx, actor, &APIOneByID{wf.ID.String()})
+	full, err := a.get(ctx, actor, &OneByID{wf.ID.String()})
 	return full, "workflows/" + wf.ID.String(), err
 }
 
 type updateWorkflowQuery struct {
-	APIOneByID
-	Body patchOf[APIWorkflowChange]
+	OneByID
+	Body patchOf[WorkflowChange]
 }
 
-func (a *api) updateWorkflowByAPI(ctx context.Context, actor account.Actor,
-	in *updateWorkflowQuery) (APIWorkflow, error) {
+func (a workflows) update(ctx context.Context, actor account.Actor,
+	in *updateWorkflowQuery) (Workflow, error) {
 	was, err := a.Rules.EditableWorkflow(ctx, actor, in.id())
 	if err != nil {
-		return APIWorkflow{}, err
+		return Workflow{}, err
 	}
 	input := automation.TypedWorkflow(was)
-	change, err := in.Body.Over(APIWorkflowChange{APIWorkflowFields: APIWorkflowFields{
+	change, err := in.Body.Over(WorkflowChange{WorkflowFields: WorkflowFields{
 		Name: input.Name, WorkspaceID: input.Workspace, Description: input.Description,
 	}})
 	if err != nil {
-		return APIWorkflow{}, err
+		return Workflow{}, err
 	}
 	paths, err := change.into(&input, in.Body.Patch)
 	if err != nil {
-		return APIWorkflow{}, err
+		return Workflow{}, err
 	}
 	input.Version = change.Version
 	if _, err := a.Rules.UpdateWorkflow(ctx, actor, was.ID, input); err != nil {
-		return APIWorkflow{}, placed(err, paths)
+		return Workflow{}, placed(err, paths)
 	}
-	return a.getWorkflow(ctx, actor, &in.APIOneByID)
+	return a.get(ctx, actor, &in.OneByID)
 }
 
-func (a *api) deleteWorkflow(ctx context.Context, actor account.Actor, in *APIOneByID) error {
+func (a workflows) delete(ctx context.Context, actor account.Actor, in *OneByID) error {
 	return a.Rules.RemoveWorkflow(ctx, actor, in.id())
 }
