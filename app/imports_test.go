@@ -64,6 +64,7 @@ var layers = map[string]string{
 	"views/gallery":  "views views/markdown",
 	"app/api": "app/account app/agent app/automation app/fault app/form app/jsontext app/manifest app/middleware " +
 		"app/spec db views",
+	"app/mcp":     "app/account app/automation app/fault app/jsontext app/middleware app/spec db views",
 	"app/webhook": "app/automation app/fault app/forge app/middleware db views",
 	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation " +
 		"app/jsontext app/middleware app/outbound app/secret app/spec app/sso " +
@@ -91,7 +92,7 @@ var layers = map[string]string{
 const everything = "*"
 
 // doors are what HTTP comes through. None imports another.
-var doors = []string{"app/api", "app/web", "app/webhook"}
+var doors = []string{"app/api", "app/mcp", "app/web", "app/webhook"}
 
 // forTests are packages that tests anywhere may use. What app/check needs knows of no rule.
 var forTests = []string{

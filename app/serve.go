@@ -30,6 +30,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/git"
+	"carillon/app/mcp"
 	"carillon/app/middleware"
 	"carillon/app/outbound"
 	"carillon/app/runas"
@@ -321,11 +322,13 @@ func newDoors(c *config, x *parts, pages *web.Server, log *slog.Logger) *middlew
 		DB: x.database, Accounts: x.accounts, Rules: x.rules, Found: x.agents.look, PublicURL: c.URL, Tokens: tokens,
 		Log: log,
 	}
+	tools := &mcp.Server{DB: x.database, Rules: x.rules, PublicURL: c.URL, Tokens: tokens, Log: log}
 	pages.Tokens, pages.Envelope, pages.APIHelp = tokens, calls.Envelope, programs.Help
 	routes := &middleware.Routes{}
 	pages.Routes(routes)
 	calls.Routes(routes)
 	programs.Routes(routes)
+	tools.Routes(routes)
 	return routes
 }
 

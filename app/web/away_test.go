@@ -35,16 +35,3 @@ func TestWhileTheDatabaseIsAwayPagesAndCallsAreAnswered503WithATimeToTryAgain(t 
 		}
 	}
 }
-
-func TestWhileTheDatabaseIsAwayAToolSaysToTryAgain(t *testing.T) {
-	t.Parallel()
-	c := &mcpCaller{server: &Server{Log: slog.New(slog.DiscardHandler)}, request: "r1"}
-	if err := c.told(t.Context(), "list_tickets", fmt.Errorf("list tickets: %w", io.ErrUnexpectedEOF)); err == nil ||
-		!strings.Contains(err.Error(), "try again in 5 seconds") {
-		t.Errorf("the tool says %v; want to try again", err)
-	}
-	if err := c.told(t.Context(), "list_tickets", fmt.Errorf("list tickets: %w", io.ErrShortBuffer)); err == nil ||
-		!strings.Contains(err.Error(), "noted as r1") {
-		t.Errorf("the tool says %v of a fault of ours; want its number", err)
-	}
-}

@@ -12,6 +12,7 @@ import (
 	"carillon/app/api"
 	"carillon/app/automation"
 	"carillon/app/forge"
+	"carillon/app/mcp"
 	"carillon/app/middleware"
 )
 
@@ -38,7 +39,7 @@ var bodyBounds = []bodyBound{
 	{"webhooks of forges", forge.MaxPayload, func(_, path string) bool {
 		return strings.HasPrefix(path, "/api/forges/")
 	}, workBound{30, 10, 4, 64, 1}},
-	{"MCP", maxCall, func(_, path string) bool { return path == "/mcp" }, workBound{40, 20, 4, 256, 4}},
+	{"MCP", mcp.MaxCall, func(_, path string) bool { return path == "/mcp" }, workBound{40, 20, 4, 256, 4}},
 	{"API: manifests", api.MaxManifest, func(_, path string) bool {
 		return manifestPath(path)
 	}, workBound{200, 100, 4, 2048, 8}},

@@ -10,6 +10,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/api"
 	"carillon/app/automation"
+	"carillon/app/mcp"
 	"carillon/app/spec"
 )
 
@@ -79,8 +80,8 @@ func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 		{"the form", page, own},
 		{"the API", pathsOf(reflect.TypeFor[api.AutomationFields](), spec.JSONName), own},
 		{"the answer of the API", pathsOf(reflect.TypeFor[api.Automation](), readName), never},
-		{"the tools", pathsOf(reflect.TypeFor[automationFields](), spec.JSONName), own},
-		{"the answer of the tools", pathsOf(reflect.TypeFor[automationResult](), readName), never},
+		{"the tools", pathsOf(reflect.TypeFor[mcp.AutomationFields](), spec.JSONName), own},
+		{"the answer of the tools", pathsOf(reflect.TypeFor[mcp.AutomationResult](), readName), never},
 		{"the audit log", line, map[string]string{"id": "it is the subject of the line"}},
 	} {
 		for _, path := range slices.Sorted(maps.Keys(all)) {

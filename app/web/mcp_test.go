@@ -205,12 +205,15 @@ func TestASessionCreatesReadsAndFinishesTicketsThroughMCP(t *testing.T) {
 	s.refused(c, "read_ticket", map[string]any{"number": 99}, "no ticket #99")
 }
 
+// longestAnswer is how much of a past run's answer a list has, in bytes.
+const longestAnswer = 4 << 10
+
 func TestASessionReadsItsAutomationAndPastRunsThroughMCP(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
 	first := b.agent(nil)
 	check(t, s.rules.Finish(t.Context(), first.lease,
-		automation.Outcome{Status: db.Succeeded, Answer: strings.Repeat("é", maxAnswer)}))
+		automation.Outcome{Status: db.Succeeded, Answer: strings.Repeat("é", longestAnswer)}))
 	_, err := s.rules.RunNow(t.Context(), b.actor, first.own.ID, nil)
 	check(t, err)
 	other := b.agent(func(in *automation.Input) { in.Name = "Other" })
@@ -225,7 +228,7 @@ func TestASessionReadsItsAutomationAndPastRunsThroughMCP(t *testing.T) {
 	}
 	older := s.must(c, "list_past_runs", map[string]any{"automation": first.own.ID.String(), "before": runs["next"]})
 	run := older["runs"].([]any)[0].(map[string]any)
-	if answer := run["answer"].(string); run["status"] != "succeeded" || len(answer) > maxAnswer+3 ||
+	if answer := run["answer"].(string); run["status"] != "succeeded" || len(answer) > longestAnswer+3 ||
 		!strings.HasSuffix(answer, "…") {
 		t.Errorf("the run before is %.300v", run)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/mcp"
 )
 
 func TestWhatToolsTakeIsDescribedPlainly(t *testing.T) {
@@ -58,8 +59,8 @@ func TestAToolIsCalledWithOneRequest(t *testing.T) {
 	post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_ticket","arguments":{"title":"By curl"}}}`).expect(t, http.StatusOK, `"number":1`)
 	if a := post(
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_ticket","arguments":{"title":"` +
-			strings.Repeat("x", maxCall) + `"}}}`); a.StatusCode != http.StatusRequestEntityTooLarge {
-		t.Errorf("a call of over %d bytes answered %d", maxCall, a.StatusCode)
+			strings.Repeat("x", mcp.MaxCall) + `"}}}`); a.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("a call of over %d bytes answered %d", mcp.MaxCall, a.StatusCode)
 	}
 	post(`{`).expect(t, http.StatusBadRequest, "")
 }

@@ -145,8 +145,6 @@ func (s *Server) Routes(mux *middleware.Routes) {
 	}
 
 	mux.Programs("/api/", middleware.RefuseProgram)
-	mux.Handle("/mcp", s.mcpServer())
-	mux.Programs("/mcp", s.mcpRefuse)
 
 	login := loginPages{s}
 	mux.HandleFunc("GET /login", s.open(login.form))

@@ -21,6 +21,7 @@ import (
 	"carillon/app/api"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/mcp"
 	"carillon/app/middleware"
 	"carillon/app/secret"
 	"carillon/app/webhook"
@@ -36,6 +37,7 @@ type site struct {
 	server    *Server
 	calls     *webhook.Server
 	programs  *api.Server
+	tools     *mcp.Server
 	routes    *middleware.Routes
 	bearers   *middleware.Tokens
 	rules     *automation.Service
@@ -89,6 +91,7 @@ func openAlone(t *testing.T) *site {
 	s.programs = &api.Server{
 		DB: d, Accounts: s.server.Accounts, Rules: rules, PublicURL: public, Tokens: s.bearers, Log: log,
 	}
+	s.tools = &mcp.Server{DB: d, Rules: rules, PublicURL: public, Tokens: s.bearers, Log: log}
 	s.server.Tokens, s.server.Envelope, s.server.APIHelp = s.bearers, s.calls.Envelope, s.programs.Help
 	s.routes = s.compose(s.server)
 	mux.Handle("/", s.server.Handler(s.routes))
@@ -104,12 +107,16 @@ func (s *site) compose(pages *Server) *middleware.Routes {
 	pages.Routes(routes)
 	s.calls.Routes(routes)
 	s.programs.Routes(routes)
+	s.tools.Routes(routes)
 	return routes
 }
 
 // allPatterns are the routes of all doors.
 func allPatterns() []string {
-	s := &site{calls: &webhook.Server{}, programs: &api.Server{PublicURL: &url.URL{}, Tokens: &middleware.Tokens{}}}
+	s := &site{
+		calls: &webhook.Server{}, programs: &api.Server{PublicURL: &url.URL{}, Tokens: &middleware.Tokens{}},
+		tools: &mcp.Server{Tokens: &middleware.Tokens{}},
+	}
 	return s.compose(&Server{PublicURL: &url.URL{}, Tokens: &middleware.Tokens{}}).Patterns()
 }
 

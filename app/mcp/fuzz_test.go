@@ -1,4 +1,4 @@
-package web
+package mcp
 
 import (
 	"strings"
@@ -28,15 +28,14 @@ func FuzzToolArguments(f *testing.F) {
 			Workspace:      "one",
 			Retries:        2,
 		}}
-		change, err := in.Over(editAutomationArgs{automationFields: toolFields(&given)})
+		change, err := in.Over(editAutomationArgs{AutomationFields: fieldsOf(&given)})
 		if err != nil {
 			t.Fatal(err) // reading them found nothing wrong
 		}
 		if strings.ContainsRune(change.Name, 0) {
 			t.Errorf("the name is %q", change.Name)
 		}
-		if err := change.into(t.Context(), &mcpCaller{server: &Server{}}, &given,
-			in.Patch); !in.Patch.Has("workspace") &&
+		if err := change.into(t.Context(), &caller{server: &Server{}}, &given, in.Patch); !in.Patch.Has("workspace") &&
 			err != nil {
 			t.Error(err)
 		}

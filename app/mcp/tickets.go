@@ -1,15 +1,14 @@
-package web
+package mcp
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
+	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"carillon/app/automation"
 	"carillon/app/fault"
@@ -31,7 +30,7 @@ type ticketResult struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-func (c *mcpCaller) ticketResult(t *db.Ticket) ticketResult {
+func (c *caller) ticketResult(t *db.Ticket) ticketResult {
 	r := ticketResult{
 		Number: t.Number, Title: t.Title, Body: t.Body, Status: string(t.Status),
 		Priority: automation.PriorityWord(t.Priority), Labels: t.Labels,
@@ -89,7 +88,7 @@ type updateTicketArgs struct {
 	Assignee  *string   `json:"assignee,omitempty" jsonschema:"e-mail address of a member of the workspace; empty: nobody"`
 }
 
-func (c *mcpCaller) ticketTools(server *mcp.Server) {
+func (c *caller) ticketTools(server *sdk.Server) {
 	add(c, server, "create_ticket",
 		"Create a ticket: something to be done, by a person or by another session. Look with list_tickets whether "+
 			"there is one already.", false, c.createTicket)
@@ -99,7 +98,7 @@ func (c *mcpCaller) ticketTools(server *mcp.Server) {
 		"Change a ticket: its status when it is done, or anything else. What is left out stays.", false, c.updateTicket)
 }
 
-func (c *mcpCaller) createTicket(ctx context.Context, in createTicketArgs) (ticketResult, error) {
+func (c *caller) createTicket(ctx context.Context, in createTicketArgs) (ticketResult, error) {
 	workspace, err := c.workspaceOf(ctx, in.Workspace)
 	if err != nil {
 		return ticketResult{}, err
@@ -115,11 +114,11 @@ func (c *mcpCaller) createTicket(ctx context.Context, in createTicketArgs) (tick
 	if err != nil {
 		return ticketResult{}, err
 	}
-	return c.again(ctx, t)
+	return c.reloaded(ctx, t)
 }
 
-// again reads a ticket that was written, with the names of what it refers to.
-func (c *mcpCaller) again(ctx context.Context, t *db.Ticket) (ticketResult, error) {
+// reloaded is a ticket that was written, read with the names of what it refers to.
+func (c *caller) reloaded(ctx context.Context, t *db.Ticket) (ticketResult, error) {
 	t, err := c.server.Rules.Ticket(ctx, c.actor, t.ID)
 	if err != nil {
 		return ticketResult{}, err
@@ -127,9 +126,9 @@ func (c *mcpCaller) again(ctx context.Context, t *db.Ticket) (ticketResult, erro
 	return c.ticketResult(t), nil
 }
 
-func (c *mcpCaller) listTickets(ctx context.Context, in listTicketsArgs) (ticketList, error) {
+func (c *caller) listTickets(ctx context.Context, in listTicketsArgs) (ticketList, error) {
 	f := db.TicketFilter{
-		Label: in.Label, Search: in.Search, Queue: in.Queue, After: optionalID(in.After), Limit: limit(in.Limit) + 1,
+		Label: in.Label, Search: in.Search, Queue: in.Queue, After: cursor(in.After), Limit: limit(in.Limit) + 1,
 	}
 	if in.Status != "" {
 		f.Statuses = []db.TicketStatus{db.TicketStatus(in.Status)}
@@ -155,6 +154,15 @@ func (c *mcpCaller) listTickets(ctx context.Context, in listTicketsArgs) (ticket
 	return answer, nil
 }
 
+// cursor is the id after which a list goes on. What is no id begins the list.
+func cursor(text string) uuid.UUID {
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return uuid.Nil
+	}
+	return id
+}
+
 // limit bounds how much one answer has.
 func limit(asked int) int {
 	if asked <= 0 {
@@ -163,15 +171,15 @@ func limit(asked int) int {
 	return min(asked, 100)
 }
 
-func (c *mcpCaller) readTicket(ctx context.Context, in ticketArgs) (ticketResult, error) {
-	t, err := c.numbered(ctx, in.Workspace, in.Number)
+func (c *caller) readTicket(ctx context.Context, in ticketArgs) (ticketResult, error) {
+	t, err := c.ticketByNumber(ctx, in.Workspace, in.Number)
 	if err != nil {
 		return ticketResult{}, err
 	}
 	return c.ticketResult(t), nil
 }
 
-func (c *mcpCaller) numbered(ctx context.Context, workspace string, number int64) (*db.Ticket, error) {
+func (c *caller) ticketByNumber(ctx context.Context, workspace string, number int64) (*db.Ticket, error) {
 	id, err := c.workspaceOf(ctx, workspace)
 	if err != nil {
 		return nil, err
@@ -183,8 +191,8 @@ func (c *mcpCaller) numbered(ctx context.Context, workspace string, number int64
 	return t, err
 }
 
-func (c *mcpCaller) updateTicket(ctx context.Context, in updateTicketArgs) (ticketResult, error) {
-	t, err := c.numbered(ctx, in.Workspace, in.Number)
+func (c *caller) updateTicket(ctx context.Context, in updateTicketArgs) (ticketResult, error) {
+	t, err := c.ticketByNumber(ctx, in.Workspace, in.Number)
 	if err != nil {
 		return ticketResult{}, err
 	}
@@ -203,12 +211,12 @@ func (c *mcpCaller) updateTicket(ctx context.Context, in updateTicketArgs) (tick
 	if t, err = c.server.Rules.ChangeTicket(ctx, c.actor, t.ID, change); err != nil {
 		return ticketResult{}, err
 	}
-	return c.again(ctx, t)
+	return c.reloaded(ctx, t)
 }
 
 // workspaceOf finds a workspace by its name or id. A session has its own and no other. A person who has one alone may
 // leave it out.
-func (c *mcpCaller) workspaceOf(ctx context.Context, text string) (uuid.UUID, error) {
+func (c *caller) workspaceOf(ctx context.Context, text string) (uuid.UUID, error) {
 	if c.session() && (text == "" || text == c.actor.Workspace.String()) {
 		return c.actor.Workspace, nil
 	}
@@ -240,7 +248,7 @@ func (c *mcpCaller) workspaceOf(ctx context.Context, text string) (uuid.UUID, er
 }
 
 // person is the id of a workspace's member by e-mail address, as text; nobody is empty.
-func (c *mcpCaller) person(ctx context.Context, workspace uuid.UUID, email string) (string, error) {
+func (c *caller) person(ctx context.Context, workspace uuid.UUID, email string) (string, error) {
 	if email = strings.TrimSpace(email); email == "" {
 		return "", nil
 	}
@@ -254,63 +262,4 @@ func (c *mcpCaller) person(ctx context.Context, workspace uuid.UUID, email strin
 		}
 	}
 	return "", fault.Invalid{"assignee": "No member of this workspace has this e-mail address."}
-}
-
-type claimArgs struct {
-	Label string `json:"label,omitempty" jsonschema:"only tickets with this label"`
-}
-
-type claimResult struct {
-	Found  bool          `json:"found"` // false: the queue is empty
-	Ticket *ticketResult `json:"ticket,omitempty"`
-}
-
-type reportArgs struct {
-	Outcome string `json:"outcome" jsonschema:"done, nothing_to_do, blocked or failed"`
-	Summary string `json:"summary" jsonschema:"what was found and done, for a person; Markdown"`
-	Ticket  int64  `json:"ticket,omitempty" jsonschema:"number of the ticket that it is about; left out: the one that this session has claimed, if any"`
-}
-
-type messageArgs struct {
-	Title string `json:"title"`
-	Body  string `json:"body" jsonschema:"plain text"`
-	To    string `json:"to,omitempty" jsonschema:"e-mail address of a member of the workspace; left out: the owner of this session and the creator of its automation"`
-}
-
-type doneResult struct {
-	Message string `json:"message"`
-}
-
-// sessionTools are those that only a session has.
-func (c *mcpCaller) sessionTools(server *mcp.Server) {
-	add(c, server, "claim_next_ticket",
-		"Take the next ticket of the queue: the most urgent, and of those the oldest. It is this session's from then "+
-			"on, and no other session gets it. "+
-			"While the ticket is in progress, calling this again answers with the same one.", false, c.claimTicket)
-	add(c, server, "report_result",
-		"Report what came of the work, for people to read beside the session and the ticket.", false, c.report)
-	add(c, server, "send_inbox_message",
-		"Write to people's inboxes. Use it for what they should know or decide, not for progress.", false,
-		c.sendMessage)
-}
-
-func (c *mcpCaller) claimTicket(ctx context.Context, in claimArgs) (claimResult, error) {
-	t, err := c.server.Rules.ClaimTicket(ctx, c.actor, in.Label)
-	if err != nil || t == nil {
-		return claimResult{}, err
-	}
-	r := c.ticketResult(t)
-	return claimResult{Found: true, Ticket: &r}, nil
-}
-
-func (c *mcpCaller) report(ctx context.Context, in reportArgs) (doneResult, error) {
-	_, err := c.server.Rules.Report(ctx, c.actor, automation.ReportInput{
-		Outcome: in.Outcome, Summary: in.Summary, Ticket: in.Ticket,
-	})
-	return doneResult{"Reported."}, err
-}
-
-func (c *mcpCaller) sendMessage(ctx context.Context, in messageArgs) (doneResult, error) {
-	n, err := c.server.Rules.Message(ctx, c.actor, automation.MessageInput{Title: in.Title, Body: in.Body, To: in.To})
-	return doneResult{"Sent to " + strconv.Itoa(n) + "."}, err
 }

@@ -1,4 +1,4 @@
-package web
+package mcp
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
+	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"carillon/app/account"
 	"carillon/app/automation"
@@ -31,8 +31,8 @@ type automationItem struct {
 	Version       int64      `json:"version"`
 }
 
-// automationResult is an automation in full. Secret values are not in it.
-type automationResult struct {
+// AutomationResult is an automation in full. Secret values are not in it.
+type AutomationResult struct {
 	automationItem
 	automationDetail
 }
@@ -72,13 +72,13 @@ type lastRunResult struct {
 }
 
 // automation is an automation in full, as it is now.
-func (c *mcpCaller) automation(ctx context.Context, id uuid.UUID) (automationResult, error) {
+func (c *caller) automation(ctx context.Context, id uuid.UUID) (AutomationResult, error) {
 	r, err := c.server.Rules.AutomationRow(ctx, c.actor, id)
 	if err != nil {
-		return automationResult{}, err
+		return AutomationResult{}, err
 	}
 	is, secrets := automation.Shown(&r.Automation)
-	full := automationResult{automationItem: c.automationItem(&r.Automation), automationDetail: automationDetail{
+	full := AutomationResult{automationItem: c.automationItem(&r.Automation), automationDetail: automationDetail{
 		Automation: is, RunAt: moment(r.RunAt), Workflow: is.Workflow, Bot: is.Bot,
 		InFlight: r.InFlight, Iterations: r.Iterations,
 		TokenFingerprint: r.Fingerprint, Placeholders: c.server.Rules.Names(r.Provider, r.Prompt),
@@ -101,7 +101,7 @@ func (c *mcpCaller) automation(ctx context.Context, id uuid.UUID) (automationRes
 	return full, nil
 }
 
-func (c *mcpCaller) automationItem(a *db.Automation) automationItem {
+func (c *caller) automationItem(a *db.Automation) automationItem {
 	item := automationItem{
 		ID: a.ID.String(), Name: a.Name, URL: c.link(views.AutomationURL(a.ID.String())), Trigger: string(a.Trigger),
 		When: automation.TriggerWords(a), Enabled: a.Enabled, Warning: automation.Warning(a),
@@ -143,14 +143,14 @@ type runList struct {
 }
 
 // automationTools read automations and, for people and for sessions that may, change and run them.
-func (c *mcpCaller) automationTools(server *mcp.Server) {
+func (c *caller) automationTools(server *sdk.Server) {
 	add(c, server, "read_automation", "Read an automation: what starts it, what it does, how it fares.", true,
 		c.readAutomation)
 	add(c, server, "list_past_runs", "List an automation's runs with their final answers, the newest first.", true,
 		c.pastRuns)
 	if c.session() && !c.actor.Can(account.Manage) {
 		// The operations refuse too; tools that are always refused only mislead.
-		server.AddReceivingMiddleware(c.unlisted("list_automations", "run_automation", "create_automation",
+		server.AddReceivingMiddleware(c.refuseUnlisted("list_automations", "run_automation", "create_automation",
 			"edit_automation", "enable_automation"))
 		return
 	}
@@ -164,7 +164,7 @@ func (c *mcpCaller) automationTools(server *mcp.Server) {
 }
 
 // automationOf finds the automation that is meant: by id, or of a session the one that started it.
-func (c *mcpCaller) automationOf(ctx context.Context, text string) (*db.Automation, error) {
+func (c *caller) automationOf(ctx context.Context, text string) (*db.Automation, error) {
 	if c.session() {
 		own, err := c.server.Rules.OwnAutomation(ctx, c.actor)
 		if text == "" || err == nil && own.ID.String() == text {
@@ -178,10 +178,10 @@ func (c *mcpCaller) automationOf(ctx context.Context, text string) (*db.Automati
 	return c.server.Rules.Automation(ctx, c.actor, id)
 }
 
-func (c *mcpCaller) readAutomation(ctx context.Context, in automationArgs) (automationResult, error) {
+func (c *caller) readAutomation(ctx context.Context, in automationArgs) (AutomationResult, error) {
 	a, err := c.automationOf(ctx, in.Automation)
 	if err != nil {
-		return automationResult{}, err
+		return AutomationResult{}, err
 	}
 	return c.automation(ctx, a.ID)
 }
@@ -189,13 +189,13 @@ func (c *mcpCaller) readAutomation(ctx context.Context, in automationArgs) (auto
 // maxAnswer is how much of a past run's final answer a list has, in bytes.
 const maxAnswer = 4 << 10
 
-func (c *mcpCaller) pastRuns(ctx context.Context, in runsArgs) (runList, error) {
+func (c *caller) pastRuns(ctx context.Context, in runsArgs) (runList, error) {
 	a, err := c.automationOf(ctx, in.Automation)
 	if err != nil {
 		return runList{}, err
 	}
 	most := limit(in.Limit)
-	list, err := c.server.Rules.PastRuns(ctx, c.actor, a.ID, optionalID(in.Before), most+1)
+	list, err := c.server.Rules.PastRuns(ctx, c.actor, a.ID, cursor(in.Before), most+1)
 	if err != nil {
 		return runList{}, err
 	}
@@ -237,7 +237,7 @@ type automationList struct {
 	Next        string           `json:"next,omitempty"` // there are more: pass it as after
 }
 
-func (c *mcpCaller) listAutomations(ctx context.Context, in listAutomationsArgs) (automationList, error) {
+func (c *caller) listAutomations(ctx context.Context, in listAutomationsArgs) (automationList, error) {
 	most := limit(in.Limit)
 	f := db.AutomationFilter{Search: in.Search, Limit: most + 1}
 	if in.Workspace != "" {
@@ -280,7 +280,7 @@ type startedResult struct {
 	Unresolved  []string `json:"unresolved_placeholders,omitempty"`
 }
 
-func (c *mcpCaller) runAutomation(ctx context.Context, in runAutomationArgs) (startedResult, error) {
+func (c *caller) runAutomation(ctx context.Context, in runAutomationArgs) (startedResult, error) {
 	a, err := c.automationOf(ctx, in.Automation)
 	if err != nil {
 		return startedResult{}, err
@@ -296,9 +296,9 @@ func (c *mcpCaller) runAutomation(ctx context.Context, in runAutomationArgs) (st
 	}, nil
 }
 
-// automationFields are what a tool may say of an automation: all that the API takes. What is left out stays, or is the
+// AutomationFields are what a tool may say of an automation: all that the API takes. What is left out stays, or is the
 // editor's default.
-type automationFields struct {
+type AutomationFields struct {
 	spec.Automation
 	Workspace string `json:"workspace" jsonschema:"name or id of the workspace; a session leaves it out"`
 	RunAt     string `json:"run_at" jsonschema:"of one_time: RFC 3339, or 2006-01-02T15:04 in time_zone"`
@@ -307,25 +307,25 @@ type automationFields struct {
 }
 
 type editAutomationArgs struct {
-	automationFields
+	AutomationFields
 	ID string `json:"automation" required:"true" jsonschema:"id of the automation"`
 }
 
 type savedResult struct {
-	Automation automationResult `json:"automation"`
+	Automation AutomationResult `json:"automation"`
 	// of an HTTP Trigger, with its secret token; shown this once
 	WebhookURL string `json:"webhook_url,omitempty"`
 }
 
-// toolFields are the fields of an automation as the tools have them.
-func toolFields(in *automation.Input) automationFields {
-	return automationFields{
+// fieldsOf are the fields of an automation as the tools have them.
+func fieldsOf(in *automation.Input) AutomationFields {
+	return AutomationFields{
 		Automation: in.Automation, Workspace: in.Workspace, RunAt: in.RunAt, Workflow: in.Workflow, Bot: in.Bot,
 	}
 }
 
 // into takes over fields that a patch has set.
-func (f *automationFields) into(ctx context.Context, c *mcpCaller, in *automation.Input, patch spec.Patch) error {
+func (f *AutomationFields) into(ctx context.Context, c *caller, in *automation.Input, patch spec.Patch) error {
 	is := f.Automation
 	is.Workspace, is.RunAt, is.Workflow, is.Bot = f.Workspace, f.RunAt, f.Workflow, f.Bot
 	if patch.Has("workspace") || f.Workspace == "" {
@@ -339,9 +339,9 @@ func (f *automationFields) into(ctx context.Context, c *mcpCaller, in *automatio
 	return nil
 }
 
-func (c *mcpCaller) createAutomation(ctx context.Context, args spec.PatchOf[automationFields]) (savedResult, error) {
+func (c *caller) createAutomation(ctx context.Context, args spec.PatchOf[AutomationFields]) (savedResult, error) {
 	input := automation.NewInput(c.actor)
-	fields, err := args.Over(toolFields(&input))
+	fields, err := args.Over(fieldsOf(&input))
 	if err != nil {
 		return savedResult{}, err
 	}
@@ -355,7 +355,7 @@ func (c *mcpCaller) createAutomation(ctx context.Context, args spec.PatchOf[auto
 	return c.saved(ctx, a, token)
 }
 
-func (c *mcpCaller) editAutomation(ctx context.Context, args spec.PatchOf[editAutomationArgs]) (savedResult, error) {
+func (c *caller) editAutomation(ctx context.Context, args spec.PatchOf[editAutomationArgs]) (savedResult, error) {
 	change, err := args.Over(editAutomationArgs{})
 	if err != nil {
 		return savedResult{}, err
@@ -368,7 +368,7 @@ func (c *mcpCaller) editAutomation(ctx context.Context, args spec.PatchOf[editAu
 		return savedResult{}, err
 	}
 	input := automation.InputWithValues(a)
-	if change, err = args.Over(editAutomationArgs{automationFields: toolFields(&input)}); err != nil {
+	if change, err = args.Over(editAutomationArgs{AutomationFields: fieldsOf(&input)}); err != nil {
 		return savedResult{}, err
 	}
 	if err := change.into(ctx, c, &input, args.Patch); err != nil {
@@ -386,7 +386,7 @@ type enableAutomationArgs struct {
 	Enabled    bool   `json:"enabled"`
 }
 
-func (c *mcpCaller) enableAutomation(ctx context.Context, in enableAutomationArgs) (savedResult, error) {
+func (c *caller) enableAutomation(ctx context.Context, in enableAutomationArgs) (savedResult, error) {
 	a, err := c.automationOf(ctx, in.Automation)
 	if err != nil {
 		return savedResult{}, err
@@ -397,7 +397,7 @@ func (c *mcpCaller) enableAutomation(ctx context.Context, in enableAutomationArg
 	return c.saved(ctx, a, "")
 }
 
-func (c *mcpCaller) saved(ctx context.Context, a *db.Automation, token string) (savedResult, error) {
+func (c *caller) saved(ctx context.Context, a *db.Automation, token string) (savedResult, error) {
 	full, err := c.automation(ctx, a.ID)
 	if err != nil {
 		return savedResult{}, err
@@ -409,7 +409,7 @@ func (c *mcpCaller) saved(ctx context.Context, a *db.Automation, token string) (
 	return r, nil
 }
 
-// moment is a time for JSON: absent for none, else in UTC.
+// moment is an instant in UTC; none for the zero time.
 func moment(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
