@@ -178,7 +178,7 @@ func (p *program) manifestFiles(paths []string) ([]api.ManifestFile, error) {
 			return fmt.Errorf("%s is not UTF-8", name)
 		}
 		if slices.ContainsFunc(list, func(f api.ManifestFile) bool { return f.Name == name }) {
-			return misuse(name + " is given twice")
+			return usageError(name + " is given twice")
 		}
 		list = append(list, api.ManifestFile{Name: name, Content: string(text)})
 		return nil

@@ -39,7 +39,7 @@ func (p printer) line(colour, format string, args ...any) {
 	fmt.Fprintln(p.w, text)
 }
 
-// plan prints what is to change, and how much stays.
+// plan prints the changes of a plan and the number of unchanged things.
 func (p printer) plan(plan *api.Plan) {
 	for _, c := range plan.Changes {
 		if c.Action != automation.PlanUnchanged {
@@ -132,7 +132,7 @@ func linesOf(text string) []string {
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
 
-// applied prints what was done, with what is shown this once.
+// applied prints the result of an applied plan, with new tokens, which are shown once.
 func (p printer) applied(plan *api.Plan) {
 	n := plan.Counts
 	p.line("", "Applied: %d created, %d updated, %d deleted, %d unchanged.", n.Create, n.Update, n.Delete, n.Unchanged)

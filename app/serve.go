@@ -269,7 +269,7 @@ func (p *program) runRoles(ctx context.Context, c *config, log *slog.Logger, x *
 	if c.has(roleWeb) {
 		server := &web.Server{
 			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers,
-			Found: x.agents.look, Workers: x.agents.live, PublicURL: c.URL, Proxies: c.Proxies,
+			Found: x.agents.bestFound, Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies,
 			Now: x.rules.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery,
 		}
 		if c.SMTP != nil {
@@ -312,15 +312,16 @@ func (p *program) runRoles(ctx context.Context, c *config, log *slog.Logger, x *
 // newDoors is the one table of routes, which the door of pages and the doors of programs add theirs to.
 func newDoors(c *config, x *parts, pages *web.Server, log *slog.Logger) *middleware.Routes {
 	tokens := &middleware.Tokens{
-		Proxies: c.Proxies, Person: x.accounts.Bearer, Bad: middleware.NewBadTokenLimiter(),
+		Proxies: c.Proxies, Person: x.accounts.ActorByToken, Bad: middleware.NewBadTokenLimiter(),
 	}
 	calls := &webhook.Server{
 		Rules: x.rules, PublicURL: c.URL, Tokens: tokens, Calls: webhook.NewCallLimiter(c.TriggerRate),
 		Now: x.rules.Now, Log: log,
 	}
 	programs := &api.Server{
-		DB: x.database, Accounts: x.accounts, Rules: x.rules, Found: x.agents.look, PublicURL: c.URL, Tokens: tokens,
-		Log: log,
+		DB: x.database, Accounts: x.accounts, Rules: x.rules, Found: x.agents.bestFound, PublicURL: c.URL,
+		Tokens: tokens,
+		Log:    log,
 	}
 	tools := &mcp.Server{DB: x.database, Rules: x.rules, PublicURL: c.URL, Tokens: tokens, Log: log}
 	pages.Tokens, pages.Envelope, pages.APIHelp = tokens, calls.Envelope, programs.Help
@@ -332,8 +333,8 @@ func newDoors(c *config, x *parts, pages *web.Server, log *slog.Logger) *middlew
 	return routes
 }
 
-// toolsAddress is where agents of this process reach the MCP server: at this server itself where it has one, since a
-// worker need not reach the public address, and else there.
+// toolsAddress is the address of the MCP server for agents of this process: this process's own address if it serves the
+// web, because the worker may not reach the public one, and otherwise the public address.
 func toolsAddress(c *config, listener net.Listener) string {
 	if listener == nil {
 		return c.URL.JoinPath("mcp").String()

@@ -183,7 +183,7 @@ func (s *Server) problem(ctx context.Context, err error) error {
 			s.Log.Error("answer an API call", "method", middleware.Method(r), "path", middleware.Path(r), "request",
 				middleware.RequestID(r), "err", err)
 		}
-		if db.IsAway(err) {
+		if db.IsUnavailable(err) {
 			p.Status, p.Detail = http.StatusServiceUnavailable, middleware.AwayText
 			break
 		}

@@ -162,7 +162,7 @@ func (a sessions) get(ctx context.Context, actor account.Actor, in *OneByID) (Se
 	session := Session{
 		SessionItem: a.item(s), Diff: s.Diff, DiffCut: s.DiffCut, ActsFor: []Named{}, May: []string{},
 	}
-	for _, person := range acts.Behind() {
+	for _, person := range acts.Principals() {
 		session.ActsFor = append(session.ActsFor, Named{ID: person.ID.String(), Name: person.Name})
 	}
 	for _, p := range acts.May() {

@@ -60,7 +60,7 @@ func (c *caller) problem(ctx context.Context, tool string, err error) error {
 	case errors.Is(err, fault.ErrNotFound):
 		return errors.New("there is nothing like this here, or it may not be seen")
 	case errors.Is(err, fault.ErrForbidden):
-		account.Refused(ctx, c.actor, "lacks the permission for the tool "+tool)
+		account.RecordRefusal(ctx, c.actor, "lacks the permission for the tool "+tool)
 		if c.session() {
 			return errors.New("this session may not do that: its automation or somebody who had a word in it may not")
 		}
@@ -81,7 +81,7 @@ func (c *caller) problem(ctx context.Context, tool string, err error) error {
 		return err
 	}
 	c.server.Log.Error("answer an MCP call", "tool", tool, "request", c.request, "err", err)
-	if db.IsAway(err) {
+	if db.IsUnavailable(err) {
 		return errors.New(awayText)
 	}
 	return fmt.Errorf("something went wrong on our side, noted as %s", c.request)

@@ -78,13 +78,13 @@ func (c *caller) refuseUnlisted(names ...string) sdk.Middleware {
 // noteRefusals carries out a call of a tool, and notes what it was refused, for the transcript of the session that
 // calls too.
 func (c *caller) noteRefusals(ctx context.Context, tool string, call func(ctx context.Context) error) error {
-	inner, refusals := account.Gather(ctx)
+	inner, refusals := account.WithRefusals(ctx)
 	err := call(inner)
-	actor, why, any := refusals.Taken()
+	actor, why, any := refusals.Take()
 	if !any {
 		return err
 	}
-	account.Refused(ctx, actor, why)
+	account.RecordRefusal(ctx, actor, why)
 	if c.session() {
 		if err := c.server.Rules.NoteRefusedCall(context.WithoutCancel(ctx), c.actor, tool, why); err != nil {
 			c.server.Log.Error("note a refused call", "tool", tool, "request", c.request, "err", err)

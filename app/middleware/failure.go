@@ -18,7 +18,7 @@ const AwayText = "Carillon cannot reach its database at the moment. Runs at work
 // Failure is the status and the sentence's end with which programs are answered what failed on our side: 503 with
 // Retry-After while the database is away, else 500.
 func Failure(w http.ResponseWriter, r *http.Request, err error) (status int, text string) {
-	if db.IsAway(err) {
+	if db.IsUnavailable(err) {
 		w.Header().Set("Retry-After", AwaySeconds)
 		return http.StatusServiceUnavailable, "the database is away; try again in some seconds"
 	}

@@ -82,7 +82,7 @@ func (t *Tokens) Require(door string, find func(r *http.Request) (account.Actor,
 		case err != nil:
 			refuse(w, r, err)
 		default:
-			next(w, r.WithContext(db.ByToken(r.Context(), actor.TokenName)), actor)
+			next(w, r.WithContext(db.WithTokenName(r.Context(), actor.TokenName)), actor)
 		}
 	}
 }

@@ -83,7 +83,7 @@ func openAlone(t *testing.T) *site {
 		},
 		PublicURL: public, Now: time.Now, Log: log, SetupToken: "one-time",
 	}
-	s.bearers = &middleware.Tokens{Person: s.server.Accounts.Bearer, Bad: middleware.NewBadTokenLimiter()}
+	s.bearers = &middleware.Tokens{Person: s.server.Accounts.ActorByToken, Bad: middleware.NewBadTokenLimiter()}
 	s.server.Init()
 	s.calls = &webhook.Server{
 		Rules: rules, PublicURL: public, Tokens: s.bearers, Calls: webhook.NewCallLimiter(0), Now: time.Now, Log: log,
