@@ -97,17 +97,8 @@ func (s sessionPages) linkPullRequest(w http.ResponseWriter, r *http.Request, ac
 	err = s.Rules.LinkPullRequest(r.Context(), actor, session.ID, address)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) && invalid["url"] != "" {
-		p, err := s.data(r, actor, session)
-		if err != nil {
-			return err
-		}
-		if err := s.addTranscript(r, actor, session, p); err != nil {
-			return err
-		}
-		p.CanLinkPR, p.LinkPR.Value, p.LinkPR.Error = true, address, invalid["url"]
-		return s.with(w, r, actor, "sessions", session.Title, func(page views.Page) error {
-			s.render(w, r, http.StatusUnprocessableEntity, views.Session(page, *p))
-			return nil
+		return s.showOne(w, r, actor, session, http.StatusUnprocessableEntity, func(p *views.SessionPage) {
+			p.CanLinkPR, p.LinkPR.Value, p.LinkPR.Error = true, address, invalid["url"]
 		})
 	}
 	if err != nil {

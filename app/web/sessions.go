@@ -202,6 +202,12 @@ func (s sessionPages) one(w http.ResponseWriter, r *http.Request, actor account.
 	if err != nil {
 		return err
 	}
+	return s.showOne(w, r, actor, session, http.StatusOK, nil)
+}
+
+// showOne shows one session. change puts onto the page what came of a form.
+func (s sessionPages) showOne(w http.ResponseWriter, r *http.Request, actor account.Actor, session *db.Session,
+	status int, change func(p *views.SessionPage)) error {
 	p, err := s.data(r, actor, session)
 	if err != nil {
 		return err
@@ -209,8 +215,12 @@ func (s sessionPages) one(w http.ResponseWriter, r *http.Request, actor account.
 	if err := s.addTranscript(r, actor, session, p); err != nil {
 		return err
 	}
+	if change != nil {
+		change(p)
+	}
 	return s.with(w, r, actor, "sessions", session.Title, func(page views.Page) error {
-		return s.show(w, r, views.Session(page, *p))
+		s.render(w, r, status, views.Session(page, *p))
+		return nil
 	})
 }
 
@@ -578,17 +588,8 @@ func (s sessionPages) reply(w http.ResponseWriter, r *http.Request, actor accoun
 	err = s.Rules.Reply(r.Context(), actor, session.ID, message)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) && invalid["message"] != "" {
-		p, err := s.data(r, actor, session)
-		if err != nil {
-			return err
-		}
-		if err := s.addTranscript(r, actor, session, p); err != nil {
-			return err
-		}
-		p.Reply.Value, p.Reply.Error = message, invalid["message"]
-		return s.with(w, r, actor, "sessions", session.Title, func(page views.Page) error {
-			s.render(w, r, http.StatusUnprocessableEntity, views.Session(page, *p))
-			return nil
+		return s.showOne(w, r, actor, session, http.StatusUnprocessableEntity, func(p *views.SessionPage) {
+			p.Reply.Value, p.Reply.Error = message, invalid["message"]
 		})
 	}
 	if err != nil {

@@ -73,6 +73,16 @@ func TestARefusedReplyKeepsTheTranscriptAndWhatWasTyped(t *testing.T) {
 	refused.expect(t, 422, "far too long")
 }
 
+func TestATicketThatCouldNotBeLinkedKeepsTheTranscriptAndWhatWasTyped(t *testing.T) {
+	b := open(t).as("Jonas", "member")
+	path := b.started()
+	b.work("The dependencies are sound.", automation.Outcome{Status: db.Succeeded}, nil)
+	refused := b.post(path+"/tickets", "ticket", "twelve")
+	refused.expect(t, 422, "Write a ticket’s number, such as #12.")
+	refused.expect(t, 422, "The dependencies are sound.")
+	refused.expect(t, 422, "twelve")
+}
+
 func TestWhatChangedIsNotCalledNothingBeforeItIsKnown(t *testing.T) {
 	b := open(t).as("Jonas", "member")
 	path := b.started()

@@ -483,14 +483,8 @@ func (s sessionPages) linkTicket(w http.ResponseWriter, r *http.Request, actor a
 	}
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) && invalid["ticket"] != "" {
-		p, err := s.data(r, actor, session)
-		if err != nil {
-			return err
-		}
-		p.Work.Link.Value, p.Work.Link.Error = typed, invalid["ticket"]
-		return s.with(w, r, actor, "sessions", session.Title, func(page views.Page) error {
-			s.render(w, r, http.StatusUnprocessableEntity, views.Session(page, *p))
-			return nil
+		return s.showOne(w, r, actor, session, http.StatusUnprocessableEntity, func(p *views.SessionPage) {
+			p.Work.Link.Value, p.Work.Link.Error = typed, invalid["ticket"]
 		})
 	}
 	if err != nil {
