@@ -12,11 +12,10 @@ import (
 	"carillon/db"
 )
 
-// Who may see and change what belongs to a workspace or to people. Each operation of the rules asks here, and asks
-// again under its lock where what was found before may have changed.
+// Authorisation for records of a workspace or of people. Each operation of the rules checks here, and checks again
+// under its lock if the result may have changed.
 
-// Found is what a query for one row returned, with fault.ErrNotFound in place of the error that says that there is
-// none.
+// Found passes on the result of a query for one row, with fault.ErrNotFound in place of the error for no row.
 func Found[T any](row T, err error) (T, error) {
 	if db.IsNotFound(err) {
 		var none T
@@ -25,22 +24,22 @@ func Found[T any](row T, err error) (T, error) {
 	return row, err
 }
 
-// Sees reports whether the actor sees what belongs to one of some people, in a workspace that the actor is a member of.
+// Sees reports whether the actor may see records of some owners, in a workspace of which the actor is a member.
 func (a Actor) Sees(owners ...uuid.UUID) bool {
 	return a.All(func(p Actor) bool {
 		return slices.Contains(owners, p.ID) && p.Can(ViewOwn) || p.Can(ViewAll)
 	})
 }
 
-// Manages reports whether the actor may change what belongs to one of some people and what the actor sees.
+// Manages reports whether the actor may change visible records of some owners.
 func (a Actor) Manages(owners ...uuid.UUID) bool {
 	return a.All(func(p Actor) bool {
 		return slices.Contains(owners, p.ID) && p.Can(Manage) || p.Can(ManageAll)
 	})
 }
 
-// RequireMember lets through the members of a workspace, and administrators; sessions only into their own workspace.
-// Everybody else gets fault.ErrNotFound.
+// RequireMember allows the members of a workspace, administrators, and sessions of the workspace. Others get
+// fault.ErrNotFound.
 func RequireMember(ctx context.Context, q bun.IDB, actor Actor, workspace uuid.UUID) error {
 	if actor.Session != uuid.Nil {
 		if actor.Workspace != workspace {
@@ -63,7 +62,7 @@ func RequireMember(ctx context.Context, q bun.IDB, actor Actor, workspace uuid.U
 	return nil
 }
 
-// MemberWorkspace finds a workspace that the actor is a member of. Otherwise it returns fault.ErrNotFound.
+// MemberWorkspace finds a workspace of which the actor is a member. Otherwise it returns fault.ErrNotFound.
 func MemberWorkspace(ctx context.Context, q bun.IDB, actor Actor, id uuid.UUID) (*db.Workspace, error) {
 	if err := RequireMember(ctx, q, actor, id); err != nil {
 		return nil, err
@@ -71,8 +70,8 @@ func MemberWorkspace(ctx context.Context, q bun.IDB, actor Actor, id uuid.UUID) 
 	return Found(db.WorkspaceByID(ctx, q, id))
 }
 
-// SeesSession lets see a session its owner, the creator of its automation, who sees everybody's, and who was told of
-// it, as far as they are members of its workspace. Otherwise it returns fault.ErrNotFound.
+// SeesSession allows a session to its owner, to the creator of its automation, to people who see all sessions, and to
+// people with a notice about it, if they are members of its workspace. Others get fault.ErrNotFound.
 func SeesSession(ctx context.Context, q bun.IDB, actor Actor, session *db.Session) error {
 	if err := RequireMember(ctx, q, actor, session.WorkspaceID); err != nil {
 		return err
@@ -83,7 +82,7 @@ func SeesSession(ctx context.Context, q bun.IDB, actor Actor, session *db.Sessio
 	return WasTold(ctx, q, actor, db.NoticeSubject{Session: session.ID}, "may not see the session")
 }
 
-// OwnersOf are the people whose a session is: its own owner, and that of its automation.
+// OwnersOf are the owners of a session: its own owner and the owner of its automation.
 func OwnersOf(session *db.Session) []uuid.UUID {
 	owners := []uuid.UUID{session.OwnerID}
 	if session.Automation != nil {
@@ -92,11 +91,11 @@ func OwnersOf(session *db.Session) []uuid.UUID {
 	return owners
 }
 
-// WasTold lets through who had a notice about something, as far as they are members of its workspace: they may read
-// what it is about. Specification, "Auto-disable & failure notifications": "The notification deep-links to the
-// session". Otherwise it returns fault.ErrNotFound, and the audit log gets the reason.
+// WasTold allows a record to people with a notice about it, if they are members of its workspace. Source: the
+// specification, "Auto-disable & failure notifications": "The notification deep-links to the session". Others get
+// fault.ErrNotFound, and the reason goes into the audit log.
 func WasTold(ctx context.Context, q bun.IDB, actor Actor, of db.NoticeSubject, reason string) error {
-	// an agent reads no inbox, and a program may read no more than its token says
+	// an agent has no inbox, and a program has only the permissions of its token
 	may := actor.Session == uuid.Nil && (actor.Token == uuid.Nil || actor.Can(ViewOwn))
 	if may {
 		told, err := db.HasNotice(ctx, q, actor.ID, of)
@@ -107,7 +106,7 @@ func WasTold(ctx context.Context, q bun.IDB, actor Actor, of db.NoticeSubject, r
 	return Unseen(ctx, actor, fault.ErrNotFound, reason)
 }
 
-// Unseen notes for the audit log that somebody may not see something, where err is fault.ErrNotFound. It returns err.
+// Unseen records a refusal for the audit log if err is fault.ErrNotFound. It returns err.
 func Unseen(ctx context.Context, actor Actor, err error, reason string) error {
 	if errors.Is(err, fault.ErrNotFound) {
 		RecordRefusal(ctx, actor, reason)
@@ -115,8 +114,8 @@ func Unseen(ctx context.Context, actor Actor, err error, reason string) error {
 	return err
 }
 
-// AsOfNow is the actor with what of their rights is left now. Whose account has ended is refused. A session was looked
-// up for the call that asks, with everybody on whose words it acts.
+// AsOfNow gives the actor with the present permissions. It refuses a deactivated person. The actor of a session is up
+// to date already, because it was read for this call.
 func AsOfNow(ctx context.Context, tx bun.Tx, actor Actor) (Actor, error) {
 	if actor.Session != uuid.Nil {
 		return actor, nil
@@ -131,9 +130,9 @@ func AsOfNow(ctx context.Context, tx bun.Tx, actor Actor) (Actor, error) {
 	return actor.Restrict(u.Permissions), nil
 }
 
-// StillMay asks once more whether a person may do something, after a wait for somebody else's server in which the
-// permission, the membership of a workspace, if one is given, or the account may have been taken from them. It returns
-// the actor as of now, whom all else that the change needs is to be asked of.
+// StillMay checks a permission again after a wait for another server, during which the person may have lost the
+// permission, the membership of a given workspace, or the account. It returns the actor with the present permissions,
+// for all further checks.
 func StillMay(ctx context.Context, tx bun.Tx, actor Actor, p Permission, workspace uuid.UUID) (Actor, error) {
 	actor, err := AsOfNow(ctx, tx, actor)
 	if err != nil {
@@ -148,9 +147,9 @@ func StillMay(ctx context.Context, tx bun.Tx, actor Actor, p Permission, workspa
 	return actor, RequireMember(ctx, tx, actor, workspace)
 }
 
-// MayChangeShared refuses to change or remove a bot or a workflow that is used where the actor has no say: it would
-// change what runs there, with the secrets of a workspace that they do not see. now is the workspace that it is to be
-// for, or none. It returns fault.Invalid, by the field workspace.
+// MayChangeShared refuses to change or remove a bot or a workflow that is used in a workspace of which the actor is not
+// a member, because the change would run there with the workspace's secrets. now is the new workspace of the bot or
+// workflow, or zero. It returns fault.Invalid, by the field workspace.
 func MayChangeShared(ctx context.Context, actor Actor, uses []db.Use, now uuid.UUID, what string) error {
 	for _, u := range uses {
 		if !u.Member && !actor.Can(Admin) {

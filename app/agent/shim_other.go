@@ -35,7 +35,7 @@ func signalAll(leader int, sig syscall.Signal) []int {
 // leftBehind finds nothing: elsewhere than on Linux descendants cannot be listed.
 func leftBehind() (n int, names []string) { return 0, nil }
 
-// preferOOMKill and watch do nothing: only Linux tells what descendants use.
+// preferOOMKill and watch do nothing: only Linux reports the resource use of descendants.
 func preferOOMKill() (restore func()) { return func() {} }
 
 func watch(bounds) <-chan excess { return nil }
