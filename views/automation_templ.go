@@ -205,8 +205,8 @@ func Automation(page Page, p AutomationPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				templ_7745c5c3_Err = Empty(
-					"It has not run yet",
-					"Each run appears here with what started it, what it was given and how it ended.",
+					"No runs yet",
+					"Each run appears here with its trigger, its input and its result.",
 				).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -503,7 +503,7 @@ func automationHead(p AutomationPage) templ.Component {
 			if p.Automation.Blocking != "" {
 				templ_7745c5c3_Err = Button(Action{
 					Label: "Run now", Icon: "play", Kind: "primary",
-					Off: "A session of it is in flight; it runs one at a time",
+					Off: "A session of this automation is still in flight",
 				}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -1138,7 +1138,7 @@ func WebhookPanel(w Webhook) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if w.Automation == "" {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 74, "<p class=\"hint\">The webhook address is made when you save, and shown once.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 74, "<p class=\"hint\">The webhook address is created when you save. It is shown once.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1174,7 +1174,7 @@ func WebhookPanel(w Webhook) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var36 string
-					templ_7745c5c3_Var36, templ_7745c5c3_Err = templ.JoinStringErrs(" It holds the token, and is shown this once. Carillon keeps only its fingerprint, " +
+					templ_7745c5c3_Var36, templ_7745c5c3_Err = templ.JoinStringErrs("It contains the token and is shown only once. Carillon stores only the token’s fingerprint, " +
 						w.Fingerprint + ".")
 					if templ_7745c5c3_Err != nil {
 						return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 334, Col: 25}
@@ -1217,10 +1217,10 @@ func WebhookPanel(w Webhook) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var37 string
-				templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinStringErrs("The token with the fingerprint " + w.Fingerprint + " goes at the end of the address, or in the " +
-					"header Api-Authentication. If nobody kept it, make a new one.")
+				templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinStringErrs("Callers send the token with the fingerprint " + w.Fingerprint + " at the end of the address or " +
+					"in the header Api-Authentication. A lost token cannot be shown again. Regenerate it instead.")
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 344, Col: 68}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 344, Col: 99}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var37))
 				if templ_7745c5c3_Err != nil {
@@ -1403,7 +1403,7 @@ func regeneration(w Webhook) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 96, "<p class=\"prose\">Whoever calls with the token that there is now is refused until they have the new one, which is shown once.</p><label class=\"label\" for=\"grace\">The previous address stops working</label> <select class=\"input select\" id=\"grace\" name=\"grace\"><option value=\"0\">at once</option> <option value=\"5m\">in 5 minutes</option> <option value=\"1h\">in an hour</option></select>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 96, "<p class=\"prose\">Calls with the current token are refused after the time below. The new token is shown once.</p><label class=\"label\" for=\"grace\">The previous address stops working</label> <select class=\"input select\" id=\"grace\" name=\"grace\"><option value=\"0\">at once</option> <option value=\"5m\">in 5 minutes</option> <option value=\"1h\">in an hour</option></select>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1451,7 +1451,7 @@ func executionLine(e ExecutionItem, address string) templ.Component {
 		var templ_7745c5c3_Var48 templ.SafeURL
 		templ_7745c5c3_Var48, templ_7745c5c3_Err = templ.JoinURLErrs(address)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 396, Col: 17}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 395, Col: 17}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var48))
 		if templ_7745c5c3_Err != nil {
@@ -1497,7 +1497,7 @@ func executionLine(e ExecutionItem, address string) templ.Component {
 		var templ_7745c5c3_Var49 string
 		templ_7745c5c3_Var49, templ_7745c5c3_Err = templ.JoinStringErrs(machine(e.At))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 412, Col: 34}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 411, Col: 34}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var49))
 		if templ_7745c5c3_Err != nil {
@@ -1510,7 +1510,7 @@ func executionLine(e ExecutionItem, address string) templ.Component {
 		var templ_7745c5c3_Var50 string
 		templ_7745c5c3_Var50, templ_7745c5c3_Err = templ.JoinStringErrs(Exact(e.At))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 412, Col: 56}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 411, Col: 56}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var50))
 		if templ_7745c5c3_Err != nil {
@@ -1523,7 +1523,7 @@ func executionLine(e ExecutionItem, address string) templ.Component {
 		var templ_7745c5c3_Var51 string
 		templ_7745c5c3_Var51, templ_7745c5c3_Err = templ.JoinStringErrs(upper(Moment(e.At, e.Now)))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 412, Col: 87}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 411, Col: 87}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var51))
 		if templ_7745c5c3_Err != nil {
@@ -1549,7 +1549,7 @@ func executionLine(e ExecutionItem, address string) templ.Component {
 			var templ_7745c5c3_Var52 string
 			templ_7745c5c3_Var52, templ_7745c5c3_Err = templ.JoinStringErrs(e.Note)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 416, Col: 35}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `automation.templ`, Line: 415, Col: 35}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var52))
 			if templ_7745c5c3_Err != nil {

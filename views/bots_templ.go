@@ -53,7 +53,7 @@ func (b BotPage) facts() []Fact {
 	}
 	return []Fact{
 		{Label: "Workspace", Value: b.Where}, {Label: "Agent", Value: agent},
-		{Label: "Chosen elsewhere too", Value: yes(b.Locked, "No, the bot decides", "Yes")},
+		{Label: "Automations may choose the agent", Value: yes(b.Locked, "No, the bot decides", "Yes")},
 		{Label: "Files", Value: yes(b.ReadOnly, "Read-only", "May be changed")}, {Label: "Tools", Value: tools},
 		{Label: "Enabled", Value: yes(b.Enabled, "Yes", "No")},
 	}
@@ -113,7 +113,7 @@ func Bots(page Page, p BotsPage) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = PageHead("Bots", "Instructions with an agent and limits, to whom sessions are given.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = PageHead("Bots", "A bot combines instructions, an agent and limits. Sessions of the type Bot use it.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -144,8 +144,8 @@ func Bots(page Page, p BotsPage) templ.Component {
 				})
 				templ_7745c5c3_Err = Empty(
 					"No bot yet",
-					"A bot has a name, instructions and an agent. An automation of the session type Bot sends it its "+
-						"prompt as the first message.",
+					"A bot has a name, instructions and an agent. An automation of the session type Bot sends its prompt "+
+						"to the bot as the first message.",
 				).Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -385,7 +385,7 @@ func Bot(page Page, b BotPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if b.Uses == 0 {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "<p class=\"hint\">No automation uses it.</p>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "<p class=\"hint\">No automations.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -410,9 +410,9 @@ func Bot(page Page, b BotPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var17 string
-				templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs("And " + form.Count(b.Hidden, "automation") + " of others.")
+				templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(form.Count(b.Hidden, "more automation") + " that you may not see.")
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 135, Col: 82}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 135, Col: 89}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 				if templ_7745c5c3_Err != nil {
@@ -491,20 +491,22 @@ func NewBotForm() BotForm {
 		Workspace: Field{Name: "workspace", Label: "Workspace", Options: []Choice{{Label: "All workspaces"}}},
 		Instructions: Field{
 			Name: "instructions", Label: "Instructions", Rows: 12, Mono: true,
-			Hint: "They go before everything else that the agent is told, in each session.",
+			Hint: "The agent gets them at the beginning of each session, before everything else.",
 		},
 		Provider: Field{Name: "provider", Label: "Provider", Options: []Choice{{Label: "The automation’s"}}},
 		Model:    Field{Name: "model", Label: "Model", Placeholder: "Provider’s default", Autocomplete: "off"},
 		Lock: Field{
-			Name: "locks_agent", Label: "Hold to this agent", Hint: "Automations cannot choose another one.",
+			Name: "locks_agent", Label: "Lock this agent", Hint: "Automations cannot choose another agent.",
 		},
 		Tools: Field{
 			Name: "allowed_tools", Label: "Allowed tools", Rows: 3, Mono: true,
-			Hint: "Names of the agent’s tools, one a line, that a read-only bot may use without asking. Empty: as " +
-				"the agent has it.",
+			Hint: "Names of tools that a read-only bot may use without asking, one per line. Empty: the agent’s " +
+				"default.",
 		},
-		ReadOnly: Field{Name: "read_only", Label: "Read-only", Hint: "It may look, and change no files."},
-		Enabled:  Field{Name: "enabled", Label: "Enabled", Hint: "Runs with a bot that is off fail, and say so."},
+		ReadOnly: Field{Name: "read_only", Label: "Read-only", Hint: "The bot can read files but cannot change them."},
+		Enabled: Field{
+			Name: "enabled", Label: "Enabled", Hint: "Runs with a disabled bot fail with an error that says so.",
+		},
 	}
 }
 
@@ -556,7 +558,7 @@ func EditBot(page Page, f BotForm) templ.Component {
 			var templ_7745c5c3_Var22 templ.SafeURL
 			templ_7745c5c3_Var22, templ_7745c5c3_Err = templ.JoinURLErrs(f.address())
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 188, Col: 67}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `bots.templ`, Line: 190, Col: 67}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var22))
 			if templ_7745c5c3_Err != nil {

@@ -68,8 +68,8 @@ func NewAutomationForm() AutomationForm {
 			{Value: "inline", Label: "Inline"}, {Value: "workflow", Label: "Workflow"}}},
 		Prompt: Field{
 			Name: "prompt", Label: "Prompt", Rows: 8, Mono: true,
-			Hint: "{{name}} is filled in when it runs: with a stored value, or with what the webhook brings, which " +
-				"the agent gets as data from outside.",
+			Hint: "{{name}} is replaced when the automation runs, by a stored value or by a value of the webhook " +
+				"call. Values of a webhook call are marked for the agent as data from outside.",
 		},
 		Workflow: Field{Name: "workflow", Label: "Workflow"},
 		Bot:      Field{Name: "bot", Label: "Bot"},
@@ -81,25 +81,25 @@ func NewAutomationForm() AutomationForm {
 		},
 		OnlyUnchanged: Field{
 			Name: "only_unchanged", Label: "Complete only if no file changes",
-			Hint: "Leave it open for review when the agent changed files.",
+			Hint: "Leave the session open for review when the agent changed files.",
 		},
 		CreatePR: Field{
 			Name: "create_pr", Label: "Create pull request", Hint: "After a successful run that changed files.",
 		},
 		MayAutomate: Field{
 			Name: "may_automate", Label: "Allow managing automations",
-			Hint: "Its sessions may create, edit and run automations of this workspace by tool.",
+			Hint: "Its sessions may create, edit and run automations of this workspace with tools.",
 		},
 		CatchUp: Field{
 			Name: "catch_up", Label: "Auto-Execute Missed Runs on Startup",
-			Hint: "Run once after downtime, however many were missed.",
+			Hint: "Run once after downtime, however many runs were missed.",
 		},
 		AllowParallel: Field{
 			Name: "allow_parallel", Label: "Allow Parallel Sessions",
-			Hint: "Else a call while one is in flight is answered with 409.",
+			Hint: "Without this, a call during a run is answered with 409.",
 		},
 		MaxParallel: Field{
-			Name: "max_parallel", Label: "At most at once", Type: "number", Hint: "Empty: without limit.",
+			Name: "max_parallel", Label: "Maximum parallel sessions", Type: "number", Hint: "Empty: without limit.",
 			Attrs: templ.Attributes{"min": "1"},
 		},
 		Sending: Sending{
@@ -115,7 +115,7 @@ func NewAutomationForm() AutomationForm {
 			},
 			Secret: Field{
 				Name: "signature_secret", Label: "Secret of the sender", Type: "password", Autocomplete: "off",
-				Hint: "The same as at the sender. A call that is not signed with it is answered 401.",
+				Hint: "The same secret as at the sender. Calls without a valid signature are answered with 401.",
 			},
 			Mode: Field{
 				Name: "filter_any", Label: "Which conditions must hold",
@@ -123,22 +123,22 @@ func NewAutomationForm() AutomationForm {
 			},
 			Append: Field{
 				Name: "append_payload", Label: "Append the payload",
-				Hint: "It follows the prompt, fenced as data from an untrusted sender. A script finds it in " +
+				Hint: "The payload follows the prompt, marked as data from an untrusted sender. Scripts find it in " +
 					"$PARAM_payload.",
 			},
 		},
 		Timeout: Field{
 			Name: "timeout", Label: "Timeout in minutes", Type: "number",
-			Hint: "0: without limit. Time at work counts, over retries and restarts; waiting does not, and ends " +
-				"after a day.",
+			Hint: "0: without limit. Working time counts, including retries and restarts. Waiting time does not " +
+				"count and ends after a day.",
 			Attrs: templ.Attributes{"min": "0"},
 		},
 		TogglesError: Field{Name: "toggles", Label: "Session modes"},
 		Quality:      NewQualityForm(),
 		Retries: Field{
 			Name: "retries", Label: "Retries", Type: "number",
-			Hint: "How often it is tried again when the model’s servers fail for a moment. A remote that cannot be " +
-				"reached and the like are tried again four times at least.",
+			Hint: "How often a run is retried when the model’s servers fail temporarily. Outages, such as an " +
+				"unreachable remote, are retried at least four times.",
 			Attrs: templ.Attributes{"min": "0", "max": "10"},
 		},
 	}
@@ -342,7 +342,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 							return templ_7745c5c3_Err
 						}
 						var templ_7745c5c3_Var7 string
-						templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs(" first; saving it leads back here.")
+						templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs(" first. Saving it leads back here.")
 						if templ_7745c5c3_Err != nil {
 							return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 207, Col: 45}
 						}
@@ -352,7 +352,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 						}
 					} else {
 						var templ_7745c5c3_Var8 string
-						templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs("Ask somebody who may manage workflows to create it, or write a prompt instead.")
+						templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs("Ask a person who may manage workflows to create it, or write a prompt instead.")
 						if templ_7745c5c3_Err != nil {
 							return templ.Error{Err: templ_7745c5c3_Err, FileName: `editor.templ`, Line: 209, Col: 89}
 						}
@@ -582,7 +582,7 @@ func editorWhen(f AutomationForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "</div><div class=\"stack\" data-trigger=\"loop\"><p class=\"hint\">It starts as soon as it is enabled, and again each time its session is Done or Canceled: 5 seconds after a success, later after a failure. A session left open holds it until someone closes it.</p><div class=\"grid2\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "</div><div class=\"stack\" data-trigger=\"loop\"><p class=\"hint\">The loop starts as soon as it is enabled. It starts again each time its session is Done or Canceled: 5 seconds after a success, later after a failure. An open session delays the next iteration until someone closes it.</p><div class=\"grid2\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -774,7 +774,7 @@ func editorAgent(f AutomationForm) templ.Component {
 			templ_7745c5c3_Var15 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, "<section class=\"section\"><h2 class=\"h2\">Agent</h2><p class=\"hint agent-locked\" data-session=\"bot\">This bot decides about provider and model.</p><div class=\"stack agent-free\"><div hx-get=\"/automations/models\" hx-trigger=\"change from:#provider\" hx-include=\"#provider\" hx-target=\"#model-field\" hx-swap=\"outerHTML\" hx-sync=\"this:replace\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, "<section class=\"section\"><h2 class=\"h2\">Agent</h2><p class=\"hint agent-locked\" data-session=\"bot\">This bot sets the provider and the model.</p><div class=\"stack agent-free\"><div hx-get=\"/automations/models\" hx-trigger=\"change from:#provider\" hx-include=\"#provider\" hx-target=\"#model-field\" hx-swap=\"outerHTML\" hx-sync=\"this:replace\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -37,30 +37,30 @@ func FailureWord(class string) string {
 func FailureHelp(class string) string {
 	switch class {
 	case "start", "model", "permission":
-		return "Something is not set up as it needs to be. It fails again until that is mended."
+		return "The configuration is wrong or incomplete. Runs fail until it is corrected."
 	case "auth":
-		return "The provider did not accept how it is signed in. Its runs wait until that is mended, and this one " +
-			"does not count against the automation."
+		return "The provider refused the sign-in. Its runs wait until the sign-in works. This failure does not count " +
+			"against the automation."
 	case "rate_limit":
-		return "The provider’s quota is used up, or it was asked too often. Its runs wait until it answers again, " +
-			"and this one does not count against the automation."
+		return "The provider’s quota is used up, or a rate limit was reached. Its runs wait until it answers again. " +
+			"This failure does not count against the automation."
 	case "transient":
-		return "The provider’s servers failed for a moment. Such runs are tried again as often as the automation says."
+		return "The provider’s servers failed temporarily. Such runs are retried as often as the automation allows."
 	case "context":
 		return "The conversation became too long for the model."
 	case "unknown":
-		return "The agent does not know the conversation any more that it was to go on with. A new session begins a " +
-			"new one."
+		return "The agent no longer has the conversation that it should continue. A new session begins a new " +
+			"conversation."
 	case "idle":
-		return "The agent said nothing for so long that it was taken to hang."
+		return "The agent produced no output for so long that it was stopped."
 	case "outage":
-		return "What the run needs could not be used for a moment: the network, the forge, a lock in the repository, " +
-			"or the disk. Such runs are tried again, and do not count against the automation."
+		return "A resource of the run was temporarily unavailable: the network, the forge, a lock in the repository, " +
+			"or the disk. Such runs are retried and do not count against the automation."
 	case "waiting":
-		return "A run waits at most a day for a worker with a free place and for its provider. This does not count " +
+		return "A run waits at most a day for a free worker and for its provider. This failure does not count " +
 			"against the automation."
 	case "internal":
-		return "This is not the automation’s fault. The server’s log says more."
+		return "The automation did not cause this error. The server’s log has details."
 	}
 	return ""
 }

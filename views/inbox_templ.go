@@ -136,14 +136,14 @@ func Inbox(page Page, p InboxPage) templ.Component {
 						}
 						return nil
 					})
-					templ_7745c5c3_Err = Empty("Nothing here", "No notice fits. Everything that needs you is under All.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = Empty("Nothing here", "No notice matches this filter. The filter All shows every notice.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
 				} else {
 					templ_7745c5c3_Err = Empty(
 						"All quiet",
-						"You hear from Carillon here when an automation fails, is skipped or is disabled, and when its "+
+						"Notices appear here when an automation fails, is skipped or is disabled, and when its "+
 							"pull request is closed without merging.",
 					).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
@@ -543,7 +543,7 @@ func letter(n NoticeDetail, now time.Time) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(n.Fix) > 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "<h3 class=\"h3\">To get it going again</h3><ol class=\"steps\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "<h3 class=\"h3\">How to fix it</h3><ol class=\"steps\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -73,7 +73,7 @@ func Isolation(page Page, p IsolationPage) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = PageHead("Isolation", "What keeps agents and scripts from the rest of each machine, and what does not.").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = PageHead("Isolation", "How agents and scripts are isolated from the rest of each machine.").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -94,7 +94,7 @@ func Isolation(page Page, p IsolationPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if len(p.Machines) == 0 {
-				templ_7745c5c3_Err = Empty("No worker is running", "What holds on a worker is told by that worker, once it lives.").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Empty("No worker is running", "Each worker reports its isolation when it starts.").Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -105,7 +105,7 @@ func Isolation(page Page, p IsolationPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<p class=\"hint\">Each process looks at its start and once a minute, and has the same words in its log. What a sandbox holds is described in the file .github/SECURITY.md of the source code. What agents take from a repository is on <a class=\"link\" href=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<p class=\"hint\">Each process checks its isolation at its start and once a minute, and logs the same sentences. The limits of a sandbox are described in the file .github/SECURITY.md of the source code. The files that agents read from a repository are listed on <a class=\"link\" href=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -186,12 +186,12 @@ func unconfined(p IsolationPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<div class=\"panel-body\"><p class=\"prose\">Their agents and scripts can do all that the user that agents run as can do on a worker. The form of a workspace switches its sandbox on.</p></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<div class=\"panel-body\"><p class=\"prose\">Their agents and scripts have all rights of the user that agents run as on a worker. The form of a workspace has the switch for its sandbox.</p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			if len(p.Unconfined) == 0 {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "<p class=\"panel-none\">You are a member of none of them.</p>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "<p class=\"panel-none\">You are not a member of any of them.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -341,7 +341,7 @@ func machineCard(m Machine) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(m.Statements) == 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<p class=\"panel-none\">It has not told yet what holds there.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<p class=\"panel-none\">There is no report from this machine yet.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -244,7 +244,7 @@ func SignedOut(page Page, f KeptForm) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<section class=\"section\"><h1 class=\"h1\">You were signed out</h1><p class=\"prose\">Nothing was saved, and nothing that you typed is lost: this page keeps it.</p><p class=\"prose\"><a class=\"link\" href=\"/login\" target=\"_blank\" rel=\"noopener\">Sign in in another tab</a> ")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<section class=\"section\"><h1 class=\"h1\">You were signed out</h1><p class=\"prose\">Nothing was saved. This page keeps everything that you typed.</p><p class=\"prose\"><a class=\"link\" href=\"/login\" target=\"_blank\" rel=\"noopener\">Sign in in another tab</a> ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -348,7 +348,7 @@ func NewSetupForm() SetupForm {
 func newTimeZone() Field {
 	return Field{
 		Name: "time_zone", Label: "Time zone", Value: "UTC", Autocomplete: "off",
-		Hint:  "For showing times. You can change it later.",
+		Hint:  "Used to show times. You can change it later.",
 		Attrs: templ.Attributes{"data-zone": true},
 	}
 }
@@ -393,7 +393,7 @@ func Setup(page Page, f SetupForm) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<section class=\"section\"><h1 class=\"h1\">Welcome to Carillon</h1><p class=\"prose\">Create the first administrator. Others are invited in Settings.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<section class=\"section\"><h1 class=\"h1\">Welcome to Carillon</h1><p class=\"prose\">Create the first administrator. Invite other people in Settings afterwards.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -115,7 +115,7 @@ func Overview(page Page, p OverviewPage) templ.Component {
 							return templ_7745c5c3_Err
 						}
 						templ_7745c5c3_Err = LinkButton(Action{
-							Label: "Start from nothing", Icon: "plus", Kind: "plain", URL: AutomationNewURL(""),
+							Label: "Start from an empty form", Icon: "plus", Kind: "plain", URL: AutomationNewURL(""),
 						}).Render(ctx, templ_7745c5c3_Buffer)
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
@@ -124,9 +124,9 @@ func Overview(page Page, p OverviewPage) templ.Component {
 					return nil
 				})
 				templ_7745c5c3_Err = Empty(
-					"Let the agents work while you sleep",
+					"No automations yet",
 					"An automation runs a prompt or a workflow on a schedule, in a loop, or when another system calls. "+
-						"Start from one of these, or from nothing.",
+						"Start from a template or from an empty form.",
 				).Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -202,7 +202,7 @@ func OverviewNow(p OverviewPage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = sessionLines(p.Running, "No session runs at the moment.", true).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = sessionLines(p.Running, "No session is running.", true).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -211,7 +211,7 @@ func OverviewNow(p OverviewPage) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(p.Waiting) > 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<a class=\"link sub\" href=\"/sessions?status=waiting\">All that wait</a>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<a class=\"link sub\" href=\"/sessions?status=waiting\">All waiting sessions</a>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -220,11 +220,11 @@ func OverviewNow(p OverviewPage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = sessionLines(p.Waiting, "Nothing waits for you.", false).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = sessionLines(p.Waiting, "No session waits for you.", false).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "</section><section class=\"panel\" aria-labelledby=\"next-title\"><header class=\"panel-head\"><h2 class=\"h2\" id=\"next-title\">Coming next</h2></header>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "</section><section class=\"panel\" aria-labelledby=\"next-title\"><header class=\"panel-head\"><h2 class=\"h2\" id=\"next-title\">Next runs</h2></header>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -309,7 +309,7 @@ func OverviewNow(p OverviewPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "</section><section class=\"panel\" aria-labelledby=\"failed-title\"><header class=\"panel-head\"><h2 class=\"h2\" id=\"failed-title\">Failed lately</h2>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "</section><section class=\"panel\" aria-labelledby=\"failed-title\"><header class=\"panel-head\"><h2 class=\"h2\" id=\"failed-title\">Recent failures</h2>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -87,7 +87,7 @@ func Users(page Page, p UsersPage) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = PageHead("Users", "Who can sign in, and what they may do.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = PageHead("Users", "The people who can sign in, and their roles.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -170,7 +170,7 @@ func Users(page Page, p UsersPage) templ.Component {
 						return templ_7745c5c3_Err
 					}
 				} else {
-					templ_7745c5c3_Err = Empty("Nobody is here yet", "Invite the people who are to have automations.").Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = Empty("Nobody is here yet", "Invite the people who need automations.").Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -424,10 +424,10 @@ func NewInviteForm() InviteForm {
 		Email: Field{
 			Name: "email", Label: "Email", Type: "email", Required: true, Autocomplete: "off", Autofocus: true,
 		},
-		Name: Field{Name: "name", Label: "Name", Autocomplete: "off", Hint: "Empty: the person says."},
+		Name: Field{Name: "name", Label: "Name", Autocomplete: "off", Hint: "Empty: the person enters a name."},
 		Password: Field{
 			Name: "password", Label: "Password", Type: "password", Autocomplete: "new-password",
-			Hint: "Empty: you get a link for the person, with which they choose one.",
+			Hint: "Empty: you get a link with which the person chooses a password.",
 		},
 	}
 }
@@ -1137,11 +1137,11 @@ func UserDetail(page Page, p UserPage) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var39 string
-					templ_7745c5c3_Var39, templ_7745c5c3_Err = templ.JoinStringErrs("The address was changed, and nobody has confirmed it by the mail that goes to " +
-						"it. Until then no single sign-on finds the account by it, and no copies " +
-						"of notices go there.")
+					templ_7745c5c3_Var39, templ_7745c5c3_Err = templ.JoinStringErrs("The address was changed and is not confirmed yet. Until it is confirmed, single " +
+						"sign-on does not find the account by it, and no copies of notices are " +
+						"sent to it.")
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 359, Col: 31}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 359, Col: 22}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var39))
 					if templ_7745c5c3_Err != nil {
@@ -1152,7 +1152,7 @@ func UserDetail(page Page, p UserPage) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					if !p.Mails {
-						templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 76, "<p class=\"hint\">No mail server is set. Whoever runs the server confirms the address: carillon user confirm-address.</p>")
+						templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 76, "<p class=\"hint\">No mail server is configured. An administrator of the server can confirm the address with carillon user confirm-address.</p>")
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
@@ -1245,9 +1245,9 @@ func UserDetail(page Page, p UserPage) templ.Component {
 				}
 				var templ_7745c5c3_Var41 string
 				templ_7745c5c3_Var41, templ_7745c5c3_Err = templ.JoinStringErrs(p.Person.Name + " owns " + form.Count(p.Person.Automations, "automation") +
-					". Runs by schedule and webhook belong to the owner and need their access.")
+					". Runs by schedule and webhook belong to the owner and use the owner’s access.")
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 397, Col: 83}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 397, Col: 90}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var41))
 				if templ_7745c5c3_Err != nil {
@@ -1274,7 +1274,7 @@ func UserDetail(page Page, p UserPage) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = Button(Action{Label: "Hand all over", Icon: "arrow-right", Kind: "plain"}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Button(Action{Label: "Transfer all", Icon: "arrow-right", Kind: "plain"}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1284,7 +1284,7 @@ func UserDetail(page Page, p UserPage) templ.Component {
 				}
 			}
 			if p.EventsURL != "" {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 90, "<section class=\"panel\" aria-labelledby=\"events-title\"><header class=\"panel-head\"><h2 class=\"h2\" id=\"events-title\">Lately</h2><a class=\"link\" href=\"")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 90, "<section class=\"panel\" aria-labelledby=\"events-title\"><header class=\"panel-head\"><h2 class=\"h2\" id=\"events-title\">Recent changes</h2><a class=\"link\" href=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1327,7 +1327,7 @@ func UserDetail(page Page, p UserPage) templ.Component {
 						}()
 					}
 					ctx = templ.InitializeContext(ctx)
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 94, "<p class=\"prose\">The password works no more and every sign-in ends. You get a link for the person, with which they choose another. Unless you are a member of all their workspaces or an administrator, it goes to them by e-mail alone.</p>")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 94, "<p class=\"prose\">The current password stops working and every sign-in ends. You get a link with which the person chooses a new password. The link is sent only by e-mail unless you are an administrator or a member of all workspaces of the person.</p>")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -1361,7 +1361,7 @@ func UserDetail(page Page, p UserPage) templ.Component {
 							}()
 						}
 						ctx = templ.InitializeContext(ctx)
-						templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 96, "<p class=\"prose\">What uses them is refused from then on. This cannot be undone; the person can make others.</p>")
+						templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 96, "<p class=\"prose\">Programs that use these tokens are refused from then on. This cannot be undone. The person can create new tokens.</p>")
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
@@ -1400,10 +1400,10 @@ func UserDetail(page Page, p UserPage) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var47 string
-					templ_7745c5c3_Var47, templ_7745c5c3_Err = templ.JoinStringErrs("Every sign-in ends at once. What they did stays under their name. " +
+					templ_7745c5c3_Var47, templ_7745c5c3_Err = templ.JoinStringErrs("Every sign-in ends at once. The person’s history is kept. " +
 						ownsStill(p.Person.Automations))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 444, Col: 37}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 445, Col: 37}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var47))
 					if templ_7745c5c3_Err != nil {
@@ -1438,15 +1438,15 @@ func UserDetail(page Page, p UserPage) templ.Component {
 
 func ownsStill(n int) string {
 	if n == 0 {
-		return "They own no automation."
+		return "The person owns no automations."
 	}
-	return "Runs of their " + form.Count(n, "automation") + " fail until somebody else owns them."
+	return "Runs of the person’s " + form.Count(n, "automation") + " fail until they have another owner."
 }
 
 // mailedAlone says of a link that nobody is shown where it went.
 func mailedAlone(p UserPage) string {
 	what := map[string]string{
-		"reset": "A link to choose another password", "invitation": "The invitation",
+		"reset": "A link to choose a new password", "invitation": "The invitation",
 		"address": "A link that confirms the address",
 	}
 	return what[p.LinkFor] + " was sent to " + p.Person.Email + ". It works once, until " + Exact(p.LinkUntil) + "."
@@ -1493,7 +1493,7 @@ func newLink(p UserPage) templ.Component {
 				var templ_7745c5c3_Var50 string
 				templ_7745c5c3_Var50, templ_7745c5c3_Err = templ.JoinStringErrs("Give " + p.Person.Name + " this link now.")
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 471, Col: 56}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 472, Col: 56}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var50))
 				if templ_7745c5c3_Err != nil {
@@ -1511,7 +1511,7 @@ func newLink(p UserPage) templ.Component {
 				var templ_7745c5c3_Var51 string
 				templ_7745c5c3_Var51, templ_7745c5c3_Err = templ.JoinStringErrs("Send " + p.Person.Name + " this invitation now.")
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 473, Col: 62}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 474, Col: 62}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var51))
 				if templ_7745c5c3_Err != nil {
@@ -1527,9 +1527,9 @@ func newLink(p UserPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var52 string
-			templ_7745c5c3_Var52, templ_7745c5c3_Err = templ.JoinStringErrs(" It works once, until " + Exact(p.LinkUntil) + ", and is never shown again.")
+			templ_7745c5c3_Var52, templ_7745c5c3_Err = templ.JoinStringErrs(" It works once, until " + Exact(p.LinkUntil) + ". It is not shown again.")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 475, Col: 81}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 476, Col: 78}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var52))
 			if templ_7745c5c3_Err != nil {
@@ -1543,7 +1543,7 @@ func newLink(p UserPage) templ.Component {
 				var templ_7745c5c3_Var53 string
 				templ_7745c5c3_Var53, templ_7745c5c3_Err = templ.JoinStringErrs(" It was also sent to " + p.Person.Email + ".")
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 477, Col: 51}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 478, Col: 51}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var53))
 				if templ_7745c5c3_Err != nil {
@@ -1588,7 +1588,7 @@ func memberships(p UserPage) templ.Component {
 		var templ_7745c5c3_Var55 string
 		templ_7745c5c3_Var55, templ_7745c5c3_Err = templ.JoinStringErrs(form.Count(len(p.Workspaces), "workspace"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 486, Col: 65}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 487, Col: 65}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var55))
 		if templ_7745c5c3_Err != nil {
@@ -1599,7 +1599,7 @@ func memberships(p UserPage) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(p.Workspaces) == 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 108, "<p class=\"panel-none\">A member of none: there is nothing they can run.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 108, "<p class=\"panel-none\">The person is not a member of any workspace and cannot run anything.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1616,7 +1616,7 @@ func memberships(p UserPage) templ.Component {
 				var templ_7745c5c3_Var56 templ.SafeURL
 				templ_7745c5c3_Var56, templ_7745c5c3_Err = templ.JoinURLErrs(WorkspaceURL(w.Value))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 495, Col: 51}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 496, Col: 51}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var56))
 				if templ_7745c5c3_Err != nil {
@@ -1629,7 +1629,7 @@ func memberships(p UserPage) templ.Component {
 				var templ_7745c5c3_Var57 string
 				templ_7745c5c3_Var57, templ_7745c5c3_Err = templ.JoinStringErrs(w.Label)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 495, Col: 63}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 496, Col: 63}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var57))
 				if templ_7745c5c3_Err != nil {
@@ -1647,7 +1647,7 @@ func memberships(p UserPage) templ.Component {
 					var templ_7745c5c3_Var58 templ.SafeURL
 					templ_7745c5c3_Var58, templ_7745c5c3_Err = templ.JoinURLErrs(UserActionURL(p.Person.ID, "memberships"))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 497, Col: 91}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 498, Col: 91}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var58))
 					if templ_7745c5c3_Err != nil {
@@ -1687,7 +1687,7 @@ func memberships(p UserPage) templ.Component {
 			var templ_7745c5c3_Var59 templ.SafeURL
 			templ_7745c5c3_Var59, templ_7745c5c3_Err = templ.JoinURLErrs(UserActionURL(p.Person.ID, "memberships"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 511, Col: 92}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 512, Col: 92}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var59))
 			if templ_7745c5c3_Err != nil {
@@ -1731,7 +1731,7 @@ func NewJoinForm() JoinForm {
 	return JoinForm{
 		Email: Field{
 			Name: "own-email", Label: "Email", Type: "email", Autocomplete: "username", Disabled: true,
-			Why: "You sign in with it.",
+			Why: "You sign in with this address.",
 		},
 		Name: Field{Name: "name", Label: "Name", Autocomplete: "name", Required: true, Autofocus: true},
 		Password: Field{
@@ -1783,10 +1783,9 @@ func ConfirmAddress(page Page, address, name, email string) templ.Component {
 			}
 			var templ_7745c5c3_Var62 string
 			templ_7745c5c3_Var62, templ_7745c5c3_Err = templ.JoinStringErrs("The address " + email + " was given to the account of “" + name + "” in Carillon. Confirm it " +
-				"only if that account is yours. Otherwise close this page: then the address counts for " +
-				"nothing.")
+				"only if that account is yours. Otherwise close this page, and the address is not used.")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 552, Col: 15}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 552, Col: 93}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var62))
 			if templ_7745c5c3_Err != nil {
@@ -1866,7 +1865,7 @@ func Join(page Page, f JoinForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if f.Invites {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 127, "<h1 class=\"h1\">Welcome to Carillon</h1><p class=\"prose\">You were invited. Say what to call you and choose a password.</p>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 127, "<h1 class=\"h1\">Welcome to Carillon</h1><p class=\"prose\">You were invited. Enter your name and choose a password.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

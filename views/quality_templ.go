@@ -32,7 +32,7 @@ func NewQualityForm() QualityForm {
 		},
 		GateBranchMoved: Field{
 			Name: "gate_branch_moved", Label: "Only if the branch moved",
-			Hint: "Skip when the base branch is where the last successful run began.",
+			Hint: "Skip when the base branch has not moved since the last successful run began.",
 		},
 		GateNoOpenPR: Field{
 			Name: "gate_no_open_pr", Label: "Only if no pull request is open",
@@ -40,8 +40,8 @@ func NewQualityForm() QualityForm {
 		},
 		SuccessCommand: Field{
 			Name: "success_command", Label: "Success command", Rows: 3, Mono: true, Placeholder: "make test",
-			Hint: "A Bash script in the worktree, when the agent has finished. Another exit status than 0 makes the " +
-				"run a failure.",
+			Hint: "A Bash script in the worktree, when the agent has finished. Any exit status other than 0 makes " +
+				"the run a failure.",
 		},
 		SuccessContains: Field{
 			Name: "success_contains", Label: "Text in the final answer", Placeholder: "ALL TESTS PASS",
@@ -124,7 +124,7 @@ func editorToggles(f AutomationForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<p class=\"hint\" data-script>A script takes no instructions: choose an agent to use these.</p></section>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<p class=\"hint\" data-script>Scripts take no instructions. Choose an agent to use session modes.</p></section>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -166,7 +166,7 @@ func editorQuality(f AutomationForm) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<p class=\"hint\">What is checked before a run begins. It costs no tokens. A run that does not pass is skipped.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<p class=\"hint\">Conditions that are checked before a run begins. They cost no tokens. A run that does not pass is skipped.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -216,10 +216,11 @@ func editorQuality(f AutomationForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var5 string
-			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs("A run that does not meet all of these is a failure that says which. A run whose answer ends with " +
-				"NOTHING TO DO, and that changed no files, is a success of its own.")
+			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs("A run that does not meet all of these conditions fails, and the failure names the condition. A run " +
+				"that changed no files and whose answer ends with NOTHING TO DO succeeds with the status " +
+				"Nothing to do.")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 117, Col: 72}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 118, Col: 20}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 			if templ_7745c5c3_Err != nil {
@@ -286,11 +287,11 @@ func editorQuality(f AutomationForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var7 string
-			templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs("Told at 80 %, stopped at 100 %, which is no failure. Empty: without limit. Days and months are " +
-				"those of the schedule’s time zone, else of UTC. An agent that does not tell what it costs can " +
-				"be limited by tokens and minutes.")
+			templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs("A notice is sent at 80 %. At 100 % runs are stopped, which does not count as a failure. Empty: " +
+				"without limit. Days and months follow the schedule’s time zone, or UTC without one. An agent " +
+				"that does not report its cost can be limited by tokens and minutes.")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 132, Col: 39}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 133, Col: 73}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 			if templ_7745c5c3_Err != nil {
@@ -373,7 +374,7 @@ func fold(id, title string, open bool) templ.Component {
 		var templ_7745c5c3_Var9 string
 		templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(id)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 155, Col: 38}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 156, Col: 38}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 		if templ_7745c5c3_Err != nil {
@@ -396,7 +397,7 @@ func fold(id, title string, open bool) templ.Component {
 		var templ_7745c5c3_Var10 string
 		templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(iconRef("chevron-right"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 157, Col: 79}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 158, Col: 79}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 		if templ_7745c5c3_Err != nil {
@@ -409,7 +410,7 @@ func fold(id, title string, open bool) templ.Component {
 		var templ_7745c5c3_Var11 string
 		templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(title)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 158, Col: 25}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 159, Col: 25}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 		if templ_7745c5c3_Err != nil {

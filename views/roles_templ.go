@@ -97,7 +97,7 @@ func Roles(page Page, p RolesPage) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = PageHead("Roles", "Sets of permissions. A person may do what any of their roles may.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = PageHead("Roles", "Roles are sets of permissions. A person has the permissions of all their roles.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -173,7 +173,7 @@ func Roles(page Page, p RolesPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "</tbody></table></div><h2 class=\"h2\">What each may do</h2>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "</tbody></table></div><h2 class=\"h2\">Permissions of each role</h2>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -255,12 +255,12 @@ func Permissions(page Page, text *markdown.Document, p PermissionsPage) templ.Co
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "<section class=\"section\"><h2 class=\"h2\">Yours</h2>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "<section class=\"section\"><h2 class=\"h2\">Your permissions</h2>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				if len(p.Yours) == 0 {
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "<p class=\"hint\">You hold no permission. Ask an administrator for a role.</p>")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "<p class=\"hint\">You have no permissions. Ask an administrator for a role.</p>")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -864,7 +864,7 @@ func Role(page Page, f RoleForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if f.ID != "" {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 66, "<section class=\"panel form-wide\" aria-labelledby=\"people-title\"><header class=\"panel-head\"><h2 class=\"h2\" id=\"people-title\">Who has it</h2></header>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 66, "<section class=\"panel form-wide\" aria-labelledby=\"people-title\"><header class=\"panel-head\"><h2 class=\"h2\" id=\"people-title\">People with this role</h2></header>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -947,7 +947,7 @@ func Role(page Page, f RoleForm) templ.Component {
 							}()
 						}
 						ctx = templ.InitializeContext(ctx)
-						templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 76, "<p class=\"prose\">Nobody has it.</p>")
+						templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 76, "<p class=\"prose\">No person has this role.</p>")
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
 						}
@@ -978,9 +978,9 @@ func heldBy(n int) string {
 	case 0:
 		return ""
 	case 1:
-		return "1 person has it"
+		return "1 person has this role"
 	}
-	return itoa(n) + " people have it"
+	return itoa(n) + " people have this role"
 }
 
 var _ = templruntime.GeneratedTemplate

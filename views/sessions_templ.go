@@ -127,7 +127,7 @@ func Sessions(page Page, p SessionsPage) templ.Component {
 				})
 				templ_7745c5c3_Err = Empty(
 					"No sessions yet",
-					"A session is one conversation with a coding agent in a worktree of its own. Automations start them.",
+					"A session is one conversation with a coding agent in its own worktree. Automations start sessions.",
 				).Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -489,7 +489,7 @@ func Session(page Page, p SessionPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if len(p.Transcript.Entries) == 0 && !p.Transcript.Live {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "<p class=\"panel-none\">Nothing has been said yet.</p>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "<p class=\"panel-none\">No messages yet.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -600,7 +600,7 @@ func SessionPullRequests(p SessionPage) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(p.LinkedPRs) == 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "<p class=\"panel-none\">It has no pull request.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "<p class=\"panel-none\">No pull requests.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -865,7 +865,7 @@ func SessionHead(p SessionPage) templ.Component {
 			templ_7745c5c3_Err = Post(Action{
 				Label: "Reset Context", Icon: "undo-2", Kind: "ghost",
 				URL:   SessionActionURL(p.Session.ID, "context"),
-				Attrs: templ.Attributes{"title": "The next turn begins a new conversation; the files stay"},
+				Attrs: templ.Attributes{"title": "The next turn begins a new conversation. Files are kept."},
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -875,7 +875,7 @@ func SessionHead(p SessionPage) templ.Component {
 			templ_7745c5c3_Err = Post(Action{
 				Label: "Interrupt", Icon: "circle-pause", Kind: "plain",
 				URL:   SessionActionURL(p.Session.ID, "interruption"),
-				Attrs: templ.Attributes{"title": "Ends this turn; the session stays open"},
+				Attrs: templ.Attributes{"title": "Ends this turn. The session stays open."},
 			}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -968,12 +968,12 @@ func SessionHead(p SessionPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				if p.CanGiveUp {
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 61, "<p class=\"hint\" id=\"give-up\">Given up, another worker goes on from what the last finished turn left at the remote. The rest is lost.</p>")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 61, "<p class=\"hint\" id=\"give-up\">Another worker continues from the state that the last finished turn pushed to the remote. All later changes are lost.</p>")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
 					templ_7745c5c3_Err = Post(Action{
-						Label: "Give this worker up", Kind: "plain danger",
+						Label: "Give up this worker", Kind: "plain danger",
 						URL:   SessionActionURL(p.Session.ID, "relocation"),
 						Attrs: templ.Attributes{"aria-describedby": "give-up"},
 					}).Render(ctx, templ_7745c5c3_Buffer)
@@ -1458,9 +1458,9 @@ func Changes(c ChangesData) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var48 string
-				templ_7745c5c3_Var48, templ_7745c5c3_Err = templ.JoinStringErrs("And " + form.Count(c.More, "more file") + ", see branch.")
+				templ_7745c5c3_Var48, templ_7745c5c3_Err = templ.JoinStringErrs(form.Count(c.More, "more file") + " on the branch.")
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `sessions.templ`, Line: 481, Col: 85}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `sessions.templ`, Line: 481, Col: 78}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var48))
 				if templ_7745c5c3_Err != nil {

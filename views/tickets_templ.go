@@ -95,7 +95,7 @@ func Tickets(page Page, p TicketsPage) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = PageHead("Tickets", "What is to be done, by people and by sessions.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = PageHead("Tickets", "Work for people and for sessions.").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -126,8 +126,8 @@ func Tickets(page Page, p TicketsPage) templ.Component {
 				})
 				templ_7745c5c3_Err = Empty(
 					"No tickets yet",
-					"Sessions create tickets for what they find, and take the next one from the queue: the most urgent "+
-						"first, then the oldest.",
+					"Sessions create tickets for their findings and take the next ticket from the queue. The most urgent "+
+						"ticket comes first, then the oldest.",
 				).Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -948,9 +948,9 @@ func Ticket(page Page, p TicketPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var31 string
-				templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinStringErrs("And " + form.Count(p.Hidden, "session") + " that you may not see.")
+				templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinStringErrs(form.Count(p.Hidden, "more session") + " that you may not see.")
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `tickets.templ`, Line: 316, Col: 76}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `tickets.templ`, Line: 316, Col: 72}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var31))
 				if templ_7745c5c3_Err != nil {
@@ -1000,13 +1000,13 @@ func NewTicketForm() TicketForm {
 		Title:     Field{Name: "title", Label: "Title", Required: true, Wide: true, Autocomplete: "off"},
 		Body:      Field{Name: "body", Label: "Description", Rows: 10, Wide: true},
 		Priority: Field{
-			Name: "priority", Label: "Priority", Hint: "Sessions take the most urgent first, then the oldest.",
+			Name: "priority", Label: "Priority", Hint: "Sessions take the most urgent ticket first, then the oldest.",
 		},
 		Status:   Field{Name: "status", Label: "Status"},
 		Assignee: Field{Name: "assignee", Label: "Assigned to"},
 		Labels: Field{
 			Name: "labels", Label: "Labels", Placeholder: "qa, security", Autocomplete: "off",
-			Hint: "With commas between them.",
+			Hint: "Separated by commas.",
 		},
 	}
 }
@@ -1302,7 +1302,7 @@ func SessionTickets(w SessionWork) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if len(w.Tickets) == 0 {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 88, "<p class=\"panel-none\">It has no ticket.</p>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 88, "<p class=\"panel-none\">No tickets.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -64,7 +64,7 @@ func Toggles(page Page, p TogglesPage) templ.Component {
 			ctx = templ.InitializeContext(ctx)
 			templ_7745c5c3_Err = PageHead(
 				"Session toggles",
-				"What agents are told in Develop sessions whose automation has a session mode switched on.",
+				"The instructions that agents get in Develop sessions with these session modes.",
 			).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

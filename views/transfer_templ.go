@@ -12,8 +12,8 @@ import templruntime "github.com/a-h/templ/runtime"
 func NewTransferField() Field {
 	return Field{
 		Name: "to", Label: "New owner",
-		Hint: "Runs by schedule and webhook belong to the owner and run with their access. Who may do more than you " +
-			"is asked first.",
+		Hint: "Runs by schedule and webhook belong to the owner and use the owner’s access. A person with more " +
+			"permissions than you is asked first.",
 	}
 }
 
@@ -150,7 +150,7 @@ func transfer(p AutomationPage) templ.Component {
 			templ_7745c5c3_Var6 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<section class=\"section\" id=\"transfer\"><h2 class=\"h2\">Give it to somebody else</h2><form class=\"stack form-narrow\" method=\"post\" action=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<section class=\"section\" id=\"transfer\"><h2 class=\"h2\">Transfer to another owner</h2><form class=\"stack form-narrow\" method=\"post\" action=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -114,7 +114,7 @@ func Workspaces(page Page, p WorkspacesPage) templ.Component {
 				})
 				templ_7745c5c3_Err = Empty(
 					"No workspace yet",
-					"A workspace is a Git repository. Each session works in a copy of its own, on a branch of its own.",
+					"A workspace is a Git repository. Each session works in its own copy, on its own branch.",
 				).Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -486,7 +486,7 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if len(p.Variables) == 0 {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "<p class=\"panel-none\">Sessions get no variables of this workspace.</p>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "<p class=\"panel-none\">This workspace has no variables.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -664,17 +664,17 @@ func obeyedHere(p WorkspacePage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 48, "\">What agents take from a repository</a></header><div class=\"panel-body stack\"><p class=\"prose\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 48, "\">Files that agents read from a repository</a></header><div class=\"panel-body stack\"><p class=\"prose\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		if p.Sandbox {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 49, "The sandbox hides these files of the repository: each agent sees its own as empty, and Git sees them as they are.")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 49, "The sandbox hides these files of the repository. Each agent sees its files as empty, and Git sees them unchanged.")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 50, "This workspace has no sandbox, which would hide these files of the repository. A turn of an agent is refused while the repository has one of its own.")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 50, "This workspace has no sandbox that would hide these files of the repository. An agent’s turn is refused while the repository has one of its files.")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -691,7 +691,7 @@ func obeyedHere(p WorkspacePage) templ.Component {
 			var templ_7745c5c3_Var26 string
 			templ_7745c5c3_Var26, templ_7745c5c3_Err = templ.JoinStringErrs(o.Agent)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 220, Col: 30}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 222, Col: 30}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var26))
 			if templ_7745c5c3_Err != nil {
@@ -766,7 +766,7 @@ func members(p WorkspacePage) templ.Component {
 			var templ_7745c5c3_Var28 string
 			templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinStringErrs(m.Name)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 254, Col: 14}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 256, Col: 14}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var28))
 			if templ_7745c5c3_Err != nil {
@@ -784,7 +784,7 @@ func members(p WorkspacePage) templ.Component {
 				var templ_7745c5c3_Var29 string
 				templ_7745c5c3_Var29, templ_7745c5c3_Err = templ.JoinStringErrs(" (you)")
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 256, Col: 42}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 258, Col: 42}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var29))
 				if templ_7745c5c3_Err != nil {
@@ -802,7 +802,7 @@ func members(p WorkspacePage) templ.Component {
 			var templ_7745c5c3_Var30 string
 			templ_7745c5c3_Var30, templ_7745c5c3_Err = templ.JoinStringErrs(m.Email)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 258, Col: 38}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 260, Col: 38}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var30))
 			if templ_7745c5c3_Err != nil {
@@ -820,7 +820,7 @@ func members(p WorkspacePage) templ.Component {
 				var templ_7745c5c3_Var31 templ.SafeURL
 				templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinURLErrs(WorkspaceActionURL(p.ID, "removal"))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 261, Col: 83}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 263, Col: 83}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var31))
 				if templ_7745c5c3_Err != nil {
@@ -856,7 +856,7 @@ func members(p WorkspacePage) templ.Component {
 			var templ_7745c5c3_Var32 templ.SafeURL
 			templ_7745c5c3_Var32, templ_7745c5c3_Err = templ.JoinURLErrs(WorkspaceActionURL(p.ID, "members"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 270, Col: 85}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 272, Col: 85}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var32))
 			if templ_7745c5c3_Err != nil {
@@ -917,10 +917,11 @@ func NewWorkspaceForm() WorkspaceForm {
 			Name: "token", Label: "Access token", Type: "password", Autocomplete: "off",
 			Hint: "Stored encrypted, for https addresses. Never shown again.",
 		},
-		ForgeKind: Field{Name: "forge", Label: "Forge", Hint: "Where its pull requests are."},
+		ForgeKind: Field{Name: "forge", Label: "Forge", Hint: "The service that has its pull requests."},
 		ForgeBase: Field{
 			Name: "forge_base", Label: "Forge’s web address", Mono: true, Placeholder: "By the Git URL",
-			Autocomplete: "off", Hint: "For a forge of your own, if it is not at the host of the Git URL.",
+			Autocomplete: "off",
+			Hint:         "For a self-hosted forge whose web address differs from the host of the Git URL.",
 		},
 		ForgeSecret: Field{
 			Name: "forge_secret", Label: "Webhook secret", Type: "password", Autocomplete: "off",
@@ -929,30 +930,30 @@ func NewWorkspaceForm() WorkspaceForm {
 		Provider: Field{Name: "provider", Label: "Default provider"},
 		Model: Field{
 			Name: "model", Label: "Default model", Placeholder: "Provider’s default",
-			Hint: "Any name that the agent knows. It says at the run whether it has it.", Autocomplete: "off",
+			Hint: "Any model name. The agent checks it when a run starts.", Autocomplete: "off",
 		},
 		Sandbox: Field{
 			Name: "sandbox", Label: "Run agents in a sandbox",
-			Hint: "They can write the worktree and a home of the workspace’s own alone, have no rights of the " +
-				"system, and see nothing of Carillon’s data, of homes and of services’ sockets. Needs bubblewrap " +
-				"on the worker: where it is missing, runs fail, saying so. Without a sandbox, who may run agents " +
-				"here can do all that the user that agents run as can do on the worker.",
+			Hint: "Agents can write only to the worktree and to a home folder of this workspace. They have no system " +
+				"privileges and cannot see Carillon’s data, home folders or the sockets of services. The worker " +
+				"needs bubblewrap. Without it, runs fail with an error that says so. Without a sandbox, people who " +
+				"may run agents here have all rights of the user that agents run as on the worker.",
 		},
 		Offline: Field{
 			Name: "offline", Label: "Without network",
-			Hint: "Agents reach their model over the network, so this suits scripts alone.",
+			Hint: "Only suitable for scripts, because agents reach their model over the network.",
 		},
 		Shows: Field{
-			Name: "shows", Label: "Shown of the machine, read-only", Rows: 3, Mono: true, Placeholder: "~/.npmrc",
-			Hint: "Files and folders of each worker that the sandbox shows at the same place, one a line: absolute, " +
-				"or ~/ for one in the home of the user that agents run as, which is shown in the sandbox’s own. " +
-				"Everybody who runs agents here can read them, with what links in a path lead to. What a worker " +
-				"lacks, and what sandboxes hide, is told in the transcript and left out.",
+			Name: "shows", Label: "Files of the machine, read-only", Rows: 3, Mono: true, Placeholder: "~/.npmrc",
+			Hint: "Files and folders of each worker that the sandbox shows at the same path, one per line. A path is " +
+				"absolute, or begins with ~/ for the home folder of the user that agents run as. Everyone who runs " +
+				"agents here can read them, including the targets of links in a path. Paths that a worker lacks or " +
+				"that sandboxes hide are left out, and the transcript says so.",
 		},
 		IdleDays: Field{
 			Name: "idle_days", Label: "Close idle sessions after days", Type: "number",
-			Hint: "Open sessions that have done nothing for so long are marked Done; a loop that waits for one goes " +
-				"on. Empty: never.",
+			Hint: "Open sessions without activity for this time are marked Done. A loop that waits for one " +
+				"continues. Empty: never.",
 			Attrs: templ.Attributes{"min": "1"},
 		},
 	}
@@ -1022,7 +1023,7 @@ func EditWorkspace(page Page, f WorkspaceForm) templ.Component {
 			var templ_7745c5c3_Var35 templ.SafeURL
 			templ_7745c5c3_Var35, templ_7745c5c3_Err = templ.JoinURLErrs(f.address())
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 378, Col: 67}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 381, Col: 67}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var35))
 			if templ_7745c5c3_Err != nil {
@@ -1143,7 +1144,7 @@ func EditWorkspace(page Page, f WorkspaceForm) templ.Component {
 				if f.KeepForgeSecret {
 					templ_7745c5c3_Err = Option(Field{
 						Name: "forget_forge_secret", Label: "Forget the webhook secret",
-						Hint: "The forge’s webhooks are refused until there is another.",
+						Hint: "Webhooks of the forge are refused until there is a new secret.",
 					}).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
@@ -1186,7 +1187,7 @@ func EditWorkspace(page Page, f WorkspaceForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 88, "</section><section class=\"section\"><h2 class=\"h2\">Environment</h2><p class=\"hint\">Variables that sessions of this workspace get. The value of a secret is stored encrypted and never shown again; an empty name removes a variable. Where a session repeats a secret as it is, in JSON, in an address or in base64, it is masked. That is a help and no wall: whoever a session works for can have a secret written in other ways.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 88, "</section><section class=\"section\"><h2 class=\"h2\">Environment</h2><p class=\"hint\">Sessions of this workspace get these variables. The value of a secret is stored encrypted and never shown again. An empty name removes a variable. Secrets in the output of a session are masked, also within JSON, addresses and base64. Masking is no security boundary, because a session can write a secret in other forms.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1254,7 +1255,7 @@ func VariableFields(list []Variable) templ.Component {
 			var templ_7745c5c3_Var37 string
 			templ_7745c5c3_Var37, templ_7745c5c3_Err = templ.JoinStringErrs(keptName(v))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 465, Col: 64}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 468, Col: 64}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var37))
 			if templ_7745c5c3_Err != nil {
@@ -1289,7 +1290,7 @@ func VariableFields(list []Variable) templ.Component {
 			var templ_7745c5c3_Var40 string
 			templ_7745c5c3_Var40, templ_7745c5c3_Err = templ.JoinStringErrs(v.Name)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 469, Col: 19}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 472, Col: 19}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var40))
 			if templ_7745c5c3_Err != nil {
@@ -1302,7 +1303,7 @@ func VariableFields(list []Variable) templ.Component {
 			var templ_7745c5c3_Var41 string
 			templ_7745c5c3_Var41, templ_7745c5c3_Err = templ.JoinStringErrs("Name of variable " + itoa(i+1))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 470, Col: 49}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 473, Col: 49}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var41))
 			if templ_7745c5c3_Err != nil {
@@ -1323,7 +1324,7 @@ func VariableFields(list []Variable) templ.Component {
 			var templ_7745c5c3_Var42 string
 			templ_7745c5c3_Var42, templ_7745c5c3_Err = templ.JoinStringErrs(itoa(i))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 481, Col: 21}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 484, Col: 21}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var42))
 			if templ_7745c5c3_Err != nil {
@@ -1359,7 +1360,7 @@ func VariableFields(list []Variable) templ.Component {
 				var templ_7745c5c3_Var43 string
 				templ_7745c5c3_Var43, templ_7745c5c3_Err = templ.JoinStringErrs(v.Error)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 489, Col: 21}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `workspaces.templ`, Line: 492, Col: 21}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var43))
 				if templ_7745c5c3_Err != nil {

@@ -26,7 +26,7 @@ await scenario(async ({ open, step }) => {
   assert.ok(!await page.getByLabel('Gate command').isVisible())
   await page.getByLabel('Name', { exact: true }).fill('Watch')
   await page.getByLabel('Provider').selectOption('shell')
-  await page.getByText('A script takes no instructions').waitFor()
+  await page.getByText('Scripts take no instructions').waitFor()
   await page.getByLabel('Prompt').fill('echo "All is well."; echo NOTHING TO DO')
   await page.getByLabel('Edge Cases', { exact: true }).check()
   await part('Budget').click()

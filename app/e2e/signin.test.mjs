@@ -104,7 +104,7 @@ await scenario(async ({ open, step }) => {
   step('loading a page again that showed a secret makes no other secret')
   await page.goto('/settings/tokens')
   await page.getByLabel('Name', { exact: true }).fill('Nightly')
-  await page.getByRole('button', { name: 'Make token' }).click()
+  await page.getByRole('button', { name: 'Create token' }).click()
   await page.getByText('Copy the token now.').waitFor()
   await page.reload()
   assert.equal(await page.getByRole('cell', { name: 'Nightly', exact: true }).count(), 1)

@@ -152,7 +152,7 @@ await scenario(async ({ open, step }) => {
   await button('Save').click()
   await heading('Look after harbours').waitFor()
   const workflow = page.url()
-  await page.getByText('No automation uses it.').first().waitFor()
+  await page.getByText('No automations.', { exact: true }).first().waitFor()
   await inspect(page, 'workflow')
   await button('Duplicate').click()
   await heading('Edit workflow').waitFor()

@@ -314,7 +314,7 @@ func TestAStoredValueIsKeptUntilThePromptIsSavedWithoutItsPlaceholder(t *testing
 	// While the prompt is written: the name goes and comes back.
 	gone := ada.post("/automations/placeholders", "prompt", "Ask about {{what}}.", "provider", "agent", "param.who",
 		"Ada\r\nGrace", "param.what", "bugs")
-	gone.expect(t, 200, "is kept until you save, and dropped then.")
+	gone.expect(t, 200, "is deleted when you save.")
 	if list, err := forms(strings.NewReader("<form method=post>" + gone.body + "</form>")); err != nil ||
 		list[0].values.Get("param.who") != "Ada\nGrace" {
 		t.Errorf("without its placeholder the value is %q, %v; want it kept", list[0].values, err)

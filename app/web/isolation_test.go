@@ -52,7 +52,7 @@ func TestThePageOfIsolationSaysWhatHoldsOnEachMachine(t *testing.T) {
 			"commands in a sandbox of its own",
 		"forge-2", "runs as root", "No sandbox can be had: bubblewrap (bwrap) is not installed", "Install the " +
 			"package bubblewrap.", "log_statement = all",
-		"No agent is installed", "forge-3", "It has not told yet", "front", "serves pages", "The embedded PostgreSQL",
+		"No agent is installed", "forge-3", "There is no report from this machine yet", "front", "serves pages", "The embedded PostgreSQL",
 	} {
 		page.expect(t, http.StatusOK, want)
 	}
@@ -94,7 +94,7 @@ func TestWorkspacesWithoutASandboxAreListedByPagesToWhoMaySeeThem(t *testing.T) 
 	s.custom(keeper, "Keeper", account.ManageSettings)
 	check(t, db.RemoveMember(t.Context(), s.server.DB, uuid.MustParse(s.workspace), keeper.actor.ID))
 	page = keeper.get(views.IsolationURL())
-	page.expect(t, http.StatusOK, "You are a member of none of them")
+	page.expect(t, http.StatusOK, "You are not a member of any of them")
 	if strings.Contains(page.body, "open 001") {
 		t.Error("who is a member of none of them learns their names")
 	}
@@ -110,7 +110,7 @@ func TestThePageOfAWorkspaceSaysWhichFilesWouldSteerAgentsAndWhatBecomesOfThem(t
 		check(t, err)
 		page := admin.get(views.WorkspaceURL(s.workspace))
 		want := map[bool]string{
-			false: "is refused while the repository has one of its own", true: "The sandbox hides these files",
+			false: "is refused while the repository has one of its files", true: "The sandbox hides these files",
 		}[sandbox]
 		for _, want := range []string{want, "OpenCode", ">opencode.jsonc<", "Gemini CLI", ">.gemini<", "Mine",
 			">.mine<", ">mine.json<"} {

@@ -34,7 +34,7 @@ func TestProvidersAreSeenByAllAndChangedByWhoManagesSettings(t *testing.T) {
 	}
 	a := jonas.get("/settings/providers")
 	for _, want := range []string{"/bin/bash", "5.2", "Agent was not found in PATH", "npm install -g agent",
-		"ABSENT_KEY", "You can look at these settings"} {
+		"ABSENT_KEY", "You can view these settings"} {
 		a.expect(t, http.StatusOK, want)
 	}
 	if strings.Contains(a.body, "Resume now") || strings.Contains(a.body, ">Test<") ||
@@ -48,7 +48,7 @@ func TestProvidersAreSeenByAllAndChangedByWhoManagesSettings(t *testing.T) {
 	}, db.Worker{Name: "forge-3"})
 	a = jonas.get("/settings/providers")
 	for _, want := range []string{"forge-1", ": agent was not found in PATH", "forge-2", "/opt/agent", "forge-3",
-		"looking for it", "Models, listed by the agent", "big"} {
+		"detecting", "Models, listed by the agent", "big"} {
 		a.expect(t, http.StatusOK, want)
 	}
 	workers = nil
@@ -90,7 +90,7 @@ func TestProvidersAreSeenByAllAndChangedByWhoManagesSettings(t *testing.T) {
 	if a := mira.post("/settings/providers/agent/trial"); a.StatusCode != http.StatusSeeOther {
 		t.Errorf("Test answered %d", a.StatusCode)
 	}
-	mira.get("/settings/providers").expect(t, http.StatusOK, "Testing: one real turn")
+	mira.get("/settings/providers").expect(t, http.StatusOK, "Testing with one real turn")
 	trial, err := db.ClaimTrial(t.Context(), s.server.DB, "w", time.Now())
 	check(t, err)
 	trial.FinishedAt, trial.ErrorClass, trial.Reason = time.Now(), agent.FailAuth, "not signed in"

@@ -86,7 +86,7 @@ func TestATemplateOffersToOpenPullRequestsOnlyWhereThatCanBe(t *testing.T) {
 func TestATemplatesWorkflowIsMadeByThoseWhoMayAndLeadsBackToTheAutomation(t *testing.T) {
 	s := open(t)
 	s.as("Lee", account.RoleMember).get("/automations/new?template=qa-loop").expect(t, http.StatusOK,
-		"Ask somebody who may manage workflows")
+		"Ask a person who may manage workflows")
 	b := s.as("Mira", account.RoleAdministrator)
 	b.get("/automations/new?template=qa-loop").expect(t, http.StatusOK, `href="/workflows/new?template=qa-loop"`)
 	b.get("/workflows/new?template=qa-loop").expect(t, http.StatusOK, `name="template" value="qa-loop"`)
