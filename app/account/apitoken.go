@@ -76,7 +76,7 @@ func (s *Service) CreateToken(ctx context.Context, actor Actor, in TokenInput) (
 		}
 	} else if len(in.Permissions) > 0 {
 		// An unrestricted token in its place would have more rights than the chosen ones.
-		bad["scope"] = "Permissions are ticked below: choose “Only what is ticked”, or untick them."
+		bad["scope"] = "Permissions are ticked below: choose “Only the selected permissions”, or untick them."
 	}
 	if len(bad) > 0 {
 		return "", bad

@@ -146,7 +146,7 @@ func (s *Service) own(ctx context.Context, actor Actor, action string,
 // checkName gives the problem with a person's name, or "".
 func checkName(name string) string {
 	bad := fault.Invalid{}
-	form.Name(bad, "name", "Say what to call you.", name, 200)
+	form.Name(bad, "name", "Enter your name.", name, 200)
 	return bad["name"]
 }
 

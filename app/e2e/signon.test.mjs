@@ -23,7 +23,7 @@ await scenario(async ({ open, step }) => {
   await page.goBack()
   await page.getByRole('heading', { level: 1, name: 'Provider' }).waitFor()
   await page.goto('/login/sso/callback?code=x&state=y')
-  await page.getByText('This sign-in was not begun in this browser').waitFor()
+  await page.getByText('This sign-in was not started in this browser').waitFor()
 
   step('the profile tells of the account, and has no password to change')
   await page.goto('/settings/profile')

@@ -231,11 +231,11 @@ func (s automationPages) one(w http.ResponseWriter, r *http.Request, actor accou
 func switchingOn(a *db.Automation, now time.Time) string {
 	switch {
 	case a.Trigger != db.OneTime || now.Before(a.RunAt):
-		return "Switching it on starts it anew."
+		return "Enabling it starts it again."
 	case automation.InGrace(a.RunAt, now):
-		return "Switching it on within 5 minutes of its time runs it once more, at once."
+		return "Enabling it within 5 minutes of its time runs it once more, at once."
 	}
-	return "Its time is past: give it a new one to run it again."
+	return "Its time is in the past. Choose a new time to run it again."
 }
 
 // explain tells why an automation did or did not run at a time; of a clock time that occurs twice, at both.
@@ -280,14 +280,14 @@ func (s automationPages) data(r *http.Request, actor account.Actor,
 		Now: s.Now(), Automation: row, Workspace: views.Link{
 			Text: a.Workspace.Name, URL: views.WorkspaceURL(a.WorkspaceID.String()),
 		},
-		Count: strconv.Itoa(n), Uses: "Its history goes with it. Sessions stay.",
+		Count: strconv.Itoa(n), Uses: "Its history is deleted too. Sessions are kept.",
 	}
 	p.Called = a.Trigger == db.HTTP && automation.CanManage(actor, &a.Automation)
 	if n > 1000 {
 		p.Count = "1000+"
 	}
 	if n > 0 {
-		p.Uses = fmt.Sprintf("Its history of %s goes with it. Sessions stay.", form.Count(n, "execution"))
+		p.Uses = fmt.Sprintf("Its history of %s is deleted too. Sessions are kept.", form.Count(n, "execution"))
 	}
 	if !a.Enabled && a.DisabledReason != "" {
 		p.Why = fmt.Sprintf("It is off since %s: %s. %s", a.DisabledAt.In(zone(actor)).Format("2 January, 15:04"),
@@ -369,7 +369,7 @@ func (s automationPages) settings(w http.ResponseWriter, r *http.Request, actor 
 		}
 		starts = append(starts, views.Fact{Label: "Allow Parallel Sessions", Value: yes(a.AllowParallel)})
 		if a.AllowParallel && a.MaxParallel > 0 {
-			starts = append(starts, views.Fact{Label: "At most at once", Value: strconv.Itoa(a.MaxParallel)})
+			starts = append(starts, views.Fact{Label: "Maximum parallel sessions", Value: strconv.Itoa(a.MaxParallel)})
 		}
 	}
 	if a.StopText != "" {
@@ -529,7 +529,7 @@ func (s automationPages) runForm(r *http.Request, a *db.Automation, given map[st
 	f := views.RunForm{ID: a.ID.String(), Name: a.Name}
 	names := s.Rules.Names(a.Provider, a.Prompt)
 	if len(names) == 0 {
-		f.Intro = "It starts at once, whatever its schedule, and does not move the schedule."
+		f.Intro = "The run starts at once. It does not change the schedule."
 	}
 	for _, name := range names {
 		value, ok := given[name]

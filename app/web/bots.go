@@ -201,7 +201,7 @@ func (s automationPages) botField(r *http.Request, actor account.Actor, f *views
 		f.Bot.Options = append(f.Bot.Options, c)
 	}
 	if len(list) == 0 {
-		f.Bot.Hint = "There is no bot yet. Make one under Bots."
+		f.Bot.Hint = "There is no bot yet. Create one under Bots."
 	}
 	return nil
 }

@@ -43,9 +43,9 @@ func (s sessionPages) addConversation(r *http.Request, actor account.Actor, p *v
 			p.Waits = fmt.Sprintf("Waiting for %s, which was in trouble: another session tries it first. %s",
 				s.providerName(session.Provider), pause.Reason)
 		case session.QueuedAt.After(s.Now()):
-			p.Waits = "It is tried again at " + session.QueuedAt.In(z).Format("15:04:05") + "."
+			p.Waits = "The next attempt is at " + session.QueuedAt.In(z).Format("15:04:05") + "."
 		case session.AtGate:
-			p.Waits = "Waiting for its gate to be judged."
+			p.Waits = "Waiting for its gate."
 		default:
 			full, err := s.full(r.Context())
 			if err != nil {
@@ -53,7 +53,7 @@ func (s sessionPages) addConversation(r *http.Request, actor account.Actor, p *v
 			}
 			if workers := full(session.Provider); workers != "" {
 				p.Waits = fmt.Sprintf(
-					"Waiting for a place on %s: as many sessions are at work there as may be at once.", workers)
+					"Waiting for a place on %s: the maximum number of sessions is running there.", workers)
 			}
 		}
 	}

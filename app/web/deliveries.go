@@ -131,7 +131,7 @@ func (s deliveryPages) one(w http.ResponseWriter, r *http.Request, actor account
 		p.Reason = fault.Sentence(answer.Error)
 	}
 	if !p.CanReplay && len(d.Body) == 0 {
-		p.Cut = "What this call brought was not kept, so it cannot be replayed."
+		p.Cut = "The content of this call was not kept, so it cannot be replayed."
 	} else if !p.CanReplay {
 		p.Cut = fmt.Sprintf("The first %s of %s were kept, so this call cannot be replayed.",
 			views.Bytes(int64(len(d.Body))), views.Bytes(d.Size))
@@ -169,7 +169,7 @@ func (s deliveryPages) replay(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), "Started with what this call brought.")
+	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), "Started with the content of this call.")
 }
 
 // repeat starts a run with the input of an earlier one.
@@ -184,7 +184,7 @@ func (s executionPages) repeat(w http.ResponseWriter, r *http.Request, actor acc
 	}
 	message := "Started with the same input."
 	if edited {
-		message += " The automation was edited since, and runs as it is now."
+		message += " The automation was edited since then and runs with its current settings."
 	}
 	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), message)
 }

@@ -107,7 +107,7 @@ func (s automationPages) afterSave(w http.ResponseWriter, r *http.Request, actor
 	message := s.saved(a)
 	if dropped := droppedValues(a, parameters(r)); len(dropped) > 0 {
 		message += " The prompt does not use " + strings.Join(dropped, ", ") +
-			" any more: what was stored for it was dropped."
+			" any more. Its stored value was deleted."
 	}
 	return s.redirect(w, r, views.AutomationURL(a.ID.String()), message)
 }
@@ -358,7 +358,7 @@ func fillQuality(f *views.AutomationForm, in automation.Input, bad fault.Invalid
 	q := &f.Quality
 	if !actor.Can(account.UseShell) { // read only rather than disabled, so that it is posted and stays as it is
 		for _, field := range []*views.Field{&q.GateCommand, &q.SuccessCommand} {
-			field.Hint = "You may not run commands on a worker, so this cannot be changed by you."
+			field.Hint = "You may not run commands on a worker, so you cannot change this."
 			field.Attrs = map[string]any{"readonly": true}
 		}
 	}

@@ -140,7 +140,7 @@ func noticeDetail(n *db.Notification) *views.NoticeDetail {
 	switch n.Kind {
 	case automation.NoticeDisabled:
 		d.Fix = []string{"Open the execution and read why the last run failed.",
-			"Mend the cause, and try it with Run now.", "Switch the automation on again; it starts anew."}
+			"Fix the cause, and test it with Run now.", "Enable the automation again."}
 	case automation.NoticePRClosed:
 		d.Primary = views.Action{
 			Label: "Open session", Kind: "primary", Icon: "arrow-right", URL: views.SessionURL(n.SessionID.String()),
@@ -150,7 +150,7 @@ func noticeDetail(n *db.Notification) *views.NoticeDetail {
 			Label: "Open providers", Kind: "primary", Icon: "arrow-right", URL: views.ProvidersURL(),
 		}
 		d.Fix = []string{"Open the providers and test the one that is paused.",
-			"Mend how it is signed in, or wait until its quota is there again.", "Press Resume now; what waits starts."}
+			"Fix its sign-in, or wait until its quota is renewed.", "Press Resume now to start the waiting sessions."}
 	case automation.NoticeReview:
 		d.Primary = views.Action{
 			Label: "Open session", Kind: "primary", Icon: "arrow-right", URL: views.SessionURL(n.SessionID.String()),
@@ -163,8 +163,8 @@ func noticeDetail(n *db.Notification) *views.NoticeDetail {
 			})
 		}
 	case automation.NoticeSkipped:
-		d.FixMore = "If the session that is in the way hangs, stop it on its page. If runs simply take longer than " +
-			"the schedule allows, choose a wider schedule."
+		d.FixMore = "If the blocking session hangs, stop it on its page. If runs take longer than the schedule " +
+			"allows, choose a schedule with fewer runs."
 	}
 	return d
 }

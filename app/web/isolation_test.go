@@ -52,7 +52,8 @@ func TestThePageOfIsolationSaysWhatHoldsOnEachMachine(t *testing.T) {
 			"commands in a sandbox of its own",
 		"forge-2", "runs as root", "No sandbox can be had: bubblewrap (bwrap) is not installed", "Install the " +
 			"package bubblewrap.", "log_statement = all",
-		"No agent is installed", "forge-3", "There is no report from this machine yet", "front", "serves pages", "The embedded PostgreSQL",
+		"No agent is installed", "forge-3", "There is no report from this machine yet", "front", "serves pages",
+		"The embedded PostgreSQL",
 	} {
 		page.expect(t, http.StatusOK, want)
 	}
@@ -148,7 +149,7 @@ func TestPathsOfTheMachineAreInTheFormOfAWorkspaceAndOnItsPage(t *testing.T) {
 	manager.get(views.WorkspaceURL(s.workspace)).expect(t, http.StatusOK, "~/.npmrc, /opt/tools")
 	form := manager.get(views.WorkspaceEditURL(s.workspace))
 	form.expect(t, http.StatusOK, "~/.npmrc\n/opt/tools")
-	form.expect(t, http.StatusOK, "Who may change the installation’s settings sets them.")
+	form.expect(t, http.StatusOK, "They can be changed with the permission to change the installation’s settings.")
 	if a := save(manager, "Renamed", "2"); a.StatusCode != http.StatusSeeOther { // without the field, which is disabled
 		t.Fatalf("saving answered %d", a.StatusCode)
 	}

@@ -101,7 +101,7 @@ func (s joinPages) deadLink(w http.ResponseWriter, r *http.Request, err error) e
 		return err
 	}
 	s.render(w, r, http.StatusNotFound, views.BlankErrorPage(views.Page{Title: "Not found"}, "This link does not work",
-		"It was used, it expired, or a newer one took its place. Ask an administrator for another."))
+		"It was used, it expired, or it was replaced by a newer link. Ask an administrator for another link."))
 	return nil
 }
 

@@ -143,7 +143,7 @@ func (s userPages) roleChoices(r *http.Request, actor account.Actor, chosen []uu
 			Checked: slices.Contains(chosen, role.ID),
 		}
 		if !actor.Covers(role.Permissions) {
-			item.Off = "It may do what you may not, so you cannot give it."
+			item.Off = "This role has permissions that you do not have, so you cannot assign it."
 		}
 		c.List = append(c.List, item)
 	}
@@ -261,7 +261,7 @@ func (s userPages) mailLink(r *http.Request, actor account.Actor, user uuid.UUID
 		switch what {
 		case "reset":
 			subject, text = "Choose a new password for Carillon",
-				actor.Name+" reset your password for Carillon. Choose another here:"
+				actor.Name+" reset your password for Carillon. Choose a new password here:"
 		case "address":
 			subject, text = "Confirm your address for Carillon", actor.Name+" gave this address to the account of “"+
 				u.Name+
@@ -311,14 +311,14 @@ func (s userPages) showOne(w http.ResponseWriter, r *http.Request, actor account
 	p := views.NewUserPage()
 	p.Now, p.Person, p.CanChange = s.Now(), s.item(actor, &d.Person), !d.Beyond
 	if d.Beyond {
-		p.Why = d.Name + " may do what you may not, so you cannot change the account."
+		p.Why = d.Name + " has permissions that you do not have, so you cannot change the account."
 	}
 	p.Name.Value, p.Email.Value = d.Name, d.Email
 	p.Unconfirmed, p.Mails = !d.EmailChangedAt.IsZero(), s.Letter != nil
 	p.Facts = userFacts(d, p, z)
 	p.Identities = identityItems(d.Identities, z)
 	for _, t := range d.Tokens {
-		p.Tokens = append(p.Tokens, tokenItem(&t, "All that they may", p.Now, z))
+		p.Tokens = append(p.Tokens, tokenItem(&t, "Everything that the person may do", p.Now, z))
 	}
 	var chosen []uuid.UUID
 	for _, role := range d.Roles {

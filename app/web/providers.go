@@ -83,8 +83,8 @@ func (s providerPages) item(actor account.Actor, p agent.Provider, states *provi
 	if !i.Listed && p.Driver != agent.DriverShell {
 		i.ModelsField = views.Field{Name: "models", ID: "models-" + p.ID, Label: "Models", Mono: true, Rows: 4,
 			Value: strings.Join(p.Models, "\n"),
-			Hint: "One a line. They are offered where a model is chosen; others can be typed, and the agent then " +
-				"says whether it has them."}
+			Hint: "One model per line. They are suggested where a model is chosen. Other models can be typed, and " +
+				"the agent checks them."}
 	}
 	if pause, ok := states.Pauses[p.ID]; ok {
 		i.Pause = &views.ProviderPause{
@@ -212,7 +212,7 @@ func (s *Server) offerModels(r *http.Request, actor account.Actor, f *views.Fiel
 	if f.Suggest = s.modelsOf(p); len(f.Suggest) == 0 {
 		return nil
 	}
-	f.Hint = "Choose one that is offered or type another. " + p.Name + " says at the run whether it has it."
+	f.Hint = "Choose a suggested model or type another. " + p.Name + " checks it when a run starts."
 	refused, err := db.RefusedModelsOf(r.Context(), s.DB, p.ID, f.Suggest)
 	if err != nil {
 		return err
@@ -264,7 +264,7 @@ func (s providerPages) change(w http.ResponseWriter, r *http.Request, message st
 func (s providerPages) enable(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	on := r.PostFormValue("enabled") == "true"
 	return s.change(w, r, map[bool]string{
-		true: "Enabled.", false: "Switched off. Runs that need it fail, saying so.",
+		true: "Enabled.", false: "Switched off. Runs that need this provider fail.",
 	}[on], func(id string) error {
 		return s.Rules.SetProviderEnabled(r.Context(), actor, id, on)
 	})
@@ -335,7 +335,7 @@ func (s providerPages) create(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Added. Test it to see whether it answers.")
+	return s.redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Added. Run a test to check it.")
 }
 
 // own finds an agent that was added here, for its form.

@@ -206,7 +206,7 @@ func TestASessionThatHasYetToPassItsGateSaysSo(t *testing.T) {
 	run, err := s.rules.RunNow(t.Context(), mira.actor, a.ID, nil)
 	check(t, err)
 	mira.get("/sessions").expect(t, http.StatusOK, "waits for its gate")
-	mira.get("/sessions/"+run.Session.ID.String()).expect(t, http.StatusOK, "Waiting for its gate to be judged.")
+	mira.get("/sessions/"+run.Session.ID.String()).expect(t, http.StatusOK, "Waiting for its gate.")
 }
 
 // agentRun starts a run of an automation of the provider agent.

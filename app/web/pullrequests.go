@@ -104,7 +104,7 @@ func (s sessionPages) linkPullRequest(w http.ResponseWriter, r *http.Request, ac
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.SessionURL(session.ID.String()), "Linked. Its state is asked for within 5 minutes.")
+	return s.redirect(w, r, views.SessionURL(session.ID.String()), "Linked. Its state is updated within 5 minutes.")
 }
 
 // createPullRequest asks the worker of a session to open a pull request.
@@ -155,7 +155,7 @@ func (s workspacePages) showForge(p *views.WorkspacePage, d *automation.Workspac
 	}
 	p.Hook, p.HookNote = s.link(views.ForgeHookURL(string(f.Kind), d.ID.String())), hookNotes[f.Kind]
 	if d.ForgeSecret == nil {
-		p.HookNote = "It is refused until there is a webhook secret: edit the workspace and choose one. Until then " +
-			"the forge is asked every 5 minutes."
+		p.HookNote = "Webhooks are refused until there is a webhook secret. Choose one in the form of the workspace. " +
+			"Until then Carillon asks the forge every 5 minutes."
 	}
 }

@@ -138,9 +138,9 @@ func (s rolePages) showOne(w http.ResponseWriter, r *http.Request, actor account
 		f.ID, f.Was, f.BuiltIn, title = d.ID.String(), d.Name, d.BuiltIn(), d.Name
 		switch {
 		case d.BuiltIn():
-			f.Why = "This role is built in, so it stays as it is. Copy it to change the copy."
+			f.Why = "This role is built in and cannot be changed. You can change a copy of it."
 		case d.Beyond:
-			f.Why = "This role may do what you may not, so you cannot change it."
+			f.Why = "This role has permissions that you do not have, so you cannot change it."
 		}
 		for _, u := range d.People {
 			f.People = append(f.People, views.Link{Text: u.Name, URL: views.UserURL(u.ID.String())})
@@ -155,7 +155,7 @@ func (s rolePages) showOne(w http.ResponseWriter, r *http.Request, actor account
 			Checked: slices.Contains(in.Permissions, string(p.Permission)),
 		}
 		if !actor.Can(p.Permission) {
-			box.Off = "You do not hold it, so you cannot grant it."
+			box.Off = "You do not have this permission, so you cannot grant it."
 		}
 		f.Boxes = append(f.Boxes, box)
 	}

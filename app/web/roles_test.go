@@ -69,13 +69,13 @@ func TestNobodyGrantsByARoleWhatTheyDoNotHold(t *testing.T) {
 	s := open(t)
 	admin, clerk := s.as("Ada", account.RoleAdministrator), s.as("Carl", account.RoleMember)
 	s.custom(clerk, "Clerk", account.ManageUsers, account.Manage)
-	clerk.get("/settings/roles/new").expect(t, 200, "You do not hold it, so you cannot grant it.")
+	clerk.get("/settings/roles/new").expect(t, 200, "You do not have this permission, so you cannot grant it.")
 	clerk.post("/settings/roles", "name", "Mine", "permissions", "shell.use").expect(t, 403, "")
 	// held by implication
 	clerk.post("/settings/roles", "name", "Less", "permissions", "automations.view_own").expect(t, 303, "")
 	made := admin.post("/settings/roles", "name", "Crew", "permissions", "settings.manage", "permissions",
 		"users.manage").Header.Get("Location")
-	clerk.get(made).expect(t, 200, "This role may do what you may not")
+	clerk.get(made).expect(t, 200, "This role has permissions that you do not have")
 	// also not take away
 	clerk.post(made, "name", "Crew", "permissions", "users.manage", "version", "1").expect(t, 403, "")
 	clerk.post(made+"/deletion").expect(t, 403, "")

@@ -113,8 +113,8 @@ func (s *Server) Handler(routes *middleware.Routes) http.Handler {
 		s.Log.Warn("trust the public address", "err", err) // only odd schemes; same-origin requests pass by themselves
 	}
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, r, http.StatusForbidden, "Not from here",
-			"This request came from another site, so it was not carried out.")
+		s.refuse(w, r, http.StatusForbidden, "Refused",
+			"The request came from another site.")
 	}))
 	pages := s.checked(protection.Handler(s.routed(&routes.ServeMux)))
 	return s.around(routes.Dispatch(pages), routes)

@@ -556,7 +556,7 @@ func (s sessionPages) complete(w http.ResponseWriter, r *http.Request, actor acc
 }
 
 func (s sessionPages) giveUpWorker(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.change(w, r, "Given up. Another worker goes on with the session.", func(id uuid.UUID) error {
+	return s.change(w, r, "Given up. Another worker continues the session.", func(id uuid.UUID) error {
 		return s.Rules.GiveUpWorker(r.Context(), actor, id)
 	})
 }

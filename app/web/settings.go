@@ -125,7 +125,8 @@ func fared(c *db.Copy, now time.Time) string {
 	case db.CopySent:
 		return "The last one was sent " + views.Ago(c.SentAt.In(now.Location()), now) + "."
 	case db.CopyFailed:
-		return fmt.Sprintf("The last one was given up after %s%s.", form.Count(c.Attempts, "attempt"), why)
+		return fmt.Sprintf("The last one failed after %s%s and is not sent again.", form.Count(c.Attempts, "attempt"),
+			why)
 	}
 	return fmt.Sprintf("The last one could not be sent yet%s. It is tried again %s.", why, again)
 }

@@ -67,7 +67,7 @@ func TestAProfileIsSavedByItsForm(t *testing.T) {
 func TestMistakesOfAProfileStandBesideTheirFieldsWithWhatWasTyped(t *testing.T) {
 	b := openSettings(t).as("Mira", account.RoleMember)
 	a := b.post("/settings/profile", "name", " ", "time_zone", "Mars/<Olympus>", "theme", "")
-	for _, want := range []string{"Say what to call you.", `id="name-error"`, `id="time_zone-error"`,
+	for _, want := range []string{"Enter your name.", `id="name-error"`, `id="time_zone-error"`,
 		`<option value="Europe/Berlin">`} {
 		a.expect(t, http.StatusUnprocessableEntity, want)
 	}

@@ -99,8 +99,8 @@ func (s loginPages) beginSignOn(w http.ResponseWriter, r *http.Request) error {
 
 const (
 	unreachable = "The sign-on provider does not answer. Try again in a moment, or use your password."
-	notConfirm  = "The sign-on provider did not confirm this sign-in. Begin again."
-	notBegun    = "This sign-in was not begun in this browser, took too long, or is over. Begin again."
+	notConfirm  = "The sign-on provider did not confirm this sign-in. Start again."
+	notBegun    = "This sign-in was not started in this browser, took too long, or is already finished. Start again."
 )
 
 // signOnBack is the address to which the provider sends browsers back, which it must know.
@@ -129,7 +129,8 @@ func (s loginPages) finishSignOn(w http.ResponseWriter, r *http.Request) error {
 		return s.signOnFailed(w, r, http.StatusBadGateway, a.Next, notConfirm)
 	}
 	if by := query.Get("iss"); by != "" && by != s.SignOn.Issuer {
-		return s.signOnFailed(w, r, http.StatusBadRequest, a.Next, "This answer is of another provider. Begin again.")
+		return s.signOnFailed(w, r, http.StatusBadRequest, a.Next,
+			"This answer came from another provider. Start again.")
 	}
 	who, err := s.SignOn.Exchange(r.Context(), s.signOnBack(), query.Get("code"), a.Attempt)
 	if err != nil {
@@ -139,8 +140,8 @@ func (s loginPages) finishSignOn(w http.ResponseWriter, r *http.Request) error {
 			return s.signOnFailed(w, r, http.StatusBadRequest, a.Next, notConfirm)
 		case errors.Is(err, sso.ErrUntrusted):
 			return s.signOnFailed(w, r, http.StatusBadGateway, a.Next,
-				"What the sign-on provider answered cannot be trusted, so you were not signed in. Tell an "+
-					"administrator if it happens again.")
+				"The answer of the sign-on provider is not valid, so you were not signed in. Tell an administrator "+
+					"if this happens again.")
 		}
 		return s.signOnFailed(w, r, http.StatusBadGateway, a.Next, unreachable)
 	}

@@ -201,7 +201,7 @@ func TestAnAttemptHoldsOnceInItsOwnBrowser(t *testing.T) {
 	s, p := withProvider(t, account.SignOn{})
 	s.mira()
 	b := s.nobody()
-	const notBegunHere = "was not begun in this browser"
+	const notBegunHere = "was not started in this browser"
 	back := b.identify(p, "mira", "")
 	s.nobody().visit(back).expect(t, 400, notBegunHere) // stolen, or sent to a victim
 	kept := b.cookieNamed(attemptCookie)
@@ -252,7 +252,7 @@ func TestAForgedAttemptIsWorthNothing(t *testing.T) {
 	// A cookie of the same keys under another name does not pass for this one.
 	forged := s.forged(s.server.Keys, "x")
 	b.client.Jar.SetCookies(address, []*http.Cookie{{Name: attemptCookie, Value: forged, Path: signOnPath}})
-	b.visit(back).expect(t, 400, "was not begun in this browser")
+	b.visit(back).expect(t, 400, "was not started in this browser")
 }
 
 func TestTheCookieOfAnAttemptHasEveryOption(t *testing.T) {
@@ -285,7 +285,7 @@ func TestWhatTheProviderRefusesIsTold(t *testing.T) {
 	}{
 		{"error=access_denied&error_description=%3Cb%3Eno%3C%2Fb%3E", 403, "it was denied"},
 		{"error=server_error&error_description=%3Cb%3Eno%3C%2Fb%3E", 502, "did not confirm this sign-in"},
-		{"iss=https%3A%2F%2Fevil.example&code=x", 400, "of another provider"},
+		{"iss=https%3A%2F%2Fevil.example&code=x", 400, "came from another provider"},
 		{"code=", 400, "did not confirm"},
 	} {
 		b := s.nobody()
@@ -303,7 +303,7 @@ func TestWhatTheProviderRefusesIsTold(t *testing.T) {
 	b := s.nobody()
 	b.get("/login/sso")
 	// without the state it is anybody's word
-	b.get("/login/sso/callback?error=access_denied").expect(t, 400, "was not begun in this browser")
+	b.get("/login/sso/callback?error=access_denied").expect(t, 400, "was not started in this browser")
 }
 
 func TestAProviderThatIsDownKeepsNobodyFromAPassword(t *testing.T) {

@@ -66,7 +66,7 @@ func (s togglePages) save(w http.ResponseWriter, r *http.Request, actor account.
 	if status != 0 {
 		return s.showList(w, r, actor, status, typedToggles(r), bad)
 	}
-	return s.redirect(w, r, views.TogglesURL(), "Saved. Runs that begin from now on have these texts.")
+	return s.redirect(w, r, views.TogglesURL(), "Saved. New runs use these texts.")
 }
 
 // reset gives a toggle its own text again. What is typed into the other fields of the form comes back unsaved.

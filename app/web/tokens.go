@@ -35,7 +35,7 @@ func (s tokenPages) showList(w http.ResponseWriter, r *http.Request, actor accou
 	p := views.NewTokensPage()
 	p.Now, p.Made = s.Now().In(z), made
 	for _, t := range list {
-		p.Rows = append(p.Rows, tokenItem(&t, "All that you may", p.Now, z))
+		p.Rows = append(p.Rows, tokenItem(&t, "Everything that you may do", p.Now, z))
 	}
 	p.Name.Value, p.Days.Value = in.Name, in.Days
 	for _, days := range account.TokenDays {
@@ -105,5 +105,5 @@ func (s tokenPages) revoke(w http.ResponseWriter, r *http.Request, actor account
 	if err := s.Accounts.RevokeToken(r.Context(), actor, token); err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.TokensURL(), "The token was revoked. It opens nothing any more.")
+	return s.redirect(w, r, views.TokensURL(), "The token was revoked.")
 }

@@ -99,7 +99,8 @@ func (t *transcriptView) add(ev *db.SessionEvent) []views.Entry {
 	if t.seq > 0 && ev.Seq > t.seq+1 {
 		changed = append(changed, t.put(views.Entry{
 			ID: fmt.Sprintf("gap-%d", ev.Seq), Kind: "note", At: ev.At.In(t.zone),
-			Text: form.Count(int(ev.Seq-t.seq-1), "entry") + " left out here: there was more than is kept",
+			Text: form.Count(int(ev.Seq-t.seq-1), "entry") +
+				" left out here, because the limit for stored output was reached",
 		}))
 	}
 	t.seq = ev.Seq

@@ -59,7 +59,7 @@ func (s automationPages) transfer(w http.ResponseWriter, r *http.Request, actor 
 		to = "/automations" // who sees their own alone sees it no more
 	}
 	if offered {
-		return s.redirect(w, r, to, "Offered. It changes hands once that is accepted.")
+		return s.redirect(w, r, to, "Offered. The owner changes when the offer is accepted.")
 	}
 	return s.redirect(w, r, to, "Transferred.")
 }
@@ -74,7 +74,7 @@ func (s automationPages) offer(r *http.Request, actor account.Actor, a *db.Autom
 	data.Text = fmt.Sprintf("%s has offered it to %s, who has not answered yet.", o.From.Name, o.To.Name)
 	if data.Mine {
 		data.Text = o.From.Name +
-			" asks you to take this automation over. It would run with your access, so look at its settings and its " +
+			" asks you to take over this automation. It would run with your access, so check its settings and its " +
 			"prompt first."
 	}
 	return data, nil
@@ -90,7 +90,7 @@ func (s automationPages) answerOffer(w http.ResponseWriter, r *http.Request, act
 	switch r.PostFormValue("answer") {
 	case "accept":
 		version, _ := strconv.ParseInt(r.PostFormValue("version"), 10, 64) // one that is none is stale
-		said, err = "It is yours now.", s.Rules.AcceptOffer(r.Context(), actor, automationID, version)
+		said, err = "You are the owner now.", s.Rules.AcceptOffer(r.Context(), actor, automationID, version)
 	case "decline":
 		to, said, err = "/automations", "Declined.", s.Rules.DeclineOffer(r.Context(), actor, automationID)
 	case "withdraw":

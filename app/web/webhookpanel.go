@@ -114,7 +114,7 @@ func (s automationPages) showToken(w http.ResponseWriter, r *http.Request, autom
 		return err
 	}
 	return s.redirect(w, r, views.AutomationSettingsURL(automationID.String()),
-		"Copy the webhook address now; it is shown this once.")
+		"Copy the webhook address now. It is shown only once.")
 }
 
 // shownToken takes the token to show, if there is one for this automation.

@@ -16,7 +16,7 @@ func (s automationPages) workflowRunForm(ctx context.Context, a *db.Automation, 
 	bad fault.Invalid) (views.RunForm, error) {
 	f := views.RunForm{
 		ID: a.ID.String(), Name: a.Name,
-		Intro: "It starts at once, whatever its schedule, and does not move the schedule.",
+		Intro: "The run starts at once. It does not change the schedule.",
 	}
 	if a.WorkflowID == uuid.Nil {
 		return f, nil

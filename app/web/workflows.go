@@ -426,7 +426,7 @@ func (s automationPages) workflowField(r *http.Request, actor account.Actor, f *
 		f.Workflow.Options = append(f.Workflow.Options, c)
 	}
 	if len(list) == 0 {
-		f.Workflow.Hint = "There is no workflow yet. Make one under Workflows."
+		f.Workflow.Hint = "There is no workflow yet. Create one under Workflows."
 	}
 	return nil
 }

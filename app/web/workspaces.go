@@ -70,12 +70,12 @@ func (s workspacePages) showOne(w http.ResponseWriter, r *http.Request, actor ac
 		p.Facts = append(p.Facts, views.Fact{Label: "Sandbox", Value: network})
 		if paths := d.ShowsPaths(); len(paths) > 0 {
 			p.Facts = append(p.Facts, views.Fact{
-				Label: "Shown of the machine, read-only", Value: strings.Join(paths, ", "), Mono: true,
+				Label: "Files of the machine, read-only", Value: strings.Join(paths, ", "), Mono: true,
 			})
 		}
 	} else {
 		p.Facts = append(p.Facts, views.Fact{
-			Label: "Sandbox", Value: "None: agents and scripts can do all that their user can do on the worker",
+			Label: "Sandbox", Value: "None: agents and scripts have all rights of their user on the worker",
 		})
 	}
 	p.Sandbox = d.Sandbox
@@ -102,7 +102,7 @@ func (s workspacePages) showOne(w http.ResponseWriter, r *http.Request, actor ac
 	for _, a := range rows {
 		p.Automations = append(p.Automations, views.Link{Text: a.Name, URL: views.AutomationURL(a.ID.String())})
 	}
-	p.Uses = "Its sessions stay to be read."
+	p.Uses = "Its sessions can still be read."
 	if len(rows) > 0 {
 		p.Uses = fmt.Sprintf(
 			"%s use it; their runs will fail until another workspace is chosen. Its sessions stay to be read.",
@@ -198,7 +198,8 @@ func (s workspacePages) form(w http.ResponseWriter, r *http.Request, actor accou
 	f.Sandbox.Checked, f.Offline.Checked = in.Sandbox, in.Offline
 	f.Shows.Value, f.Shows.Error = in.Shows, bad["shows"]
 	if !actor.Can(account.ManageSettings) {
-		f.Shows.Disabled, f.Shows.Why = true, "Who may change the installation’s settings sets them."
+		f.Shows.Disabled, f.Shows.Why = true,
+			"They can be changed with the permission to change the installation’s settings."
 		if d != nil {
 			f.Shows.Value = d.Shows // a field that cannot be filled in is not posted
 		}

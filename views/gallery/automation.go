@@ -15,7 +15,7 @@ func automationSpecimens() []Specimen {
 	settings := views.AutomationPage{Now: now, Automation: rows[3],
 		Workspace: views.Link{Text: "storefront", URL: views.WorkspaceURL("w2")},
 		Settings:  true, Count: "41",
-		Uses:   "Its 41 executions go with it, and its webhook address stops working. Sessions stay.",
+		Uses:   "Its history of 41 executions is deleted too. Sessions are kept.",
 		Prompt: "Triage {{issue.title}}.\n\nClose it when it is noise.", Webhook: sampleWebhook(""),
 		Groups: []views.FactGroup{{Title: "What it does", Facts: []views.Fact{{Label: "Session type", Value: "Bot"},
 			{Label: "Bot", Value: "Ada", URL: views.BotURL("b1")},
@@ -28,8 +28,8 @@ func automationSpecimens() []Specimen {
 
 	offered := page
 	offered.Offer = views.OfferData{Mine: true, Version: "7",
-		Text: "Jonas Weiß asks you to take this automation over. It would run with your access, " +
-			"so look at its settings and its prompt first."}
+		Text: "Jonas Weiß asks you to take over this automation. It would run with your access, so check its " +
+			"settings and its prompt first."}
 	made := page
 	made.Offer = views.OfferData{
 		Version: "7", Text: "Jonas Weiß has offered it to Mira Okafor, who has not answered yet.",

@@ -32,7 +32,7 @@ func fieldSpecimens() []Specimen {
 		{Name: "field-textarea", Body: views.Textarea(views.Field{
 			Name: "f8", Label: "Prompt", Mono: true,
 			Value: "Run a dependency audit of {{service}}.\n\nOpen one ticket for each finding.",
-			Hint:  "{{name}} is filled in when it runs.",
+			Hint:  "{{name}} is replaced when the automation runs.",
 		})},
 		{Name: "field-check", Body: stacked(views.Check(views.Field{Name: "f9", Label: "Required", Checked: true}),
 			views.Check(views.Field{Name: "f10", Label: "Secret", Hint: "Never shown again."}))},

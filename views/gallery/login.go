@@ -4,7 +4,7 @@ import "carillon/views"
 
 func loginSpecimens() []Specimen {
 	wrong := views.NewLoginForm()
-	wrong.Wrong, wrong.Email.Value, wrong.Providers = "That e-mail address and password do not belong together.",
+	wrong.Wrong, wrong.Email.Value, wrong.Providers = "The e-mail address or the password is wrong.",
 		"mira@acme.example", []views.Link{{Text: "Sign in with Acme", URL: "/login/oidc"}}
 	setup := views.NewSetupForm()
 	setup.Password.Error = "Write at least 12 characters."

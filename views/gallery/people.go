@@ -41,7 +41,7 @@ func peopleSpecimens() []Specimen {
 	roles := views.RoleChoices{List: []views.RoleChoice{
 		{
 			ID: "r1", Name: "Administrator", May: "Everything, in every workspace.",
-			Off: "It may do what you may not, so you cannot give it.",
+			Off: "This role has permissions that you do not have, so you cannot assign it.",
 		},
 		{ID: "r2", Name: "Member", May: "Create, edit and delete your own automations.", Checked: true},
 	}}
@@ -92,7 +92,7 @@ func peopleSpecimens() []Specimen {
 			ID: "t1", Name: "Nightly report", May: "automations.view_own, tickets.manage",
 			Expires: now.Add(1900 * time.Hour), Used: ago(4 * time.Minute),
 		},
-		{ID: "t2", Name: "CI", May: "All that they may", Expires: now.Add(70 * time.Hour)},
+		{ID: "t2", Name: "CI", May: "Everything that the person may do", Expires: now.Add(70 * time.Hour)},
 	}
 	return []Specimen{
 		{Name: "page-users", Page: views.Users(page, list)},

@@ -33,7 +33,7 @@ func roleSpecimens() []Specimen {
 			Permission: "shell.use",
 			Capability: "Use the Shell provider: run commands on a worker, and outside of a sandbox with all that " +
 				"the user of CARILLON_AGENT_USER may do there, and without that setting Carillon’s own user",
-			Off: "You do not hold it, so you cannot grant it.",
+			Off: "You do not have this permission, so you cannot grant it.",
 		},
 	}
 	fixed := role

@@ -29,7 +29,7 @@ func profileSpecimens() []Specimen {
 		},
 	}
 	wrong := p
-	wrong.Name.Value, wrong.Name.Error = "", "Say what to call you."
+	wrong.Name.Value, wrong.Name.Error = "", "Enter your name."
 	wrong.Password.Current.Error = "This is not your current password."
 	wrong.Notices.Webhook.Value, wrong.Notices.Webhook.Error = "http://169.254.169.254/",
 		"This address is not on the public internet."

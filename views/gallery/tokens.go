@@ -27,11 +27,11 @@ func tokenSpecimens() []Specimen {
 			UsedFrom: "203.0.113.9",
 		},
 		{
-			ID: "t2", Name: "CI", May: "All that you may", Created: ago(100 * time.Hour),
+			ID: "t2", Name: "CI", May: "Everything that you may do", Created: ago(100 * time.Hour),
 			Expires: now.Add(70 * time.Hour),
 		},
 		{
-			ID: "t3", Name: "Old laptop", May: "All that you may", Created: ago(2300 * time.Hour),
+			ID: "t3", Name: "Old laptop", May: "Everything that you may do", Created: ago(2300 * time.Hour),
 			Expires: ago(140 * time.Hour), Used: ago(700 * time.Hour), UsedFrom: "2001:db8::17", Expired: true,
 		},
 	}

@@ -19,7 +19,7 @@ func workspaceSpecimens() []Specimen {
 		{ID: "w3", Name: "Scratch", URL: "made by Carillon", Branch: "main", Members: 1},
 	}}
 	one := views.WorkspacePage{Now: now, ID: "w1", Name: "payments-api", CanManage: true,
-		Uses:    "Its clone and 12 closed sessions go with it.",
+		Uses:    "Its clone and 12 closed sessions are deleted too.",
 		Problem: "The last fetch failed: authentication required. Check the access token.",
 		Facts: []views.Fact{{Label: "Git URL", Value: "https://github.com/acme/payments-api.git", Mono: true},
 			{Label: "Default branch", Value: "main", Mono: true}, {Label: "Access token", Value: "stored"},
