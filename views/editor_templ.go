@@ -33,7 +33,7 @@ type AutomationForm struct {
 	Retries                              Field
 	Toggles                              []Field
 	TogglesError                         Field // "toggles": what is wrong with them
-	Quality                              QualityForm
+	Checks                               ChecksForm
 	Webhook                              *Webhook
 	Sending                              Sending
 	Trial                                *TrialData // a stored call that is tried, or none
@@ -134,7 +134,7 @@ func NewAutomationForm() AutomationForm {
 			Attrs: templ.Attributes{"min": "0"},
 		},
 		TogglesError: Field{Name: "toggles", Label: "Session modes"},
-		Quality:      NewQualityForm(),
+		Checks:       NewChecksForm(),
 		Retries: Field{
 			Name: "retries", Label: "Retries", Type: "number",
 			Hint: "How often a run is retried when the model’s servers fail temporarily. Outages, such as an " +
@@ -156,7 +156,7 @@ func (f AutomationForm) fields() []Field {
 		list, f.Provider, f.Model, f.AutoComplete, f.OnlyUnchanged, f.CreatePR, f.MayAutomate, f.CatchUp,
 		f.AllowParallel, f.MaxParallel, f.Timeout, f.Retries,
 	)
-	return append(append(list, f.TogglesError), f.Quality.fields()...)
+	return append(append(list, f.TogglesError), f.Checks.fields()...)
 }
 
 // seg makes a link to a choice lead to the radio that is chosen.
@@ -394,7 +394,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = editorQuality(f).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = editorChecks(f).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -421,7 +421,7 @@ func EditAutomation(page Page, f AutomationForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if f.Webhook != nil {
-				templ_7745c5c3_Err = regeneration(*f.Webhook).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = regenerateDialog(*f.Webhook).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -685,7 +685,7 @@ func editorWhat(f AutomationForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = Found(f.Placeholders).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = Placeholders(f.Placeholders).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -12,7 +12,7 @@ import templruntime "github.com/a-h/templ/runtime"
 type LoginForm struct {
 	Email, Password Field
 	Next            string // where to go on to
-	Wrong           string // "That e-mail address and password do not belong together."
+	Wrong           string // "The e-mail address or the password is wrong."
 	Note            string // "You have signed out."
 	Providers       []Link // to sign in elsewhere
 }

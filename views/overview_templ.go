@@ -14,7 +14,7 @@ import "time"
 type OverviewPage struct {
 	Now       time.Time
 	Greeting  string // "Good morning, Mira"
-	Ahead     Ahead
+	Upcoming  Upcoming
 	Running   []SessionItem
 	Waiting   []SessionItem // sessions that want a person
 	Next      []NextItem
@@ -132,7 +132,7 @@ func Overview(page Page, p OverviewPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = NextDay(p.Ahead).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = NextDay(p.Upcoming).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -976,9 +976,9 @@ func UserDetail(page Page, p UserPage) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var33 string
-					templ_7745c5c3_Var33, templ_7745c5c3_Err = templ.JoinStringErrs(mailedAlone(p))
+					templ_7745c5c3_Var33, templ_7745c5c3_Err = templ.JoinStringErrs(mailedText(p))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 327, Col: 23}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 327, Col: 22}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var33))
 					if templ_7745c5c3_Err != nil {
@@ -1401,9 +1401,9 @@ func UserDetail(page Page, p UserPage) templ.Component {
 					}
 					var templ_7745c5c3_Var47 string
 					templ_7745c5c3_Var47, templ_7745c5c3_Err = templ.JoinStringErrs("Every sign-in ends at once. The person’s history is kept. " +
-						ownsStill(p.Person.Automations))
+						ownedAutomations(p.Person.Automations))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 445, Col: 37}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `people.templ`, Line: 445, Col: 44}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var47))
 					if templ_7745c5c3_Err != nil {
@@ -1436,15 +1436,15 @@ func UserDetail(page Page, p UserPage) templ.Component {
 	})
 }
 
-func ownsStill(n int) string {
+func ownedAutomations(n int) string {
 	if n == 0 {
 		return "The person owns no automations."
 	}
 	return "Runs of the person’s " + form.Count(n, "automation") + " fail until they have another owner."
 }
 
-// mailedAlone says of a link that nobody is shown where it went.
-func mailedAlone(p UserPage) string {
+// mailedText says of a link that nobody is shown where it went.
+func mailedText(p UserPage) string {
 	what := map[string]string{
 		"reset": "A link to choose a new password", "invitation": "The invitation",
 		"address": "A link that confirms the address",

@@ -388,9 +388,9 @@ func placeholdersOf(list []Placeholder, dropped bool) []Placeholder {
 	return slices.DeleteFunc(slices.Clone(list), func(p Placeholder) bool { return p.Dropped != dropped })
 }
 
-// Found are the placeholders of a prompt, with the id "placeholders", and a field for the stored value of each, named
-// "param.NAME".
-func Found(all []Placeholder) templ.Component {
+// Placeholders are the placeholders of a prompt, with the id "placeholders", and a field for the stored value of each,
+// named "param.NAME".
+func Placeholders(all []Placeholder) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -415,7 +415,7 @@ func Found(all []Placeholder) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = found(placeholdersOf(all, false)).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = placeholderFields(placeholdersOf(all, false)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -485,7 +485,7 @@ func Found(all []Placeholder) templ.Component {
 	})
 }
 
-func found(list []Placeholder) templ.Component {
+func placeholderFields(list []Placeholder) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -832,20 +832,20 @@ func sparkHeights(runs []Bar) []sparkBar {
 	return bars
 }
 
-// Coming is a run within the next 24 hours.
-type Coming struct {
+// UpcomingRun is a run within the next 24 hours.
+type UpcomingRun struct {
 	Name string
 	At   time.Time
 }
 
-// Ahead is what the next 24 hours bring, in the reader's zone.
-type Ahead struct {
+// Upcoming is what the next 24 hours bring, in the reader's zone.
+type Upcoming struct {
 	Now  time.Time
-	Runs []Coming // in order
+	Runs []UpcomingRun // in order
 }
 
 // NextDay is the strip of the next 24 hours: bells for what rings a few times, ticks for what rings often.
-func NextDay(a Ahead) templ.Component {
+func NextDay(a Upcoming) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1068,12 +1068,12 @@ type drawing struct {
 	bells []mark
 }
 
-func (a Ahead) x(t time.Time) float64 { return t.Sub(a.Now).Hours() / 24 * 100 }
+func (a Upcoming) x(t time.Time) float64 { return t.Sub(a.Now).Hours() / 24 * 100 }
 
 // often is from how many runs a day an automation is drawn as ticks.
 const often = 6
 
-func (a Ahead) draw() drawing {
+func (a Upcoming) draw() drawing {
 	counts := map[string]int{}
 	for _, r := range a.Runs {
 		counts[r.Name]++
@@ -1107,7 +1107,7 @@ func (a Ahead) draw() drawing {
 	return d
 }
 
-func (a Ahead) hours() []mark {
+func (a Upcoming) hours() []mark {
 	var list []mark
 	start := time.Date(a.Now.Year(), a.Now.Month(), a.Now.Day(), a.Now.Hour()/3*3, 0, 0, 0, a.Now.Location())
 	for t := start; ; {
@@ -1122,7 +1122,7 @@ func (a Ahead) hours() []mark {
 	}
 }
 
-func (a Ahead) names() []string {
+func (a Upcoming) names() []string {
 	var names []string
 	seen := map[string]bool{}
 	for _, r := range a.Runs {
@@ -1134,14 +1134,14 @@ func (a Ahead) names() []string {
 	return names
 }
 
-func (a Ahead) summary() string {
+func (a Upcoming) summary() string {
 	if len(a.Runs) == 0 {
 		return "Nothing is scheduled"
 	}
 	return form.Count(len(a.Runs), "run") + " from " + form.Count(len(a.names()), "automation")
 }
 
-func (a Ahead) label() string {
+func (a Upcoming) label() string {
 	if len(a.Runs) == 0 {
 		return "Nothing is scheduled"
 	}

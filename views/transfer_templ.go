@@ -17,8 +17,8 @@ func NewTransferField() Field {
 	}
 }
 
-// offer is the open offer of an automation, with the answers that the reader may give.
-func offer(p AutomationPage) templ.Component {
+// transferOffer is the open offer of an automation, with the answers that the reader may give.
+func transferOffer(p AutomationPage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -129,7 +129,7 @@ func offer(p AutomationPage) templ.Component {
 	})
 }
 
-func transfer(p AutomationPage) templ.Component {
+func transferForm(p AutomationPage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

@@ -644,7 +644,7 @@ type WorkflowForm struct {
 	Preview                      []StepLine // of the texts, filled in; empty: not asked for
 	Problems                     Field      // what is wrong with the steps as a whole
 	Automatic                    string     // "$date, $time, …"
-	Said                         string     // what a button has just changed; empty: nothing
+	Announcement                 string     // what a button has just changed; empty: nothing
 	Focus                        string     // the field's id or the button's value that gets the focus then
 }
 
@@ -744,9 +744,9 @@ func EditWorkflow(page Page, f WorkflowForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var30 string
-			templ_7745c5c3_Var30, templ_7745c5c3_Err = templ.JoinStringErrs(f.Said)
+			templ_7745c5c3_Var30, templ_7745c5c3_Err = templ.JoinStringErrs(f.Announcement)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workflows.templ`, Line: 239, Col: 20}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `workflows.templ`, Line: 239, Col: 28}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var30))
 			if templ_7745c5c3_Err != nil {
@@ -945,7 +945,7 @@ func EditWorkflow(page Page, f WorkflowForm) templ.Component {
 
 // guard says whether the form holds what is not saved yet.
 func (f WorkflowForm) guard() string {
-	if f.Said != "" {
+	if f.Announcement != "" {
 		return "changed"
 	}
 	return ""

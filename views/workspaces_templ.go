@@ -455,7 +455,7 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 				}
 			}
 			if len(p.Agents) > 0 {
-				templ_7745c5c3_Err = obeyedHere(p).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = agentFiles(p).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -629,8 +629,8 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 	})
 }
 
-// obeyedHere says what becomes of the files of the repository that agents would obey.
-func obeyedHere(p WorkspacePage) templ.Component {
+// agentFiles says what becomes of the files of the repository that agents would obey.
+func agentFiles(p WorkspacePage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

@@ -89,10 +89,10 @@ func (s automationPages) list(w http.ResponseWriter, r *http.Request, actor acco
 		p.Rows = append(p.Rows, row)
 		p.CanManage = p.CanManage || row.CanManage
 	}
-	if p.Ahead, err = s.ahead(r, actor, now); err != nil {
+	if p.Upcoming, err = s.ahead(r, actor, now); err != nil {
 		return err
 	}
-	p.ShowAhead = len(p.Ahead.Runs) > 0
+	p.ShowUpcoming = len(p.Upcoming.Runs) > 0
 	return s.with(w, r, actor, "automations", "Automations", func(page views.Page) error {
 		return s.show(w, r, views.Automations(page, p))
 	})
@@ -111,26 +111,26 @@ func more(r *http.Request, pairs ...string) string {
 const maxAhead = 500
 
 // ahead computes what the next 24 hours bring, of the automations that a person sees.
-func (s automationPages) ahead(r *http.Request, actor account.Actor, now time.Time) (views.Ahead, error) {
+func (s automationPages) ahead(r *http.Request, actor account.Actor, now time.Time) (views.Upcoming, error) {
 	list, err := db.Upcoming(r.Context(), s.DB, actor.Access(), now.Add(24*time.Hour), 200)
 	if err != nil {
-		return views.Ahead{}, err
+		return views.Upcoming{}, err
 	}
 	z := zone(actor)
-	a := views.Ahead{Now: now.In(z)}
+	a := views.Upcoming{Now: now.In(z)}
 	until := now.Add(24 * time.Hour)
 	for _, item := range list {
 		at := item.NextRunAt
 		e, err := cron.Parse(item.Cron)
 		for n := 0; !at.IsZero() && at.Before(until) && n < 96 && len(a.Runs) < maxAhead; n++ {
-			a.Runs = append(a.Runs, views.Coming{Name: item.Name, At: at.In(z)})
+			a.Runs = append(a.Runs, views.UpcomingRun{Name: item.Name, At: at.In(z)})
 			if item.Trigger != db.Recurring || err != nil {
 				break
 			}
 			at = e.Next(at, cron.ZoneOrUTC(item.TimeZone))
 		}
 	}
-	slices.SortFunc(a.Runs, func(x, y views.Coming) int { return x.At.Compare(y.At) })
+	slices.SortFunc(a.Runs, func(x, y views.UpcomingRun) int { return x.At.Compare(y.At) })
 	return a, nil
 }
 

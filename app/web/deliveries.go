@@ -54,7 +54,7 @@ func (s deliveryPages) list(w http.ResponseWriter, r *http.Request, actor accoun
 		if err != nil {
 			return err
 		}
-		page.Streak = &views.StreakOfCalls{Calls: first.Folded, Kept: min(first.Folded, db.KeptOfStreak)}
+		page.Streak = &views.DeliveryStreak{Calls: first.Folded, Kept: min(first.Folded, db.KeptOfStreak)}
 	}
 	page.Calls = true
 	page.Verdict = views.Field{

@@ -243,7 +243,7 @@ func (s automationPages) found(in automation.Input) []views.Placeholder {
 
 // placeholders answers the editor while a prompt is typed.
 func (s automationPages) placeholders(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
-	return s.show(w, r, views.Found(s.found(automationInput(r))))
+	return s.show(w, r, views.Placeholders(s.found(automationInput(r))))
 }
 
 // moment answers the editor while the time of a One-Time is typed.
@@ -355,7 +355,7 @@ func fillQuality(f *views.AutomationForm, in automation.Input, bad fault.Invalid
 		})
 	}
 	f.TogglesError.Error = bad[f.TogglesError.Name]
-	q := &f.Quality
+	q := &f.Checks
 	if !actor.Can(account.UseShell) { // read only rather than disabled, so that it is posted and stays as it is
 		for _, field := range []*views.Field{&q.GateCommand, &q.SuccessCommand} {
 			field.Hint = "You may not run commands on a worker, so you cannot change this."

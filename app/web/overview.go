@@ -95,7 +95,7 @@ func (s overviewPages) data(r *http.Request, actor account.Actor) (*views.Overvi
 			Name: a.Name, URL: views.AutomationURL(a.ID.String()), When: automation.TriggerWords(a), At: at,
 		})
 	}
-	p.Ahead, err = automationPages{s.Server}.ahead(r, actor, now)
+	p.Upcoming, err = automationPages{s.Server}.ahead(r, actor, now)
 	return p, err
 }
 

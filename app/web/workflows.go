@@ -276,7 +276,7 @@ func (s workflowPages) formAt(w http.ResponseWriter, r *http.Request, actor acco
 	if wf != nil {
 		f.ID, f.Was, title = wf.ID.String(), wf.Name, "Edit "+wf.Name
 	}
-	f.Template, f.Said, f.Focus = r.FormValue("template"), to.said, to.focus
+	f.Template, f.Announcement, f.Focus = r.FormValue("template"), to.said, to.focus
 	f.Version = strconv.FormatInt(in.Version, 10)
 	f.Name.Value, f.Name.Error = in.Name, bad["name"]
 	f.Workspace.Value, f.Workspace.Error = in.Workspace, bad["workspace"]

@@ -22,10 +22,10 @@ func automationListSpecimens() []Specimen {
 				{Value: "attention", Label: "Needs attention"}}}
 		return p
 	}
-	full := filters(views.AutomationsPage{Total: "8 automations", Running: 1, Attention: 2, ShowAhead: true,
+	full := filters(views.AutomationsPage{Total: "8 automations", Running: 1, Attention: 2, ShowUpcoming: true,
 		CanCreate: true,
 		CanManage: true, Rows: sampleRows(), Pager: views.Pager{Older: "?after=a8"},
-		Ahead: views.Ahead{Now: now, Runs: sampleAhead()}})
+		Upcoming: views.Upcoming{Now: now, Runs: sampleUpcoming()}})
 	none := filters(views.AutomationsPage{Total: "8 automations", Filtered: true, Search: "nope", CanCreate: true})
 	none.State.Value = "disabled"
 	return []Specimen{

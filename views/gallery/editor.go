@@ -9,7 +9,7 @@ import (
 func editorSpecimens() []Specimen {
 	form := newForm()
 	form.ID, form.Was, form.Name.Value = "a1", "Nightly dependency audit", "Nightly dependency audit"
-	q := &form.Quality
+	q := &form.Checks
 	q.GateCommand.Value, q.GateBranchMoved.Checked = "git diff --quiet origin/main~1 -- go.sum", true
 	q.SuccessCommand.Value, q.SuccessFilesChanged.Checked, q.SuccessContains.Value = "make test", true, "ALL TESTS PASS"
 	q.Budget[0].Minutes.Value, q.Budget[1].Money.Value, q.Budget[2].Tokens.Value = "30", "5", "2000000"
@@ -18,7 +18,7 @@ func editorSpecimens() []Specimen {
 	wrong.Provider.Value = "codex"
 	wrong.TogglesError.Error = "Shell script runs a script, and a script takes no instructions. Switch the session " +
 		"modes off, or choose an agent."
-	q = &wrong.Quality
+	q = &wrong.Checks
 	q.GateCommand.Value, q.GateCommand.Error = "if then", "Line 1: “then” comes too early."
 	q.SuccessPullRequest.Checked, q.SuccessPullRequest.Error = true,
 		"With Create pull request, Carillon opens it after a run that has succeeded, so the run cannot be asked for "+

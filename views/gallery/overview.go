@@ -9,7 +9,7 @@ import (
 func overviewSpecimens() []Specimen {
 	all := sampleSessions()
 	overview := views.OverviewPage{Now: now, Greeting: "Good morning, Mira", CanCreate: true,
-		Ahead: views.Ahead{Now: now, Runs: sampleAhead()}, Running: all[:2], Waiting: all[2:3],
+		Upcoming: views.Upcoming{Now: now, Runs: sampleUpcoming()}, Running: all[:2], Waiting: all[2:3],
 		Failed: sampleExecutions()[4:6],
 		Next: []views.NextItem{{
 			Name: "Sync translations", URL: views.AutomationURL("a7"), When: "Every 30 minutes",
@@ -17,7 +17,7 @@ func overviewSpecimens() []Specimen {
 		},
 			{Name: "Nightly dependency audit", URL: views.AutomationURL("a1"), When: "Every day at 02:00",
 				At: now.Add(14*time.Hour + 14*time.Minute)}}}
-	quiet := views.OverviewPage{Now: now, Greeting: "Good morning, Mira", Ahead: views.Ahead{Now: now}}
+	quiet := views.OverviewPage{Now: now, Greeting: "Good morning, Mira", Upcoming: views.Upcoming{Now: now}}
 	return []Specimen{
 		{Name: "page-overview", Page: views.Overview(samplePage("Overview", "overview"), overview)},
 		{Name: "page-overview-quiet", Page: views.Overview(samplePage("Overview", "overview"), quiet)},

@@ -14,14 +14,14 @@ func scheduleSpecimens() []Specimen {
 	autumn := []time.Time{
 		time.Date(2027, 10, 31, 2, 30, 0, 0, summer), time.Date(2027, 10, 31, 2, 30, 0, 0, time.FixedZone("CET", 3600)),
 	}
-	var often []views.Coming
+	var often []views.UpcomingRun
 	for i := range 47 {
-		often = append(often, views.Coming{Name: "Sync translations",
+		often = append(often, views.UpcomingRun{Name: "Sync translations",
 			At: now.Add(time.Duration(i)*30*time.Minute + 14*time.Minute)})
 	}
-	often = append(often, views.Coming{Name: "Dependency audit", At: now.Add(14*time.Hour + 14*time.Minute)},
-		views.Coming{Name: "Roll the release branch", At: now.Add(14*time.Hour + 30*time.Minute)},
-		views.Coming{Name: "Standup digest", At: now.Add(23*time.Hour + 30*time.Minute)})
+	often = append(often, views.UpcomingRun{Name: "Dependency audit", At: now.Add(14*time.Hour + 14*time.Minute)},
+		views.UpcomingRun{Name: "Roll the release branch", At: now.Add(14*time.Hour + 30*time.Minute)},
+		views.UpcomingRun{Name: "Standup digest", At: now.Add(23*time.Hour + 30*time.Minute)})
 	runs := sampleBars("succeeded succeeded failed succeeded canceled skipped succeeded timed_out running")
 	return []Specimen{
 		{Name: "schedule-preview", Body: views.SchedulePreview(views.Schedule{Words: "Every day at 02:30, Berlin time",
@@ -50,23 +50,23 @@ func scheduleSpecimens() []Specimen {
 					"runs at 03:00.",
 			}),
 		},
-		{Name: "placeholders", Body: views.Found([]views.Placeholder{{Name: "service", Value: "payments-api"},
+		{Name: "placeholders", Body: views.Placeholders([]views.Placeholder{{Name: "service", Value: "payments-api"},
 			{Name: "severity", Value: "high"}, {Name: "report_url", Missing: true}})},
-		{Name: "next-day", Body: views.NextDay(views.Ahead{Now: now, Runs: often})},
-		{Name: "next-day-empty", Body: views.NextDay(views.Ahead{Now: now})},
+		{Name: "next-day", Body: views.NextDay(views.Upcoming{Now: now, Runs: often})},
+		{Name: "next-day-empty", Body: views.NextDay(views.Upcoming{Now: now})},
 		{Name: "spark", Body: inline(views.Spark(nil), views.Spark(runs),
 			views.Spark(append(sampleBars(manyTimes("succeeded", 40)), runs...)))},
 	}
 }
 
-func sampleAhead() []views.Coming {
-	var list []views.Coming
+func sampleUpcoming() []views.UpcomingRun {
+	var list []views.UpcomingRun
 	for i := range 47 {
-		list = append(list, views.Coming{Name: "Sync translations",
+		list = append(list, views.UpcomingRun{Name: "Sync translations",
 			At: now.Add(time.Duration(i)*30*time.Minute + 14*time.Minute)})
 	}
-	return append(list, views.Coming{Name: "Dependency audit", At: now.Add(14*time.Hour + 14*time.Minute)},
-		views.Coming{Name: "Standup digest", At: now.Add(19*time.Hour + 44*time.Minute)})
+	return append(list, views.UpcomingRun{Name: "Dependency audit", At: now.Add(14*time.Hour + 14*time.Minute)},
+		views.UpcomingRun{Name: "Standup digest", At: now.Add(19*time.Hour + 44*time.Minute)})
 }
 
 func sampleBars(statuses string) []views.Bar {

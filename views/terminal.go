@@ -7,9 +7,6 @@ import (
 	"regexp"
 	"strings"
 
-	"carillon/static"
-	"carillon/views/markdown"
-
 	"github.com/a-h/templ"
 	terminal "github.com/buildkite/terminal-to-html/v3"
 )
@@ -40,8 +37,3 @@ func Terminal(output string) templ.Component {
 		return err
 	})
 }
-
-// Prose renders what an agent or a person has written: a safe subset of Markdown.
-func Prose(text string) templ.Component { return templ.Raw(markdown.Prose(text)) }
-
-func iconRef(name string) string { return static.URL("icons.svg") + "#" + name }

@@ -8,8 +8,8 @@ package views
 import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
-// QualityForm is the part of the editor that says what a run has to pass and what it may use.
-type QualityForm struct {
+// ChecksForm is the part of the editor that says what a run has to pass and what it may use.
+type ChecksForm struct {
 	GateCommand, GateBranchMoved, GateNoOpenPR                               Field
 	SuccessCommand, SuccessContains, SuccessFilesChanged, SuccessPullRequest Field
 	Budget                                                                   []BudgetRow
@@ -21,9 +21,9 @@ type BudgetRow struct {
 	Money, Tokens, Turns, Minutes Field
 }
 
-// NewQualityForm is the part with every field named and labelled, and no values.
-func NewQualityForm() QualityForm {
-	f := QualityForm{
+// NewChecksForm is the part with every field named and labelled, and no values.
+func NewChecksForm() ChecksForm {
+	f := ChecksForm{
 		GateCommand: Field{
 			Name: "gate_command", Label: "Gate command", Rows: 3, Mono: true,
 			Placeholder: "git log --since=yesterday --oneline | grep -q .",
@@ -70,7 +70,7 @@ func NewQualityForm() QualityForm {
 }
 
 // fields are all of them, in the order of the page.
-func (f QualityForm) fields() []Field {
+func (f ChecksForm) fields() []Field {
 	list := []Field{
 		f.GateCommand, f.GateBranchMoved, f.GateNoOpenPR, f.SuccessCommand, f.SuccessContains, f.SuccessFilesChanged,
 		f.SuccessPullRequest,
@@ -81,8 +81,8 @@ func (f QualityForm) fields() []Field {
 	return list
 }
 
-// set reports whether any of the fields has a value or a mistake, so that its part is to be open.
-func set(list ...Field) bool {
+// anySet reports whether any of the fields has a value or a mistake, so that its part is to be open.
+func anySet(list ...Field) bool {
 	for _, f := range list {
 		if f.Value != "" || f.Checked || f.Error != "" {
 			return true
@@ -132,8 +132,8 @@ func editorToggles(f AutomationForm) templ.Component {
 	})
 }
 
-// editorQuality is three parts that are folded until they are used.
-func editorQuality(f AutomationForm) templ.Component {
+// editorChecks is three parts that are folded until they are used.
+func editorChecks(f AutomationForm) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -170,7 +170,7 @@ func editorQuality(f AutomationForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Option(f.Quality.GateBranchMoved).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Option(f.Checks.GateBranchMoved).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -178,7 +178,7 @@ func editorQuality(f AutomationForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Option(f.Quality.GateNoOpenPR).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Option(f.Checks.GateNoOpenPR).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -186,7 +186,7 @@ func editorQuality(f AutomationForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Textarea(f.Quality.GateCommand).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Textarea(f.Checks.GateCommand).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -194,7 +194,7 @@ func editorQuality(f AutomationForm) templ.Component {
 		})
 		templ_7745c5c3_Err = fold(
 			"gate", "Gate: only run when there is a reason to",
-			set(f.Quality.GateCommand, f.Quality.GateBranchMoved, f.Quality.GateNoOpenPR),
+			anySet(f.Checks.GateCommand, f.Checks.GateBranchMoved, f.Checks.GateNoOpenPR),
 		).Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
@@ -220,7 +220,7 @@ func editorQuality(f AutomationForm) templ.Component {
 				"that changed no files and whose answer ends with NOTHING TO DO succeeds with the status " +
 				"Nothing to do.")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 118, Col: 20}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editorchecks.templ`, Line: 118, Col: 20}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 			if templ_7745c5c3_Err != nil {
@@ -230,7 +230,7 @@ func editorQuality(f AutomationForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Option(f.Quality.SuccessFilesChanged).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Option(f.Checks.SuccessFilesChanged).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -238,7 +238,7 @@ func editorQuality(f AutomationForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Option(f.Quality.SuccessPullRequest).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Option(f.Checks.SuccessPullRequest).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -246,7 +246,7 @@ func editorQuality(f AutomationForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Input(f.Quality.SuccessContains).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Input(f.Checks.SuccessContains).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -254,7 +254,7 @@ func editorQuality(f AutomationForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Textarea(f.Quality.SuccessCommand).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Textarea(f.Checks.SuccessCommand).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -262,9 +262,9 @@ func editorQuality(f AutomationForm) templ.Component {
 		})
 		templ_7745c5c3_Err = fold(
 			"success", "Success check: what makes a run a success",
-			set(
-				f.Quality.SuccessCommand, f.Quality.SuccessContains, f.Quality.SuccessFilesChanged,
-				f.Quality.SuccessPullRequest,
+			anySet(
+				f.Checks.SuccessCommand, f.Checks.SuccessContains, f.Checks.SuccessFilesChanged,
+				f.Checks.SuccessPullRequest,
 			),
 		).Render(templ.WithChildren(ctx, templ_7745c5c3_Var4), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
@@ -291,7 +291,7 @@ func editorQuality(f AutomationForm) templ.Component {
 				"without limit. Days and months follow the schedule’s time zone, or UTC without one. An agent " +
 				"that does not report its cost can be limited by tokens and minutes.")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 133, Col: 73}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `editorchecks.templ`, Line: 133, Col: 73}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 			if templ_7745c5c3_Err != nil {
@@ -301,7 +301,7 @@ func editorQuality(f AutomationForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			for _, b := range f.Quality.Budget {
+			for _, b := range f.Checks.Budget {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "<div class=\"grid2 grid4\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -329,7 +329,7 @@ func editorQuality(f AutomationForm) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = fold("budget", "Budget: how much it may use", set(f.budgetFields()...)).Render(templ.WithChildren(ctx, templ_7745c5c3_Var6), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = fold("budget", "Budget: how much it may use", anySet(f.budgetFields()...)).Render(templ.WithChildren(ctx, templ_7745c5c3_Var6), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -339,7 +339,7 @@ func editorQuality(f AutomationForm) templ.Component {
 
 func (f AutomationForm) budgetFields() []Field {
 	var list []Field
-	for _, b := range f.Quality.Budget {
+	for _, b := range f.Checks.Budget {
 		list = append(list, b.Money, b.Tokens, b.Turns, b.Minutes)
 	}
 	return list
@@ -374,7 +374,7 @@ func fold(id, title string, open bool) templ.Component {
 		var templ_7745c5c3_Var9 string
 		templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(id)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 156, Col: 38}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `editorchecks.templ`, Line: 156, Col: 38}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 		if templ_7745c5c3_Err != nil {
@@ -397,7 +397,7 @@ func fold(id, title string, open bool) templ.Component {
 		var templ_7745c5c3_Var10 string
 		templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(iconRef("chevron-right"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 158, Col: 79}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `editorchecks.templ`, Line: 158, Col: 79}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 		if templ_7745c5c3_Err != nil {
@@ -410,7 +410,7 @@ func fold(id, title string, open bool) templ.Component {
 		var templ_7745c5c3_Var11 string
 		templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(title)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `quality.templ`, Line: 159, Col: 25}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `editorchecks.templ`, Line: 159, Col: 25}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 		if templ_7745c5c3_Err != nil {
