@@ -56,7 +56,7 @@ type AutomationRowData struct {
 	Now       time.Time
 }
 
-// AutomationStarts are the patterns that an empty list offers.
+// empty reports whether there are no automations at all.
 func (p AutomationsPage) empty() bool { return len(p.Rows) == 0 && !p.Filtered }
 
 // Automations is the page with the list of automations.

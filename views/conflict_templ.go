@@ -10,17 +10,17 @@ import templruntime "github.com/a-h/templ/runtime"
 
 import "time"
 
-// Conflict is what the page of a form says that met a change by someone else, or by the same person elsewhere.
+// Conflict describes a change that someone else, or the same person elsewhere, saved while the form was open.
 type Conflict struct {
-	Who     string // saved meanwhile; empty where it is not known
-	You     bool   // it was the reader
+	Who     string // the person who saved meanwhile; empty when unknown
+	You     bool   // the reader saved it
 	Program string // the API token by which it was done; empty: by hand
 	At, Now time.Time
 	Theirs  []Value // changed there alone
 	Both    []Value // changed there and here; Value is what is stored
 }
 
-// Value is a field of a form with a value. ID is that of its control.
+// Value is a field of a form with its value. ID is the id of its control.
 type Value struct{ ID, Name, Value string }
 
 func (c Conflict) who() string {
@@ -35,7 +35,7 @@ func (c Conflict) who() string {
 	return c.Who + " saved this"
 }
 
-// Version is the hidden field that tells what is stored as the form is made.
+// Version is the hidden field with the stored version at the time when the form was rendered.
 func Version(version string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

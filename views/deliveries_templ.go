@@ -25,11 +25,11 @@ type DeliveryItem struct {
 	Address        string
 	Fingerprint    string
 	Size           string
-	Folded         int    // how many calls met the same run in flight, of the first of them
-	Streak         string // id of the first of them; empty for none
+	Folded         int    // of the first call of a streak: the number of calls that the same run blocked
+	Streak         string // id of the first call of the streak; empty for none
 }
 
-// DeliveryStreak is the calls that met one run in flight.
+// DeliveryStreak is a series of calls that one run in flight blocked.
 type DeliveryStreak struct {
 	Calls, Kept int
 }
@@ -69,7 +69,7 @@ type DeliveryPage struct {
 	Withheld  bool // values of secret parameters are left out of Query and Body
 }
 
-// verdictLook is how a verdict is shown: as the status of what came of it.
+// verdictLook is the icon, colour and name of a verdict.
 func verdictLook(verdict string) look {
 	switch verdict {
 	case "started":
@@ -746,7 +746,7 @@ func Delivery(page Page, d DeliveryPage) templ.Component {
 	})
 }
 
-// Sending is who signs the calls of an HTTP Trigger, which start a run, and what becomes of their payload.
+// Sending has the fields for the signature, the filter and the payload of the calls of an HTTP Trigger.
 type Sending struct {
 	Sender, Header, Secret Field
 	Mode                   Field // "filter_any"
@@ -860,7 +860,7 @@ func sending(s Sending) templ.Component {
 	})
 }
 
-// TrialData is what a stored call would lead to.
+// TrialData is the result that a stored call would have.
 type TrialData struct {
 	Delivery   string // id
 	When       string
@@ -870,7 +870,7 @@ type TrialData struct {
 	Problem    string // why it cannot be tried
 }
 
-// Trial shows it beside the editor, with the id "trial".
+// Trial shows the result beside the editor, with the id "trial".
 func Trial(automation string, t TrialData) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

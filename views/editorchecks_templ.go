@@ -8,7 +8,7 @@ package views
 import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
-// ChecksForm is the part of the editor that says what a run has to pass and what it may use.
+// ChecksForm is the part of the editor with the gate, the success check and the budget.
 type ChecksForm struct {
 	GateCommand, GateBranchMoved, GateNoOpenPR                               Field
 	SuccessCommand, SuccessContains, SuccessFilesChanged, SuccessPullRequest Field
@@ -132,7 +132,7 @@ func editorToggles(f AutomationForm) templ.Component {
 	})
 }
 
-// editorChecks is three parts that are folded until they are used.
+// editorChecks has three parts that are folded until they are used.
 func editorChecks(f AutomationForm) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -420,7 +420,7 @@ type Parameter struct {
 	Secret      bool // its value is not shown
 }
 
-// PullRequest is what a session led to. State is "open", "merged" or "closed".
+// PullRequest is a pull request of a session. State is "open", "merged" or "closed".
 type PullRequest struct {
 	Number, URL, State string
 }
@@ -1024,7 +1024,7 @@ func pullRequest(p PullRequest) templ.Component {
 	})
 }
 
-// Attempt is a try of a run that failed, and after which it was tried again.
+// Attempt is a failed attempt of a run that was retried.
 type Attempt struct {
 	Number    int
 	At, Again time.Time

@@ -33,7 +33,7 @@ func FailureWord(class string) string {
 	return ""
 }
 
-// FailureHelp is what a kind of failure means for the next run; empty where nothing is to be said.
+// FailureHelp explains what a kind of failure means for the next run. It is empty where no explanation is needed.
 func FailureHelp(class string) string {
 	switch class {
 	case "start", "model", "permission":

@@ -10,7 +10,7 @@ import templruntime "github.com/a-h/templ/runtime"
 
 import "carillon/views/markdown"
 
-// HelpTopic is a page of the manual in the list of its pages.
+// HelpTopic is an entry in the list of pages of the manual.
 type HelpTopic struct{ Title, About, URL string }
 
 // Help is the list of pages of the manual.
@@ -114,7 +114,7 @@ func Help(page Page, topics []HelpTopic) templ.Component {
 	})
 }
 
-// slots are what fills the places of a page of the manual, by their names.
+// slots are the components that replace the marked places of a page of the manual, by the names of the places.
 type slots map[string]templ.Component
 
 // Manual is a page of the manual as it is written.
@@ -245,7 +245,7 @@ func manualHead(text *markdown.Document) templ.Component {
 	})
 }
 
-// manualBody is a page of the manual, and behind it what the application adds, as children.
+// manualBody is the text of a page of the manual. Children follow the text.
 func manualBody(text *markdown.Document, fill slots) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -361,22 +361,22 @@ func manualBody(text *markdown.Document, fill slots) templ.Component {
 	})
 }
 
-// Promise is something that Carillon promises about runs.
+// Promise is a promise of Carillon about runs.
 type Promise struct{ Name, Sentence string }
 
-// Obedience is what an agent takes from the files of a repository.
+// Obedience describes which files of a repository an agent reads and obeys.
 type Obedience struct {
 	Agent string
-	Reads string   // what it is told by the repository
-	Shut  string   // what is kept from it, in a sandbox and without one; may be empty
-	Obeys []string // what it obeys otherwise
-	Looks string   // what holds it in a turn that changes nothing
+	Reads string   // the instructions that it reads from the repository
+	Shut  string   // the files that are always hidden from it, as sentences; may be empty
+	Obeys []string // the other files that it obeys
+	Looks string   // how its read-only turns are enforced
 }
 
-// Hidden says what becomes of the files that an agent would obey. What a workspace's page says of them follows from it.
+// Hidden says how files that an agent would obey are hidden. The page of a workspace uses the same rule.
 const Hidden = "hidden in the sandbox; without one the turn is refused while the repository has it."
 
-// Promises is the page that says what is promised and how it is tested.
+// Promises is the page with the promises about runs and their tests.
 func Promises(page Page, text *markdown.Document, promises []Promise, agents []Obedience) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

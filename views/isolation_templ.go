@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// IsolationPage says what keeps agents and scripts from the rest of each machine.
+// IsolationPage says how agents and scripts are isolated from the rest of each machine.
 type IsolationPage struct {
 	Now        time.Time
 	Machines   []Machine
@@ -23,18 +23,18 @@ type IsolationPage struct {
 	Pager      Pager
 }
 
-// Machine is a process with what holds where it runs.
+// Machine is a process with the statements about isolation on its machine.
 type Machine struct {
 	ID, Name, Roles string
 	Runs            bool        // agents
-	Statements      []Statement // none: it has not looked yet
+	Statements      []Statement // none: the process has not reported yet
 	Agents          []MachineAgent
 }
 
-// Statement says of one thing whether it holds. Kind is "ok", "warn", "fail" or "info".
+// Statement is one property of the isolation of a machine. Kind is "ok", "warn", "fail" or "info".
 type Statement struct{ Name, Kind, Text, Do string }
 
-// MachineAgent is an agent that is installed on a machine, with what holds it where it may change nothing.
+// MachineAgent is an agent that is installed on a machine. Looks says how its read-only turns are enforced.
 type MachineAgent struct{ Name, Version, Looks string }
 
 func (a MachineAgent) title() string { return strings.TrimSpace(a.Name+" "+a.Version) + ":" }
@@ -470,7 +470,7 @@ func machineCard(m Machine) templ.Component {
 	})
 }
 
-// holding is how far something holds.
+// isolationStatus is the status of a statement.
 func isolationStatus(kind string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -513,7 +513,7 @@ func isolationStatus(kind string) templ.Component {
 	})
 }
 
-// IsolationURL is the page of what keeps agents from the rest of each machine.
+// IsolationURL is the page about the isolation of agents on each machine.
 func IsolationURL() string { return "/settings/isolation" }
 
 var _ = templruntime.GeneratedTemplate

@@ -10,13 +10,13 @@ import templruntime "github.com/a-h/templ/runtime"
 
 import "time"
 
-// OverviewPage is what runs now, what comes next and what failed lately.
+// OverviewPage has the running sessions, the next runs and the recent failures.
 type OverviewPage struct {
 	Now       time.Time
 	Greeting  string // "Good morning, Mira"
 	Upcoming  Upcoming
 	Running   []SessionItem
-	Waiting   []SessionItem // sessions that want a person
+	Waiting   []SessionItem // sessions that wait for a person
 	Next      []NextItem
 	Failed    []ExecutionItem
 	Nothing   bool // no automation at all: show how to begin

@@ -74,7 +74,7 @@ func Empty(title, text string) templ.Component {
 	})
 }
 
-// Copy is a text to take along, with a button that does. The input has the id given.
+// Copy is a text with a button that copies it. The input has the given id.
 func Copy(id, label, value string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -8,12 +8,12 @@ package views
 import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
-// Start is a pattern to begin with.
+// Start is a template for a new automation.
 type Start struct {
 	Icon, Title, Sub, Text, URL string
 }
 
-// Starts are patterns to begin with, one click each.
+// Starts are links to templates for a new automation.
 func Starts(list []Start) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -653,7 +653,7 @@ type UserPage struct {
 	Person       PersonItem
 	Facts        []Fact
 	NewLink      string // with which the person chooses a password, shown this once
-	LinkFor      string // what it is: "invitation" or "reset"
+	LinkFor      string // kind of the link: "invitation" or "reset"
 	LinkUntil    time.Time
 	Mailed       bool // the link was also sent by e-mail; without NewLink by e-mail alone
 	Unconfirmed  bool // the address was changed, and nobody has answered the mail to it
@@ -685,7 +685,7 @@ func NewUserPage() UserPage {
 	}
 }
 
-// tokensOf are the API tokens of a person: who may act in their name.
+// tokensOf lists the API tokens of a person.
 func tokensOf(p UserPage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -1443,7 +1443,7 @@ func ownedAutomations(n int) string {
 	return "Runs of the person’s " + form.Count(n, "automation") + " fail until they have another owner."
 }
 
-// mailedText says of a link that nobody is shown where it went.
+// mailedText says to which address a link was sent that is not shown.
 func mailedText(p UserPage) string {
 	what := map[string]string{
 		"reset": "A link to choose a new password", "invitation": "The invitation",

@@ -10,7 +10,7 @@ import templruntime "github.com/a-h/templ/runtime"
 
 import "time"
 
-// ProfilePage is what a person sees and changes of themselves.
+// ProfilePage has the settings of a person's own account.
 type ProfilePage struct {
 	Now                   time.Time
 	Email                 string

@@ -15,7 +15,7 @@ import (
 	"carillon/app/form"
 )
 
-// ProviderItem is one provider: what is installed of it, how it signs in, its models and how it fares.
+// ProviderItem is one provider: its installation, its sign-in, its models and its state.
 type ProviderItem struct {
 	ID, Name     string
 	Driver       string // how Carillon speaks with it: "Agent Client Protocol"
@@ -41,7 +41,7 @@ type ProviderItem struct {
 	Now           time.Time
 }
 
-// ProviderWorker is what a worker found of a provider.
+// ProviderWorker is the installation of a provider on one worker.
 type ProviderWorker struct {
 	Name          string // of its machine
 	Path, Version string
@@ -58,7 +58,7 @@ type ProviderKey struct {
 	Set  bool
 }
 
-// ProviderPause is why the runs of a provider wait.
+// ProviderPause is a pause of a provider, during which its runs wait.
 type ProviderPause struct {
 	Workspace    string // whose own account it is; empty: the server's
 	Since, Until time.Time
@@ -92,7 +92,7 @@ type ProvidersPage struct {
 	CanAdd    bool
 }
 
-// Providers is the page of the ways to run an agent.
+// Providers is the page with the list of providers.
 func Providers(page Page, p ProvidersPage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -604,7 +604,7 @@ func (w ProviderWorker) signIn() string {
 	return w.SignedIn + " is set"
 }
 
-// providerWorkers is what each of several workers found.
+// providerWorkers lists the installations on several workers.
 func providerWorkers(list []ProviderWorker) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -892,7 +892,7 @@ func providerModelList(list []string) templ.Component {
 // RefusedOn marks a model that was refused at a time.
 func RefusedOn(at, now time.Time) string { return "refused on " + date(at, now) }
 
-// refusedModels are the models that the provider refused. The others go on.
+// refusedModels lists the models that the provider refused. Runs with other models continue.
 func refusedModels(list []RefusedModel, now time.Time) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -1522,7 +1522,7 @@ func providerTrial(t ProviderTrial, now time.Time) templ.Component {
 	})
 }
 
-// ProviderForm adds or changes an agent of one's own.
+// ProviderForm adds or changes a custom agent.
 type ProviderForm struct {
 	Version                                        string
 	ID, Was                                        string
@@ -1572,7 +1572,7 @@ func (f ProviderForm) fields() []Field {
 	return []Field{f.Name, f.Command, f.Keys, f.State, f.Obeys, f.AutoMode, f.ReadMode}
 }
 
-// EditProvider is the form of an agent of one's own.
+// EditProvider is the form of a custom agent.
 func EditProvider(page Page, f ProviderForm) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

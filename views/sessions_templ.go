@@ -438,7 +438,7 @@ type SessionPage struct {
 	ProblemPR   string // why it could not, or cannot follow the one there is; a sentence
 }
 
-// LinkedPR is a pull request of a session, with what takes it off again.
+// LinkedPR is a pull request that is linked to a session.
 type LinkedPR struct {
 	PullRequest
 	Title, Found string // "Bump openssl", "written by the agent"
@@ -1297,7 +1297,7 @@ func reply(p SessionPage) templ.Component {
 	})
 }
 
-// ChangesData is what a session changed in its worktree.
+// ChangesData has the changes of a session in its worktree.
 type ChangesData struct {
 	Session        string
 	Files          []Diff

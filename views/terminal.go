@@ -20,7 +20,7 @@ var terminalExtras = regexp.MustCompile(`(?s)\x1b\](?:8|133[789]);.*?(?:\x07|\x1
 var movements = regexp.MustCompile(
 	`\x1b\[[0-?]*[ -/]*[@-ln-~]|\x1b\[[<-?][0-?]*[ -/]*m|\x1b[PX^][^\x1b\x07]*(?:\x07|\x1b\\)?|\x1b\][^\x1b\x07]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-OQ-WYZ\\` + "`" + `-~]`)
 
-// rewritten are beginnings of a line that the program itself wrote over, as a bar of progress does.
+// rewritten matches beginnings of a line that the program overwrote, such as a progress bar.
 var rewritten = regexp.MustCompile(`(?m)^.*\r([^\r\n]+)$`)
 
 // Terminal renders output as a terminal shows it, but for what would overwrite earlier lines: escaped text, colours as

@@ -543,7 +543,7 @@ func priorityLook(priority string) look {
 	return look{"idle", "circle-help", priority}
 }
 
-// ReportItem is what a session reported of its work. Outcome is "done", "nothing_to_do", "blocked" or "failed".
+// ReportItem is a report of a session about its work. Outcome is "done", "nothing_to_do", "blocked" or "failed".
 type ReportItem struct {
 	Outcome, Text string
 	Session       Link // where it is shown with a ticket
@@ -1215,7 +1215,7 @@ func AssigneeField(f Field) templ.Component {
 	})
 }
 
-// SessionWork is what a session has to do with tickets, and what it reported.
+// SessionWork has the tickets and the reports of a session.
 type SessionWork struct {
 	Session string
 	Live    bool // its agent is at work

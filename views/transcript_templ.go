@@ -16,7 +16,7 @@ import (
 	"carillon/app/form"
 )
 
-// Entry is one thing that happened in a session. ID is the id of its element: an entry that is sent
+// Entry is one event of a session. ID is the id of its element: an entry that is sent
 // again replaces the one shown.
 type Entry struct {
 	ID string
@@ -58,7 +58,7 @@ type Tool struct {
 	Now       time.Time
 }
 
-// TranscriptData is what happened in a session, and where more will come from.
+// TranscriptData has the entries of a session and the address of its stream.
 type TranscriptData struct {
 	Session string
 	After   string // the last entry that Entries holds, for the stream to go on from

@@ -23,7 +23,7 @@ func (m Month) Key() string { return m.Start.Format("2006-01") }
 // Name is the month for a reader: "November 2026".
 func (m Month) Name() string { return m.Start.Format("January 2006") }
 
-// UsagePage is what agents used in a month.
+// UsagePage has the usage of agents in a month.
 type UsagePage struct {
 	Month       Month
 	Earlier     Month
@@ -35,7 +35,7 @@ type UsagePage struct {
 	Workspaces  []UsageRow
 }
 
-// UsageRow is what one of them used. Tokens and Cost are empty where they are unknown.
+// UsageRow is the usage of one automation, person or workspace. Tokens and Cost are empty where they are unknown.
 type UsageRow struct {
 	Name, URL    string
 	Turns        int
@@ -43,7 +43,7 @@ type UsageRow struct {
 	Seconds      float64
 }
 
-// Usage is the page of what agents used in a month.
+// Usage is the page with the usage of agents in a month.
 func Usage(page Page, p UsagePage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -629,7 +629,7 @@ func Workspace(page Page, p WorkspacePage) templ.Component {
 	})
 }
 
-// agentFiles says what becomes of the files of the repository that agents would obey.
+// agentFiles lists the files of the repository that agents would obey and says how they are handled.
 func agentFiles(p WorkspacePage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
