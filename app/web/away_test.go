@@ -29,7 +29,7 @@ func TestWhileTheDatabaseIsAwayPagesAndCallsAreAnswered503WithATimeToTryAgain(t 
 			t.Errorf("%s is answered %d with Retry-After %q; want 503 with one", name, w.Code,
 				w.Header().Get("Retry-After"))
 		}
-		if name == "a page" && !strings.Contains(w.Body.String(), "look first whether it did") {
+		if name == "a page" && !strings.Contains(w.Body.String(), "Check first whether your change was already made") {
 			// the answer to a commit may be lost
 			t.Errorf("%s says %s; want that the change may have been made", name, w.Body)
 		}

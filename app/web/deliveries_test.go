@@ -379,7 +379,7 @@ func TestEachCallThatMetARunInFlightIsKeptFoldedAndReplayed(t *testing.T) {
 	}
 	h.owner.get(list).expect(t, 200, "×3")
 	streak := h.owner.get(list + "?streak=" + shown[0].ID.String())
-	streak.expect(t, 200, "3 calls met the same run in flight.")
+	streak.expect(t, 200, "3 calls were blocked by the same run in flight.")
 	all, err := h.rules.Deliveries(t.Context(), h.owner.actor, h.a.ID,
 		db.DeliveryFilter{Streak: shown[0].ID, Limit: 10})
 	check(t, err)
@@ -419,7 +419,7 @@ func TestOfCallsThatMetTheSameRunAThousandAreKeptAndTheRestIsSaid(t *testing.T) 
 		t.Errorf("%d calls were kept after the 999th; want the 1,000th alone", kept)
 	}
 	page := "/automations/" + h.a.ID.String() + "/deliveries?streak=" + first.ID.String()
-	h.owner.get(page).expect(t, 200, "1,002 calls met the same run in flight. The first 1,000 were kept")
+	h.owner.get(page).expect(t, 200, "1,002 calls were blocked by the same run in flight. The first 1,000 were kept")
 	check(t, db.PruneDeliveries(t.Context(), h.server.DB, time.Now().Add(time.Hour), time.Now()))
 	if n, err := h.server.DB.NewSelect().Model((*db.Delivery)(nil)).Count(t.Context()); err != nil || n != 0 {
 		t.Errorf("%d calls are left of an old streak, %v; want none", n, err)
@@ -464,7 +464,7 @@ func TestAStoredCallIsTriedInTheEditorWithoutRunning(t *testing.T) {
 	path := "/automations/" + h.a.ID.String() + "/trial?delivery=" + d.ID.String()
 	page := h.owner.get(path)
 	page.expect(t, 200, "Look at the build of {{who}}.")
-	page.expect(t, 200, "It would start nothing: the filter did not match")
+	page.expect(t, 200, "This call would not start a run: the filter did not match")
 	page.expect(t, 200, "1 placeholder would stay as written: who.")
 	typed := h.owner.post(path, "name", "Typed", "workspace", h.workspace, "trigger", "http", "session_type", "develop",
 		"prompt", "Now {{what}}!", "provider", "agent")

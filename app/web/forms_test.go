@@ -322,7 +322,7 @@ func TestAStoredValueIsKeptUntilThePromptIsSavedWithoutItsPlaceholder(t *testing
 	// The save without it drops the value, and says so.
 	address := "/automations/" + a.ID.String()
 	ada.submit(ada.formAt(address+"/edit", address), "prompt", "Ask about {{what}}.").expect(t, 303, "")
-	ada.get(address).expect(t, 200, "The prompt does not use {{who}} any more: what was stored for it was dropped.")
+	ada.get(address).expect(t, 200, "The prompt does not use {{who}} any more. Its stored value was deleted.")
 	now, err := db.AutomationByID(t.Context(), s.server.DB, a.ID)
 	check(t, err)
 	if _, kept := now.Parameters["who"]; kept || now.Parameters["what"] != "bugs" {

@@ -210,7 +210,7 @@ func TestALinkGoesByMailAloneToSomebodyOfAWorkspaceOfWhichItsMakerIsNoMember(t *
 
 	mail := s.withMail()
 	answer := clerk.post(page + "/reset")
-	answer.expect(t, 200, "A link to choose another password was sent to Mira@example.com.")
+	answer.expect(t, 200, "A link to choose a new password was sent to Mira@example.com.")
 	link := mail.link(t)
 	if mail.to != "Mira@example.com" || strings.Contains(answer.body, "/join/") {
 		t.Errorf("the letter went to %q, and the page shows a link: %t", mail.to,

@@ -231,7 +231,7 @@ func TestSomebodyWhoManagesPeopleCannotTouchThoseWhoMayDoMore(t *testing.T) {
 		s.as("Mira", account.RoleMember)
 	s.custom(clerk, "Clerk", account.ManageUsers, account.Manage, account.ManageTickets, account.UseShell)
 	of := func(b *browser) string { return "/settings/users/" + b.actor.ID.String() }
-	clerk.get(of(admin)).expect(t, 200, "Ada may do what you may not")
+	clerk.get(of(admin)).expect(t, 200, "Ada has permissions that you do not have")
 	clerk.post(of(admin), "name", "Eve", "email", "eve@example.com").expect(t, 403, "")
 	for _, action := range []string{"reset", "deactivation", "invitation"} {
 		clerk.post(of(admin)+"/"+action).expect(t, 403, "")

@@ -131,7 +131,7 @@ func TestAnOfferIsAnsweredOnThePageOfItsAutomation(t *testing.T) {
 	if strings.Contains(viewer.get(page).body, "offered") {
 		t.Error("who may only see the automation sees the offer")
 	}
-	manager.get(page).expect(t, 200, "Jonas asks you to take this automation over")
+	manager.get(page).expect(t, 200, "Jonas asks you to take over this automation")
 	manager.post(page+"/offer", "answer", "accept", "version", "7").expect(t, 409, "")
 	manager.post(page+"/offer", "answer", "accept", "version", "1").expect(t, 303, "")
 	if now, err := s.rules.Automation(t.Context(), manager.actor, a.ID); err != nil ||

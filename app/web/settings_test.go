@@ -213,7 +213,7 @@ func TestThePageSaysHowTheLastCopyFared(t *testing.T) {
 		"The last one could not be sent yet: the webhook answered &lt;500&gt;. It is tried again in 5 min.")
 	c.Status = db.CopyFailed
 	check(t, db.EndCopy(t.Context(), s.server.DB, c))
-	b.get("/settings/profile").expect(t, http.StatusOK, "The last one was given up after 1 attempt")
+	b.get("/settings/profile").expect(t, http.StatusOK, "The last one failed after 1 attempt")
 }
 
 func TestBrowsersHaveNames(t *testing.T) {
