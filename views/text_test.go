@@ -131,7 +131,8 @@ func TestSparkSaysItsCountsAndShowsFailuresHigh(t *testing.T) {
 func TestNamesInTheNextDayNeverOverlap(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 11, 0, 0, 0, time.UTC)
-	d := Upcoming{Now: now, Runs: []UpcomingRun{{"One", now.Add(12 * time.Hour)}, {"Two", now.Add(12*time.Hour + time.Minute)},
+	d := Upcoming{Now: now, Runs: []UpcomingRun{{"One", now.Add(12 * time.Hour)},
+		{"Two", now.Add(12*time.Hour + time.Minute)},
 		{"Yesterday", now.Add(-time.Hour)}, {"Late", now.Add(24 * time.Hour)}}}.draw()
 	if len(d.bells) != 3 || d.bells[0].text == "" || d.bells[1].text != "" || d.bells[2].text == "" {
 		t.Errorf("bells %v; want One and Late named, Two without a name, and nothing of yesterday", d.bells)
