@@ -12,8 +12,8 @@ const AwaySeconds = "5"
 
 // AwayText says that the database is away. What the request was to change may have been changed: the answer alone may
 // be lost.
-const AwayText = "Carillon cannot reach its database at the moment. Runs at work go on. Try again in some seconds. " +
-	"If this was to change something, look first whether it did."
+const AwayText = "Carillon cannot reach its database at the moment. Running sessions continue. Try again in some " +
+	"seconds. Check first whether your change was already made."
 
 // Failure is the status and the sentence's end with which programs are answered what failed on our side: 503 with
 // Retry-After while the database is away, else 500.

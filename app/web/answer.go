@@ -90,7 +90,7 @@ func (s *Server) routed(mux *http.ServeMux) http.Handler {
 		h.ServeHTTP(verdict, r)
 		if verdict.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", verdict.header.Get("Allow"))
-			s.refuse(w, r, verdict.status, "Not this way", "This address does not answer to "+r.Method+".")
+			s.refuse(w, r, verdict.status, "Not available here", "This address does not answer to "+r.Method+".")
 			return
 		}
 		s.page(s.nowhere)(w, r)
@@ -135,9 +135,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			"You may not do this. Ask an administrator for the permission.")
 	case errors.Is(err, fault.ErrStale):
 		s.refuse(w, r, http.StatusConflict, "Changed meanwhile",
-			"Someone else saved this while you had it open. Load the page again.")
+			"Someone else saved this while you had it open. Reload the page.")
 	case errors.As(err, &invalid):
-		s.refuse(w, r, http.StatusBadRequest, "That does not do", sentences(invalid))
+		s.refuse(w, r, http.StatusBadRequest, "This could not be accepted", sentences(invalid))
 	case errors.As(err, &busy):
 		s.refuseWith(w, r, http.StatusConflict, "A run is in flight",
 			fault.Sentence(busy.Error()+", so no other was started"),
@@ -147,19 +147,20 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			".",
 			views.Link{Text: "See the execution", URL: views.ExecutionURL(unable.Execution.String())})
 	case errors.As(err, &missing), errors.Is(err, automation.ErrTooLarge):
-		s.refuse(w, r, http.StatusBadRequest, "That does not do", "It was not started: "+err.Error()+".")
+		s.refuse(w, r, http.StatusBadRequest, "This could not be accepted", "It was not started: "+err.Error()+".")
 	case errors.As(err, &tooLarge):
 		s.refuse(w, r, http.StatusRequestEntityTooLarge, "Too large",
 			fmt.Sprintf("A form holds at most %d MiB.", tooLarge.Limit>>20))
 	case errors.Is(err, errForm):
-		s.refuse(w, r, http.StatusBadRequest, "That does not do", "The form could not be read: "+err.Error()+".")
+		s.refuse(w, r, http.StatusBadRequest, "This could not be accepted", "The form could not be read: "+err.Error()+
+			".")
 	case r.Context().Err() != nil:
 		w.WriteHeader(499) // the person has gone; nobody reads this
 	case db.IsUnavailable(err):
 		s.Log.Error("answer request", "method", middleware.Method(r), "path", middleware.Path(r), "request",
 			middleware.RequestID(r), "err", err)
 		w.Header().Set("Retry-After", middleware.AwaySeconds)
-		s.refuse(w, r, http.StatusServiceUnavailable, "The database is away", middleware.AwayText)
+		s.refuse(w, r, http.StatusServiceUnavailable, "The database is not available", middleware.AwayText)
 	default:
 		s.Log.Error("answer request", "method", middleware.Method(r), "path", middleware.Path(r), "request",
 			middleware.RequestID(r), "err", err)
@@ -272,7 +273,8 @@ func (s *Server) checked(next http.Handler) http.Handler {
 		}
 		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); strings.HasPrefix(kind, "multipart/") {
 			// No form of ours is one, and what would be read of it later has not been looked at here.
-			s.refuse(w, r, http.StatusUnsupportedMediaType, "Not this way", "This address takes no forms of this kind.")
+			s.refuse(w, r, http.StatusUnsupportedMediaType, "Not available here",
+				"This address takes no forms of this kind.")
 			return
 		}
 		most := int64(maxForm)

@@ -53,8 +53,9 @@ func sampleWorkflowForm(lines []views.StepLine) views.WorkflowForm {
 		}
 	}
 	f.Steps = []views.StepRow{row("1", "message"), row("2", "loop"), row("3", "message")}
-	f.Steps[0].Text.Error, f.Steps[2].Inside, f.Steps[2].Number, f.Announcement, f.Focus = "Write what the agent is to do.",
-		true, "2.1", "Step 3 is step 2.1 now.", "up.2"
+	f.Steps[0].Text.Error = "Write what the agent is to do."
+	f.Steps[2].Inside, f.Steps[2].Number = true, "2.1"
+	f.Announcement, f.Focus = "Step 3 is step 2.1 now.", "up.2"
 	f.Parameters = []views.ParameterRow{{
 		Alias: views.Field{
 			Name: "parameter_alias", ID: "parameters.0.alias", Label: "Alias", Of: "parameter 1", Value: "version",
