@@ -44,8 +44,12 @@ var layers = map[string]string{
 
 	// The rules.
 	"app/account": "app/crash app/cron app/fault app/form app/outbound app/secret db",
-	"app/automation": "app/account app/crash app/cron app/fault app/forge app/form app/jsontext app/manifest " +
-		"app/secret app/shell app/spec db",
+	"app/automation": "app/account app/bot app/crash app/cron app/fault app/forge app/form app/jsontext " +
+		"app/secret app/shell app/spec app/workflow db",
+	"app/bot":      "app/account app/fault app/form app/spec db",
+	"app/workflow": "app/account app/fault app/form app/secret app/shell app/spec db",
+	"app/plan": "app/account app/automation app/bot app/cron app/fault app/form app/manifest app/secret app/spec " +
+		"app/workflow db",
 
 	// What is said of machines.
 	"app/isolation": "db",
@@ -62,17 +66,19 @@ var layers = map[string]string{
 	"views/help":     "views/markdown",
 	"views":          "app/form static views/markdown",
 	"views/gallery":  "views views/markdown",
-	"app/api": "app/account app/agent app/automation app/fault app/form app/jsontext app/manifest app/middleware " +
-		"app/spec db views",
-	"app/mcp":     "app/account app/automation app/fault app/jsontext app/middleware app/spec db views",
+	"app/api": "app/account app/agent app/automation app/bot app/fault app/form app/jsontext app/manifest " +
+		"app/middleware " +
+		"app/plan app/spec app/workflow db views",
+	"app/mcp":     "app/account app/automation app/fault app/jsontext app/middleware app/spec app/workflow db views",
 	"app/webhook": "app/automation app/fault app/forge app/middleware db views",
-	"app/web": "app/account app/agent app/automation app/check app/cron app/fault app/forge app/form app/isolation " +
+	"app/web": "app/account app/agent app/automation app/bot app/check app/cron app/fault app/forge app/form " +
+		"app/isolation " +
 		"app/jsontext app/middleware app/outbound app/secret app/spec app/sso " +
-		"app/transcript app/git db static views views/gallery views/help views/markdown",
+		"app/transcript app/workflow app/git db static views views/gallery views/help views/markdown",
 
 	// What happens without a request.
 	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/form app/jsontext app/outbound " +
-		"app/runas app/secret app/transcript app/git db",
+		"app/runas app/secret app/transcript app/workflow app/git db",
 
 	// The model imports crontest alone; the rest is what its tests compare it with.
 	"app/model": "app/account app/automation app/check app/cron app/cron/crontest app/fault app/forge " +

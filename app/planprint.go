@@ -8,7 +8,7 @@ import (
 	"unicode"
 
 	"carillon/app/api"
-	"carillon/app/automation"
+	"carillon/app/plan"
 )
 
 // printer prints plans for people.
@@ -40,13 +40,13 @@ func (p printer) line(colour, format string, args ...any) {
 }
 
 // plan prints the changes of a plan and the number of unchanged things.
-func (p printer) plan(plan *api.Plan) {
-	for _, c := range plan.Changes {
-		if c.Action != automation.PlanUnchanged {
+func (p printer) plan(made *api.Plan) {
+	for _, c := range made.Changes {
+		if c.Action != plan.ActionUnchanged {
 			p.change(c)
 		}
 	}
-	n := plan.Counts
+	n := made.Counts
 	if n.Create+n.Update+n.Delete == 0 {
 		p.line("", "Nothing to change: %d unchanged.", n.Unchanged)
 		return
@@ -62,9 +62,9 @@ func (p printer) change(c api.PlanChange) {
 	}
 	sign, colour := "~", yellow
 	switch c.Action {
-	case automation.PlanCreate:
+	case plan.ActionCreate:
 		sign, colour = "+", green
-	case automation.PlanDelete:
+	case plan.ActionDelete:
 		sign, colour = "-", red
 	}
 	p.line(colour, "%s %s “%s” %s", sign, c.Kind, printable(c.Name), printable(where))
@@ -83,7 +83,7 @@ func (p printer) field(action string, f api.PlanField) {
 	case strings.Contains(before+after, "\n"):
 		p.line("", "    %s:", name)
 		p.lines(before, after)
-	case action == automation.PlanCreate:
+	case action == plan.ActionCreate:
 		p.line("", "    %s: %s", name, after)
 	case f.Before == nil:
 		p.line("", "    %s: (nothing) → %s", name, after)
@@ -133,10 +133,10 @@ func linesOf(text string) []string {
 }
 
 // applied prints the result of an applied plan, with new tokens, which are shown once.
-func (p printer) applied(plan *api.Plan) {
-	n := plan.Counts
+func (p printer) applied(made *api.Plan) {
+	n := made.Counts
 	p.line("", "Applied: %d created, %d updated, %d deleted, %d unchanged.", n.Create, n.Update, n.Delete, n.Unchanged)
-	for _, w := range plan.Webhooks {
+	for _, w := range made.Webhooks {
 		p.line("", "Webhook URL of “%s”, shown this once: %s", printable(w.Name), w.URL)
 	}
 }

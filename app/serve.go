@@ -28,15 +28,18 @@ import (
 	"carillon/app/agent"
 	"carillon/app/api"
 	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/git"
 	"carillon/app/mcp"
 	"carillon/app/middleware"
 	"carillon/app/outbound"
+	"carillon/app/plan"
 	"carillon/app/runas"
 	"carillon/app/secret"
 	"carillon/app/web"
 	"carillon/app/webhook"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/db/embedded"
 	"carillon/jobs"
@@ -268,7 +271,9 @@ func (p *program) runRoles(ctx context.Context, c *config, log *slog.Logger, x *
 	var stopHTTP func()
 	if c.has(roleWeb) {
 		server := &web.Server{
-			DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers,
+			DB: x.database, Accounts: x.accounts, Rules: x.rules, Workflows: newWorkflows(x.rules),
+			Bots: newBots(x.rules),
+			Keys: x.keys, Providers: x.agents.providers,
 			Found: x.agents.bestFound, Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies,
 			Now: x.rules.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery,
 		}
@@ -319,9 +324,11 @@ func newDoors(c *config, x *parts, pages *web.Server, log *slog.Logger) *middlew
 		Now: x.rules.Now, Log: log,
 	}
 	programs := &api.Server{
-		DB: x.database, Accounts: x.accounts, Rules: x.rules, Found: x.agents.bestFound, PublicURL: c.URL,
-		Tokens: tokens,
-		Log:    log,
+		DB: x.database, Accounts: x.accounts, Rules: x.rules, Workflows: pages.Workflows, Bots: pages.Bots,
+		Plans: &plan.Service{
+			DB: x.database, Keys: x.keys, Automations: x.rules, Workflows: pages.Workflows, Bots: pages.Bots,
+		},
+		Found: x.agents.bestFound, PublicURL: c.URL, Tokens: tokens, Log: log,
 	}
 	tools := &mcp.Server{DB: x.database, Rules: x.rules, PublicURL: c.URL, Tokens: tokens, Log: log}
 	pages.Tokens, pages.Envelope, pages.APIHelp = tokens, calls.Envelope, programs.Help
@@ -512,6 +519,22 @@ func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, 
 			return probe(ctx, store, r)
 		},
 		Sandboxed: func(ctx context.Context) bool { return c.Sandbox && agent.SandboxAvailable(ctx, c.agents) == nil },
+	}
+}
+
+// newWorkflows wires the rules of workflows to those of the automations that use them.
+func newWorkflows(rules *automation.Service) *workflow.Service {
+	return &workflow.Service{
+		DB: rules.DB, Now: rules.Now, Keys: rules.Keys, RunsScripts: rules.RunsScripts,
+		Changed: rules.StopAutomating, Lost: rules.DisableUsers,
+	}
+}
+
+// newBots wires the rules of bots to those of the automations that use them.
+func newBots(rules *automation.Service) *bot.Service {
+	return &bot.Service{
+		DB: rules.DB, Now: rules.Now, Provider: rules.ProviderByID,
+		Changed: rules.StopAutomating, Lost: rules.DisableUsers,
 	}
 }
 

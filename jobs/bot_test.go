@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -22,7 +23,7 @@ func TestABotsInstructionsAndLimitsReachItsAgent(t *testing.T) {
 		[]byte(strings.Replace(fakeScript, "resume=new\n", "resume=new\nprintf '%s\\n' \"$@\" >> \"$dir/arguments\"\n",
 			1)), 0o700))
 	k.start()
-	bot, err := k.rules.CreateBot(t.Context(), k.actor, automation.BotInput{Bot: spec.Bot{
+	bot, err := k.bots.Create(t.Context(), k.actor, bot.Input{Bot: spec.Bot{
 		Name: "Ada", Instructions: "You answer in haiku.", Provider: "fake", Enabled: true, ReadOnly: true,
 		AllowedTools: []string{"Read", "Grep"},
 	}})
@@ -56,7 +57,7 @@ func TestABotsInstructionsAndLimitsReachItsAgent(t *testing.T) {
 		return nil
 	})
 	k.waits(s.ID, db.SessionWaiting)
-	check(t, k.rules.RemoveBot(t.Context(), k.actor, bot.ID))
+	check(t, k.bots.Remove(t.Context(), k.actor, bot.ID))
 	check(t, k.rules.Reply(t.Context(), k.actor, s.ID, "And another."))
 	k.eventually("the reply to be refused", func() error {
 		if !strings.Contains(k.events(s.ID), "the bot of this session was removed") {

@@ -9,22 +9,23 @@ import (
 	"carillon/app/automation"
 	"carillon/app/git"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
 // flow makes a workflow and runs it with the test's own agent.
-func (k *kit) flow(steps ...automation.StepInput) *automation.Run {
+func (k *kit) flow(steps ...workflow.StepInput) *automation.Run {
 	k.t.Helper()
-	return k.workflow(automation.WorkflowInput{Steps: steps}, func(in *automation.Input) { in.Provider = "agent" })
+	return k.workflow(workflow.Input{Steps: steps}, func(in *automation.Input) { in.Provider = "agent" })
 }
 
 func TestAnAgentForgetsAtClearContextAndIsToldSystemMessagesFromThereOn(t *testing.T) {
 	k, messages := setupAgent(t)
 	run := k.flow(
 		say("Learn", "The word is heron. [[say Noted.]]"),
-		automation.StepInput{Kind: "system_message", Text: "Answer in $workspace-name style."},
+		workflow.StepInput{Kind: "system_message", Text: "Answer in $workspace-name style."},
 		say("Recall", "[[tell]]"),
-		automation.StepInput{Kind: "clear_context"}, automation.StepInput{Kind: "instruction_file", Text: "Be brief."},
+		workflow.StepInput{Kind: "clear_context"}, workflow.StepInput{Kind: "instruction_file", Text: "Be brief."},
 		say("Forgotten", "[[tell]]"),
 		say("Again", "[[tell]]"),
 	)
@@ -67,7 +68,7 @@ func TestAnAgentForgetsAtClearContextAndIsToldSystemMessagesFromThereOn(t *testi
 
 func TestAStepWhoseAgentDoesNothingFailsWhateverTheStepsBeforeItDid(t *testing.T) {
 	t.Parallel()
-	for what, steps := range map[string][]automation.StepInput{
+	for what, steps := range map[string][]workflow.StepInput{
 		"after a change": {say("First", "[[write a.txt|x]][[say Written.]]"),
 			say("Second", "[[think Hm.]]")},
 		"after a file of the workflow's own": {say("First", "[[say Well.]]"), {Kind: "asset", Path: "b.txt", Text: "b"},
@@ -75,7 +76,7 @@ func TestAStepWhoseAgentDoesNothingFailsWhateverTheStepsBeforeItDid(t *testing.T
 	} {
 		t.Run(what, func(t *testing.T) {
 			k, _ := setupAgent(t)
-			run := k.workflow(automation.WorkflowInput{Steps: steps}, func(in *automation.Input) {
+			run := k.workflow(workflow.Input{Steps: steps}, func(in *automation.Input) {
 				in.Provider, in.Retries = "agent", 0
 			})
 			if e := k.ended(run); e.Status != db.Failed || !strings.Contains(e.Reason, "the agent answered nothing") {
@@ -87,9 +88,9 @@ func TestAStepWhoseAgentDoesNothingFailsWhateverTheStepsBeforeItDid(t *testing.T
 
 func TestALoopBlockOfMessagesEndsAtItsMarkerOverTheProtocol(t *testing.T) {
 	k, messages := setupAgent(t)
-	try, system := say("Try", "[[tell]][[say CLEAN]]"), automation.StepInput{Kind: "system_message", Text: "Once."}
+	try, system := say("Try", "[[tell]][[say CLEAN]]"), workflow.StepInput{Kind: "system_message", Text: "Once."}
 	try.Inside, system.Inside = true, true
-	run := k.flow(automation.StepInput{Kind: "loop", Marker: "before \"Once", Max: "5"}, system, try,
+	run := k.flow(workflow.StepInput{Kind: "loop", Marker: "before \"Once", Max: "5"}, system, try,
 		say("After", "[[say after]]"))
 	if e := k.ended(run); e.Status != db.Succeeded || e.Answer != "after" {
 		t.Fatalf("it ended %s %q with %q", e.Status, e.Reason, e.Answer)
@@ -106,10 +107,10 @@ func TestALoopBlockOfMessagesEndsAtItsMarkerOverTheProtocol(t *testing.T) {
 
 func TestOwnStepsAreNoMessagesAndUseNothing(t *testing.T) {
 	k, messages := setupAgent(t)
-	steps := []automation.StepInput{{Kind: "asset", Path: "a.txt", Text: "a"}, say("One", "[[say one]]"),
+	steps := []workflow.StepInput{{Kind: "asset", Path: "a.txt", Text: "a"}, say("One", "[[say one]]"),
 		{Kind: "clear_context"}, say("Two", "[[say two]]"), {Kind: "complete_session"}}
 	limited := func(limit int) *db.Execution {
-		run := k.workflow(automation.WorkflowInput{Steps: steps}, func(in *automation.Input) {
+		run := k.workflow(workflow.Input{Steps: steps}, func(in *automation.Input) {
 			in.Provider, in.Budget = "agent", spec.Budget{Run: spec.Limits{Turns: limit}}
 		})
 		return k.ended(run)
@@ -161,10 +162,10 @@ func TestAWorkflowsConversationGoesOnWhereARestartLeftIt(t *testing.T) {
 // What a webhook call brings is told to an agent between marks, in every kind of step that it reads, and nowhere else.
 func TestWhatACallBroughtIsFencedInWhatAnAgentIsTold(t *testing.T) {
 	k, messages := setupAgent(t)
-	wf, err := k.rules.CreateWorkflow(t.Context(), k.actor, automation.WorkflowInput{
-		Name: "Flow", Parameters: []automation.ParameterInput{{Alias: "title", Type: "text"},
+	wf, err := k.workflows.Create(t.Context(), k.actor, workflow.Input{
+		Name: "Flow", Parameters: []workflow.ParameterInput{{Alias: "title", Type: "text"},
 			{Alias: "head", Type: "text"}, {Alias: "mine", Type: "text"}},
-		Steps: []automation.StepInput{
+		Steps: []workflow.StepInput{
 			say("Look", "[[say Well.]] On $head: $title, $mine"), {Kind: "asset", Path: "title.txt", Text: "$title"},
 			{Kind: "instruction_file", Text: "About $title"}, {Kind: "system_message", Text: "It is $title"},
 			say("Again", "[[say Well.]] And ${title}?"), say("End", "[[say Well.]] End $head."),

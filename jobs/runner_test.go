@@ -20,11 +20,13 @@ import (
 	"carillon/app/agent"
 	"carillon/app/agent/agenttest"
 	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/git"
 	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/app/transcript"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -48,6 +50,8 @@ type kit struct {
 	t         *testing.T
 	db        *db.DB
 	rules     *automation.Service
+	workflows *workflow.Service
+	bots      *bot.Service
 	runner    *Runner
 	actor     account.Actor
 	workspace uuid.UUID
@@ -76,6 +80,14 @@ func prepare(t *testing.T) *kit {
 		},
 		Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}
+	k.workflows = &workflow.Service{
+		DB: d, Now: time.Now, Keys: keys, RunsScripts: k.rules.RunsScripts,
+		Changed: k.rules.StopAutomating, Lost: k.rules.DisableUsers,
+	}
+	k.bots = &bot.Service{
+		DB: d, Now: time.Now, Provider: k.rules.ProviderByID, Changed: k.rules.StopAutomating,
+		Lost: k.rules.DisableUsers,
+	}
 	k.moveTo(d)
 	data := t.TempDir()
 	k.runner = &Runner{
@@ -89,6 +101,7 @@ func prepare(t *testing.T) *kit {
 func (k *kit) moveTo(d *db.DB) {
 	t := k.t
 	k.db, k.rules.DB = d, d
+	k.workflows.DB, k.bots.DB = d, d
 	check(t, account.EnsureRoles(t.Context(), d, time.Now()))
 	check(t, k.rules.EnsureScratch(t.Context()))
 	role, err := db.RoleByKey(t.Context(), d, account.RoleAdministrator)

@@ -20,6 +20,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/git"
 	"carillon/app/transcript"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -33,13 +34,13 @@ func (w *work) openWorkflow() (secrets []string, err error) {
 	if w.execution == nil || w.execution.Snapshot.ExecutionType != db.WorkflowDriven {
 		return nil, nil
 	}
-	w.workflow.values, secrets, err = w.Rules.OpenValues(w.execution)
+	w.workflow.values, secrets, err = workflow.OpenValues(w.Rules.Keys, w.execution)
 	return secrets, err
 }
 
 // takenSteps lists the turns of a run's steps and the places of these steps in the workflow. If there is a next step,
 // the list of places has one more element.
-func (w *work) takenSteps(ctx context.Context) ([]db.Turn, []automation.Placed, error) {
+func (w *work) takenSteps(ctx context.Context) ([]db.Turn, []workflow.Placed, error) {
 	turns, err := w.turnsOfRun(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -49,7 +50,7 @@ func (w *work) takenSteps(ctx context.Context) ([]db.Turn, []automation.Placed, 
 	for i, t := range turns {
 		answers[i] = t.Answer
 	}
-	return turns, automation.Walk(w.execution.Snapshot.Steps, answers), nil
+	return turns, workflow.Walk(w.execution.Snapshot.Steps, answers), nil
 }
 
 // nextTurn begins the session's next turn: a queued one, or the next step of a workflow. It returns nil when there is
@@ -138,7 +139,7 @@ func (w *work) runStep(ctx context.Context, p agent.Provider, tree git.Worktree,
 		sent := *turn
 		stepParameters := values
 		if p.Driver == agent.DriverShell {
-			sent.Prompt = prelude(values) + automation.ScriptText(step.Text, values)
+			sent.Prompt = prelude(values) + workflow.ScriptText(step.Text, values)
 			stepParameters = maps.Clone(w.execution.Parameters)
 			maps.Copy(stepParameters, values)
 		} else {
@@ -169,7 +170,7 @@ func (w *work) stepValues(ctx context.Context, tree git.Worktree) (map[string]st
 	if err != nil {
 		return nil, err
 	}
-	surroundings := automation.Surroundings{
+	surroundings := workflow.Surroundings{
 		At: w.execution.CreatedAt.In(zone), Session: w.session.ID.String(), Execution: w.execution.ID.String(),
 		Automation: sn.Name, Workspace: ws.Name, Branch: tree.Branch,
 	}
@@ -180,7 +181,7 @@ func (w *work) stepValues(ctx context.Context, tree git.Worktree) (map[string]st
 	if len(tickets) > 0 {
 		surroundings.Ticket, surroundings.Title = tickets[0].ID.String(), tickets[0].Title
 	}
-	values := automation.Automatic(surroundings)
+	values := workflow.Automatic(surroundings)
 	for _, p := range sn.Parameters {
 		values[p.Alias] = w.workflow.values[p.Alias]
 	}
@@ -190,7 +191,7 @@ func (w *work) stepValues(ctx context.Context, tree git.Worktree) (map[string]st
 // systemMessages gives the system messages of the steps so far. fresh has those since the last message: an agent that
 // continues a conversation keeps the system prompt with which the conversation began, so that fresh ones are sent with
 // the message.
-func systemMessages(placed []automation.Placed, values map[string]string, run db.Snapshot) (all, fresh []string) {
+func systemMessages(placed []workflow.Placed, values map[string]string, run db.Snapshot) (all, fresh []string) {
 	for _, at := range placed {
 		switch at.Step.Kind {
 		case db.MessageStep:
@@ -230,7 +231,7 @@ func (w *work) runOwnStep(ctx context.Context, p agent.Provider, tree git.Worktr
 		return w.databaseFailure(ctx, "note a step", err)
 	}
 	begun := w.Now()
-	content := automation.Expand(step.Text, values)
+	content := workflow.Expand(step.Text, values)
 	if step.Kind == db.SystemStep || step.Kind == db.InstructionStep { // the agent reads this text as instructions
 		content = automation.ExpandFenced(step.Text, values, w.execution.Snapshot)
 	}
@@ -282,7 +283,7 @@ func (w *work) performStep(ctx context.Context, p agent.Provider, tree git.Workt
 		if step.OnlyUnchanged && w.noteChanges(ctx, tree) {
 			return "Files have changed, so the session stays open.", nil
 		}
-		return automation.Completed, nil
+		return workflow.Completed, nil
 	}
 	return "", fmt.Errorf("there is no step of the kind %q", step.Kind)
 }
@@ -358,7 +359,7 @@ func (w *work) completion(ctx context.Context) automation.Completion {
 		}
 		if i < len(placed) && placed[i].Step.Kind == db.CompleteStep && t.Status == db.Succeeded {
 			decided = automation.StaysOpen
-			if t.Answer == automation.Completed {
+			if t.Answer == workflow.Completed {
 				decided = automation.IsCompleted
 			}
 		}

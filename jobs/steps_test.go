@@ -8,14 +8,15 @@ import (
 	"time"
 
 	"carillon/app/automation"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
 // workflow makes a workflow and runs it with the Shell provider.
-func (k *kit) workflow(in automation.WorkflowInput, change func(*automation.Input)) *automation.Run {
+func (k *kit) workflow(in workflow.Input, change func(*automation.Input)) *automation.Run {
 	k.t.Helper()
 	in.Name = "Flow"
-	wf, err := k.rules.CreateWorkflow(k.t.Context(), k.actor, in)
+	wf, err := k.workflows.Create(k.t.Context(), k.actor, in)
 	check(k.t, err)
 	return k.run("", func(a *automation.Input) {
 		a.ExecutionType, a.Workflow = "workflow", wf.ID.String()
@@ -25,8 +26,8 @@ func (k *kit) workflow(in automation.WorkflowInput, change func(*automation.Inpu
 	})
 }
 
-func say(label, text string) automation.StepInput {
-	return automation.StepInput{Kind: "message", Label: label, Text: text}
+func say(label, text string) workflow.StepInput {
+	return workflow.StepInput{Kind: "message", Label: label, Text: text}
 }
 
 // said is what a session's transcript holds, as stored.
@@ -56,15 +57,15 @@ func (k *kit) labels(run *automation.Run) string {
 
 func TestStepsOfAWorkflowRunInTheirOrderWithValuesAsVariables(t *testing.T) {
 	k := setup(t)
-	run := k.workflow(automation.WorkflowInput{
-		Steps: []automation.StepInput{
+	run := k.workflow(workflow.Input{
+		Steps: []workflow.StepInput{
 			{Kind: "asset", Path: "docs/plan.md", Text: "Plan for ${what} on $date\n"},
 			{Kind: "instruction_file", Text: "Be brief about $what."},
 			{Kind: "system_message", Text: "x"}, {Kind: "clear_context"},
 			say("Read", `cat docs/plan.md; printf '%s|' "$what" "${dry-run}" "$session-id"; env | grep -c '^what=' || true`),
 			say("Last", "echo the end"),
 		},
-		Parameters: []automation.ParameterInput{{Alias: "what", Type: "text", Required: true},
+		Parameters: []workflow.ParameterInput{{Alias: "what", Type: "text", Required: true},
 			{Alias: "dry-run", Type: "boolean", Default: "true"}},
 	}, func(in *automation.Input) { in.Parameters = map[string]string{"what": "$(touch pwned); `id` $date"} })
 	e := k.ended(run)
@@ -95,7 +96,7 @@ func TestStepsOfAWorkflowRunInTheirOrderWithValuesAsVariables(t *testing.T) {
 
 func TestAFailedStepFailsTheRunAndSaysWhich(t *testing.T) {
 	k := setup(t)
-	run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("Build", "true"),
+	run := k.workflow(workflow.Input{Steps: []workflow.StepInput{say("Build", "true"),
 		say("Check", "exit 3"), say("Never", "echo never")}}, nil)
 	e := k.ended(run)
 	if e.Status != db.Failed || e.Reason != "step 2 Check failed: exit 3" {
@@ -117,7 +118,7 @@ func TestALoopBlockRepeatsUntilItsMarkerOrItsMaximum(t *testing.T) {
 	} {
 		look, try := say("Look", `[ "$(cat n)" = xx ] && echo CLEAN || echo dirty`), say("Try", "printf x >> n")
 		look.Inside, try.Inside = true, true
-		run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{{
+		run := k.workflow(workflow.Input{Steps: []workflow.StepInput{{
 			Kind: "loop", Marker: tt.marker, Max: "3",
 		}, try, look, say("After", "true")}}, nil)
 		if e := k.ended(run); e.Status != db.Succeeded {
@@ -146,7 +147,7 @@ func TestCompleteSessionDecidesAboutTheSessionAndEndsTheRun(t *testing.T) {
 		{"changed", "echo x > x", db.SessionWaiting,
 			"1 Message succeeded; 2 Complete Session succeeded; 3 Message succeeded"},
 	} {
-		run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("", tt.script),
+		run := k.workflow(workflow.Input{Steps: []workflow.StepInput{say("", tt.script),
 			{Kind: "complete_session", OnlyUnchanged: true}, say("", "true")}},
 			func(in *automation.Input) { in.AutoComplete, in.OnlyUnchanged = tt.name == "changed", false })
 		k.ended(run)
@@ -162,7 +163,7 @@ func TestCompleteSessionDecidesAboutTheSessionAndEndsTheRun(t *testing.T) {
 func TestAnAssetIsNotWrittenThroughALinkOutOfTheWorktree(t *testing.T) {
 	k := setup(t)
 	outside := t.TempDir()
-	run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("Link", "ln -s "+outside+" out"),
+	run := k.workflow(workflow.Input{Steps: []workflow.StepInput{say("Link", "ln -s "+outside+" out"),
 		{Kind: "asset", Path: "out/x", Text: "x"}}}, nil)
 	e := k.ended(run)
 	if e.Status != db.Failed || !strings.HasPrefix(e.Reason, "step 2 Asset out/x failed: ") {
@@ -181,7 +182,7 @@ func TestAnInstructionFileThatIsAPipeOrWithoutEndFailsItsStep(t *testing.T) {
 		"ln -s /dev/zero CLAUDE.md":         "leads out of the worktree",
 		"mkfifo pipe; ln -s pipe CLAUDE.md": "pipe is not a file",
 	} {
-		run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("Leave", script),
+		run := k.workflow(workflow.Input{Steps: []workflow.StepInput{say("Leave", script),
 			{Kind: "instruction_file", Path: "CLAUDE.md", Text: "x"}}}, nil)
 		e := k.ended(run)
 		if e.Status != db.Failed || !strings.HasPrefix(e.Reason, "step 2 ") || !strings.Contains(e.Reason, want) {
@@ -193,9 +194,9 @@ func TestAnInstructionFileThatIsAPipeOrWithoutEndFailsItsStep(t *testing.T) {
 func TestSecretParametersAreSealedAtRestAndMasked(t *testing.T) {
 	k := setup(t)
 	const secret = "hunter2-hunter2"
-	run := k.workflow(automation.WorkflowInput{
-		Steps:      []automation.StepInput{say("Use", `echo "it is $api_key"; printf %s "$api_key" | wc -c`)},
-		Parameters: []automation.ParameterInput{{Alias: "api-key", Type: "secret", Required: true}},
+	run := k.workflow(workflow.Input{
+		Steps:      []workflow.StepInput{say("Use", `echo "it is $api_key"; printf %s "$api_key" | wc -c`)},
+		Parameters: []workflow.ParameterInput{{Alias: "api-key", Type: "secret", Required: true}},
 	}, func(in *automation.Input) { in.Parameters = map[string]string{"api-key": secret} })
 	e := k.ended(run)
 	if e.Status != db.Succeeded || !strings.Contains(e.Answer, "it is ••••••\n15") {
@@ -211,7 +212,7 @@ func TestSecretParametersAreSealedAtRestAndMasked(t *testing.T) {
 
 func TestAWorkflowGoesOnWhereARestartLeftIt(t *testing.T) {
 	k := setup(t)
-	run := k.workflow(automation.WorkflowInput{Steps: []automation.StepInput{say("One", "echo one >> log"),
+	run := k.workflow(workflow.Input{Steps: []workflow.StepInput{say("One", "echo one >> log"),
 		say("Two", "echo two >> log"), say("Three", "cat log")}}, nil)
 	k.ended(run)
 	// As if the worker had died within the second step.

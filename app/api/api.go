@@ -21,9 +21,12 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/jsontext"
 	"carillon/app/middleware"
+	"carillon/app/plan"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -38,9 +41,12 @@ const MaxBody = 2 << 20
 // the person of the token; its types say what it takes and answers, and the document at /api/v1/openapi.json is made of
 // them.
 type Server struct {
-	DB       *db.DB
-	Accounts *account.Service
-	Rules    *automation.Service
+	DB        *db.DB
+	Accounts  *account.Service
+	Rules     *automation.Service
+	Workflows *workflow.Service
+	Bots      *bot.Service
+	Plans     *plan.Service
 	// Found says what is installed of a provider on the workers, the best of it, as far as it is known yet; nil:
 	// everything counts as there.
 	Found     func(id string) (agent.Found, bool)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"carillon/app/account"
-	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/spec"
 	"carillon/db"
@@ -93,7 +93,7 @@ func (a bots) list(ctx context.Context, actor account.Actor, in *ListQuery) (Pag
 	if err != nil {
 		return PageOf[BotItem]{}, err
 	}
-	list, err := a.Rules.BotPage(ctx, actor, db.NamePage{AfterName: name, AfterID: id, Limit: in.Limit + 1})
+	list, err := a.Bots.Page(ctx, actor, db.NamePage{AfterName: name, AfterID: id, Limit: in.Limit + 1})
 	if err != nil {
 		return PageOf[BotItem]{}, err
 	}
@@ -101,15 +101,15 @@ func (a bots) list(ctx context.Context, actor account.Actor, in *ListQuery) (Pag
 }
 
 func (a bots) get(ctx context.Context, actor account.Actor, in *OneByID) (Bot, error) {
-	b, _, err := a.Rules.Bot(ctx, actor, in.id())
+	b, _, err := a.Bots.Find(ctx, actor, in.id())
 	if err != nil {
 		return Bot{}, err
 	}
-	return Bot{BotItem: a.item(b), BotDetail: BotDetail{automation.BotSpec(b)}}, nil
+	return Bot{BotItem: a.item(b), BotDetail: BotDetail{bot.Spec(b)}}, nil
 }
 
 // into takes over fields that a patch has set.
-func (f *BotFields) into(in *automation.BotInput, patch spec.Patch) error {
+func (f *BotFields) into(in *bot.Input, patch spec.Patch) error {
 	is := f.Bot
 	is.Workspace = f.WorkspaceID
 	if is.Provider != in.Provider && !patch.Has("model") {
@@ -127,7 +127,7 @@ func (f *BotFields) into(in *automation.BotInput, patch spec.Patch) error {
 type createBotQuery struct{ Body patchOf[BotFields] }
 
 func (a bots) create(ctx context.Context, actor account.Actor, in *createBotQuery) (Bot, string, error) {
-	input := automation.BotInput{Bot: spec.New[spec.Bot]()}
+	input := bot.Input{Bot: spec.New[spec.Bot]()}
 	fields, err := in.Body.Over(BotFields{Bot: input.Bot})
 	if err != nil {
 		return Bot{}, "", err
@@ -135,7 +135,7 @@ func (a bots) create(ctx context.Context, actor account.Actor, in *createBotQuer
 	if err := fields.into(&input, in.Body.Patch); err != nil {
 		return Bot{}, "", err
 	}
-	b, err := a.Rules.CreateBot(ctx, actor, input)
+	b, err := a.Bots.Create(ctx, actor, input)
 	if err != nil {
 		return Bot{}, "", err
 	}
@@ -149,11 +149,11 @@ type updateBotQuery struct {
 }
 
 func (a bots) update(ctx context.Context, actor account.Actor, in *updateBotQuery) (Bot, error) {
-	was, err := a.Rules.EditableBot(ctx, actor, in.id())
+	was, err := a.Bots.Editable(ctx, actor, in.id())
 	if err != nil {
 		return Bot{}, err
 	}
-	input := automation.TypedBot(was)
+	input := bot.Typed(was)
 	change, err := in.Body.Over(BotChange{BotFields: BotFields{Bot: input.Bot, WorkspaceID: input.Workspace}})
 	if err != nil {
 		return Bot{}, err
@@ -162,12 +162,12 @@ func (a bots) update(ctx context.Context, actor account.Actor, in *updateBotQuer
 		return Bot{}, err
 	}
 	input.Version = change.Version
-	if _, err := a.Rules.UpdateBot(ctx, actor, was.ID, input); err != nil {
+	if _, err := a.Bots.Update(ctx, actor, was.ID, input); err != nil {
 		return Bot{}, err
 	}
 	return a.get(ctx, actor, &in.OneByID)
 }
 
 func (a bots) delete(ctx context.Context, actor account.Actor, in *OneByID) error {
-	return a.Rules.RemoveBot(ctx, actor, in.id())
+	return a.Bots.Remove(ctx, actor, in.id())
 }

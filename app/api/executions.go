@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
-	"carillon/app/automation"
 	"carillon/app/form"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/views"
 )
@@ -169,7 +169,7 @@ func (a executions) item(e *db.Execution) ExecutionItem {
 }
 
 func (a executions) full(e *db.Execution) Execution {
-	plain, secret := automation.GivenValues(e)
+	plain, secret := workflow.GivenValues(e)
 	full := Execution{
 		ExecutionItem: a.item(e), Answer: e.Answer, ExitCode: e.ExitCode, BlockedBy: idOrNone(e.BlockedBy),
 		Parameters: plain, SecretParameters: secret,

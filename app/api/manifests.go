@@ -7,8 +7,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"carillon/app/account"
-	"carillon/app/automation"
 	"carillon/app/manifest"
+	"carillon/app/plan"
 	"carillon/views"
 )
 
@@ -73,8 +73,8 @@ type PlanWebhook struct {
 }
 
 // planOf is a plan as the API shows it.
-func (a manifests) planOf(p *automation.ManifestPlan) Plan {
-	plan := Plan{Fingerprint: p.Fingerprint, Changes: []PlanChange{}}
+func (a manifests) planOf(p *plan.Plan) Plan {
+	made := Plan{Fingerprint: p.Fingerprint, Changes: []PlanChange{}}
 	for _, c := range p.Changes {
 		change := PlanChange{
 			Action: c.Action, Kind: string(c.Kind), Workspace: c.Workspace, Name: c.Name, ID: idOrNone(c.ID),
@@ -83,24 +83,24 @@ func (a manifests) planOf(p *automation.ManifestPlan) Plan {
 		for _, f := range c.Fields {
 			change.Fields = append(change.Fields, PlanField(f))
 		}
-		plan.Changes = append(plan.Changes, change)
+		made.Changes = append(made.Changes, change)
 		switch c.Action {
-		case automation.PlanCreate:
-			plan.Counts.Create++
-		case automation.PlanUpdate:
-			plan.Counts.Update++
-		case automation.PlanDelete:
-			plan.Counts.Delete++
+		case plan.ActionCreate:
+			made.Counts.Create++
+		case plan.ActionUpdate:
+			made.Counts.Update++
+		case plan.ActionDelete:
+			made.Counts.Delete++
 		default:
-			plan.Counts.Unchanged++
+			made.Counts.Unchanged++
 		}
 	}
 	for _, t := range p.Tokens {
-		plan.Webhooks = append(plan.Webhooks, PlanWebhook{
+		made.Webhooks = append(made.Webhooks, PlanWebhook{
 			AutomationID: t.Automation.String(), Name: t.Name, URL: a.link(views.TriggerURL(t.Token)),
 		})
 	}
-	return plan
+	return made
 }
 
 // MaxManifest is the most bytes of a manifest as JSON: the files, with every line break escaped, and then some.
@@ -126,7 +126,7 @@ func (a manifests) routes() {
 		about: "What you see of automations, workflows and bots, as YAML. Secrets are left out. Applied again it " +
 			"changes nothing."}.described(http.StatusOK, false)
 	huma.Register(a.huma, o, func(ctx context.Context, in *ExportQuery) (*yamlAnswer, error) {
-		text, err := a.Rules.ExportManifest(ctx, callOf(ctx).actor, in.Workspace)
+		text, err := a.Plans.Export(ctx, callOf(ctx).actor, in.Workspace)
 		if err != nil {
 			return nil, a.problem(ctx, err)
 		}
@@ -144,8 +144,8 @@ type yamlAnswer struct {
 	Body        []byte
 }
 
-func (in *Manifest) input() automation.ManifestInput {
-	m := automation.ManifestInput{Environment: in.Environment, Prune: in.Prune}
+func (in *Manifest) input() plan.Input {
+	m := plan.Input{Environment: in.Environment, Prune: in.Prune}
 	for _, f := range in.Files {
 		m.Files = append(m.Files, manifest.File(f))
 	}
@@ -153,7 +153,7 @@ func (in *Manifest) input() automation.ManifestInput {
 }
 
 func (a manifests) plan(ctx context.Context, actor account.Actor, in *struct{ Body Manifest }) (Plan, error) {
-	p, err := a.Rules.PlanManifest(ctx, actor, in.Body.input())
+	p, err := a.Plans.Plan(ctx, actor, in.Body.input())
 	if err != nil {
 		return Plan{}, err
 	}
@@ -162,7 +162,7 @@ func (a manifests) plan(ctx context.Context, actor account.Actor, in *struct{ Bo
 
 func (a manifests) apply(ctx context.Context, actor account.Actor,
 	in *struct{ Body Application }) (Plan, error) {
-	p, err := a.Rules.ApplyManifest(ctx, actor, in.Body.input(), in.Body.Fingerprint)
+	p, err := a.Plans.Apply(ctx, actor, in.Body.input(), in.Body.Fingerprint)
 	if err != nil {
 		return Plan{}, err
 	}

@@ -18,7 +18,9 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/middleware"
+	"carillon/app/plan"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/views"
 )
@@ -139,9 +141,9 @@ func (s *Server) problem(ctx context.Context, err error) error {
 	var invalid fault.Invalid
 	var busy *automation.Busy
 	var unable *automation.Unable
-	var missing *automation.MissingParameter
+	var missing *workflow.MissingParameter
 	p := &Problem{}
-	var refused *automation.RefusedManifest
+	var refused *plan.Refused
 	switch r := callOf(ctx).request; {
 	case errors.As(err, &refused):
 		p.Status, p.Detail = http.StatusUnprocessableEntity, "Some of this does not do."

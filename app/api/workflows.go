@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"carillon/app/account"
-	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/views"
 )
@@ -108,7 +108,7 @@ func (a workflows) routes() {
 func (a workflows) duplicate(
 	ctx context.Context, actor account.Actor, in *OneByID,
 ) (Workflow, string, error) {
-	wf, _, err := a.Rules.DuplicateWorkflow(ctx, actor, in.id())
+	wf, _, err := a.Workflows.Duplicate(ctx, actor, in.id())
 	if err != nil {
 		return Workflow{}, "", err
 	}
@@ -140,7 +140,7 @@ func (a workflows) list(ctx context.Context, actor account.Actor,
 	if err != nil {
 		return PageOf[WorkflowItem]{}, err
 	}
-	list, err := a.Rules.WorkflowPage(ctx, actor, db.NamePage{AfterName: name, AfterID: id, Limit: in.Limit + 1})
+	list, err := a.Workflows.Page(ctx, actor, db.NamePage{AfterName: name, AfterID: id, Limit: in.Limit + 1})
 	if err != nil {
 		return PageOf[WorkflowItem]{}, err
 	}
@@ -150,11 +150,11 @@ func (a workflows) list(ctx context.Context, actor account.Actor,
 }
 
 func (a workflows) get(ctx context.Context, actor account.Actor, in *OneByID) (Workflow, error) {
-	wf, _, err := a.Rules.Workflow(ctx, actor, in.id())
+	wf, _, err := a.Workflows.Find(ctx, actor, in.id())
 	if err != nil {
 		return Workflow{}, err
 	}
-	is := automation.WorkflowSpec(wf)
+	is := workflow.Spec(wf)
 	full := Workflow{
 		WorkflowItem: a.item(wf), Steps: []Step{},
 		Parameters: append([]spec.Parameter{}, is.Parameters...),
@@ -174,12 +174,12 @@ func (a workflows) get(ctx context.Context, actor account.Actor, in *OneByID) (W
 
 // into takes over fields that a patch has set. It returns the paths of the steps, in the order of their rows, by which
 // the rules name them.
-func (f *WorkflowFields) into(in *automation.WorkflowInput, patch spec.Patch) (paths []string, err error) {
+func (f *WorkflowFields) into(in *workflow.Input, patch spec.Patch) (paths []string, err error) {
 	in.Name, in.Workspace, in.Description = f.Name, f.WorkspaceID, f.Description
 	if patch.Has("steps") {
 		in.Steps = nil
-		row := func(s InnerStep) automation.StepInput {
-			return automation.StepInput{
+		row := func(s InnerStep) workflow.StepInput {
+			return workflow.StepInput{
 				Kind: s.Kind, Label: s.Label, Text: s.Text, Path: s.Path, OnlyUnchanged: s.OnlyUnchanged,
 			}
 		}
@@ -204,7 +204,7 @@ func (f *WorkflowFields) into(in *automation.WorkflowInput, patch spec.Patch) (p
 					i): "A choice is one line without commas."}
 			}
 		}
-		in.Parameters = automation.TypedParameters(f.Parameters)
+		in.Parameters = workflow.TypedParameters(f.Parameters)
 	}
 	return paths, nil
 }
@@ -235,7 +235,7 @@ type createWorkflowQuery struct {
 func (a workflows) create(
 	ctx context.Context, actor account.Actor, in *createWorkflowQuery,
 ) (Workflow, string, error) {
-	var input automation.WorkflowInput
+	var input workflow.Input
 	fields, err := in.Body.Over(WorkflowFields{})
 	if err != nil {
 		return Workflow{}, "", err
@@ -244,7 +244,7 @@ func (a workflows) create(
 	if err != nil {
 		return Workflow{}, "", err
 	}
-	wf, err := a.Rules.CreateWorkflow(ctx, actor, input)
+	wf, err := a.Workflows.Create(ctx, actor, input)
 	if err != nil {
 		return Workflow{}, "", placed(err, paths)
 	}
@@ -259,11 +259,11 @@ type updateWorkflowQuery struct {
 
 func (a workflows) update(ctx context.Context, actor account.Actor,
 	in *updateWorkflowQuery) (Workflow, error) {
-	was, err := a.Rules.EditableWorkflow(ctx, actor, in.id())
+	was, err := a.Workflows.Editable(ctx, actor, in.id())
 	if err != nil {
 		return Workflow{}, err
 	}
-	input := automation.TypedWorkflow(was)
+	input := workflow.Typed(was)
 	change, err := in.Body.Over(WorkflowChange{WorkflowFields: WorkflowFields{
 		Name: input.Name, WorkspaceID: input.Workspace, Description: input.Description,
 	}})
@@ -275,12 +275,12 @@ func (a workflows) update(ctx context.Context, actor account.Actor,
 		return Workflow{}, err
 	}
 	input.Version = change.Version
-	if _, err := a.Rules.UpdateWorkflow(ctx, actor, was.ID, input); err != nil {
+	if _, err := a.Workflows.Update(ctx, actor, was.ID, input); err != nil {
 		return Workflow{}, placed(err, paths)
 	}
 	return a.get(ctx, actor, &in.OneByID)
 }
 
 func (a workflows) delete(ctx context.Context, actor account.Actor, in *OneByID) error {
-	return a.Rules.RemoveWorkflow(ctx, actor, in.id())
+	return a.Workflows.Remove(ctx, actor, in.id())
 }

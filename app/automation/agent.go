@@ -17,6 +17,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/app/secret"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -186,7 +187,7 @@ func (s *Service) SessionMasker(ctx context.Context, actor account.Actor, token 
 	case err != nil:
 		return nil, err
 	default:
-		_, given, err := s.OpenValues(e)
+		_, given, err := workflow.OpenValues(s.Keys, e)
 		if err != nil {
 			return nil, err
 		}

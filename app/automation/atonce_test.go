@@ -9,7 +9,9 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/bot"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -41,7 +43,7 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 	stopping, removing := map[int]int64{}, map[int]int64{}
 	users := 0
 	for _, many := range []int{2, 20} {
-		bot, err := k.CreateBot(t.Context(), k.mira, BotInput{Bot: spec.Bot{
+		reviewer, err := k.bots.Create(t.Context(), k.mira, bot.Input{Bot: spec.Bot{
 			Name: fmt.Sprint("Reviewer of ", many), Instructions: "Look.", Enabled: true,
 		}})
 		check(t, err)
@@ -53,7 +55,7 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 			}
 			in := k.input()
 			in.Trigger, in.Cron, in.TimeZone = "recurring", "0 9 * * *", "UTC"
-			in.MayAutomate, in.SessionType, in.Bot, in.CreatePR = true, "bot", bot.ID.String(), false
+			in.MayAutomate, in.SessionType, in.Bot, in.CreatePR = true, "bot", reviewer.ID.String(), false
 			a, _, err := k.Create(t.Context(), owner, in)
 			check(t, err)
 			list = append(list, a.ID)
@@ -61,15 +63,15 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 		users += many
 		check(t, k.RemoveMember(t.Context(), k.mira, k.workspace.ID, gone.ID))
 		stopping[many] = k.statements(func() error {
-			_, err := k.UpdateBot(t.Context(), weak, bot.ID, BotInput{Bot: spec.Bot{
-				Name: bot.Name, Instructions: "Look away.", Enabled: true,
-			}, Version: bot.Version})
+			_, err := k.bots.Update(t.Context(), weak, reviewer.ID, bot.Input{Bot: spec.Bot{
+				Name: reviewer.Name, Instructions: "Look away.", Enabled: true,
+			}, Version: reviewer.Version})
 			return err
 		})
 		if n := lines("automation.update", ""); n != users {
 			t.Errorf("%d lines of the audit log say that sessions manage no automations any more; want %d", n, users)
 		}
-		removing[many] = k.statements(func() error { return k.RemoveBot(t.Context(), k.mira, bot.ID) })
+		removing[many] = k.statements(func() error { return k.bots.Remove(t.Context(), k.mira, reviewer.ID) })
 		if n := lines("automation.disable", "%was removed by Mira"); n != users {
 			t.Errorf("%d lines of the audit log say that automations were disabled; want %d", n, users)
 		}
@@ -96,29 +98,32 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 
 func TestListsDoNotReadWhatMayBeMegabytes(t *testing.T) {
 	k := setup(t)
-	steps := []StepInput{{Kind: "message", Text: strings.Repeat("x", maxStepText)}, {Kind: "message", Text: "Look."}}
-	wf, err := k.CreateWorkflow(t.Context(), k.mira,
-		WorkflowInput{Name: "Long", Steps: steps, Parameters: []ParameterInput{{Alias: "what", Type: "text"}}})
+	steps := []workflow.StepInput{{Kind: "message", Text: strings.Repeat("x", workflow.MaxStepText)},
+		{Kind: "message", Text: "Look."}}
+	wf, err := k.workflows.Create(t.Context(), k.mira,
+		workflow.Input{Name: "Long", Steps: steps, Parameters: []workflow.ParameterInput{{
+			Alias: "what", Type: "text",
+		}}})
 	check(t, err)
-	workflows, err := k.Workflows(t.Context(), k.mira)
+	workflows, err := k.workflows.List(t.Context(), k.mira)
 	check(t, err)
 	if len(workflows) != 1 || workflows[0].Steps != nil || workflows[0].Parameters != nil ||
 		workflows[0].StepCount != 2 {
 		t.Errorf("the list of workflows has %d steps and %d parameters of %d workflows", len(workflows[0].Steps),
 			len(workflows[0].Parameters), len(workflows))
 	}
-	_, err = k.CreateBot(t.Context(), k.mira, BotInput{Bot: spec.Bot{
-		Name: "Reviewer", Instructions: strings.Repeat("x", maxInstructions), Enabled: true,
+	_, err = k.bots.Create(t.Context(), k.mira, bot.Input{Bot: spec.Bot{
+		Name: "Reviewer", Instructions: strings.Repeat("x", bot.MaxInstructions), Enabled: true,
 	}})
 	check(t, err)
-	bots, err := k.Bots(t.Context(), k.mira)
+	bots, err := k.bots.List(t.Context(), k.mira)
 	check(t, err)
 	if len(bots) != 1 || len(bots[0].Instructions) > 1000 {
 		t.Errorf("the list of %d bots has their instructions", len(bots))
 	}
 	a := k.create(func(in *Input) {
 		in.ExecutionType, in.Workflow, in.Prompt, in.Parameters = "workflow", wf.ID.String(), "",
-			map[string]string{"what": strings.Repeat("x", maxValue)}
+			map[string]string{"what": strings.Repeat("x", workflow.MaxValue)}
 	})
 	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
@@ -167,9 +172,9 @@ func TestWhatIsTypedIsBoundedInNumberToo(t *testing.T) {
 	wantInvalid(t, err, "keys")
 	wantInvalid(t, err, "state")
 
-	steps := slices.Repeat([]StepInput{{Kind: "message", Text: strings.Repeat(":\n", maxStepText/2)}},
-		maxScriptBytes/maxStepText+1)
-	wf, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Long", Steps: steps})
+	steps := slices.Repeat([]workflow.StepInput{{Kind: "message", Text: strings.Repeat(":\n", workflow.MaxStepText/2)}},
+		maxScriptBytes/workflow.MaxStepText+1)
+	wf, err := k.workflows.Create(t.Context(), k.mira, workflow.Input{Name: "Long", Steps: steps})
 	check(t, err)
 	in.ExecutionType, in.Workflow, in.Prompt, in.Provider = "workflow", wf.ID.String(), "", "shell"
 	_, _, err = k.Create(t.Context(), k.jonas, in)

@@ -10,6 +10,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/secret"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -57,7 +58,7 @@ func (s *Service) changeLine(actor uuid.UUID, action string, before, a *db.Autom
 // described is what the audit log keeps of an automation: its spec, whose it is, and fingerprints of its secrets.
 func described(a *db.Automation) map[string]any {
 	is := Spec(a)
-	is.Parameters = shownValues(a.Parameters)
+	is.Parameters = workflow.FingerprintSecrets(a.Parameters)
 	m := spec.Values(&is)
 	delete(m, "id")
 	for _, name := range []string{"workspace", "workflow", "bot"} {

@@ -3,7 +3,6 @@ package automation
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -40,57 +39,6 @@ func (s *Service) keepAutomating(ctx context.Context, tx bun.Tx, actor account.A
 	}
 	a.MayAutomate = false
 	return s.tell(ctx, tx, a, stoppedAutomating(actor, a, "this automation"))
-}
-
-// atOnce is how many automations are changed by one statement, where something that many use changes.
-const atOnce = 500
-
-// stopAutomating is keepAutomating for the automations that use what the actor has changed, such as a bot.
-func (s *Service) stopAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation,
-	what string) error {
-	for part := range slices.Chunk(list, atOnce) {
-		if err := s.stopAutomatingOf(ctx, tx, actor, part, what); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Service) stopAutomatingOf(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation,
-	what string) error {
-	people := make([]uuid.UUID, len(list))
-	for i := range list {
-		people[i] = list[i].CreatorID
-	}
-	owners, err := db.UsersByID(ctx, tx, distinct(people))
-	if err != nil {
-		return err
-	}
-	var stopped []*db.Automation
-	var lines []db.AuditEvent
-	for i := range list {
-		a := &list[i]
-		if coversOwner(actor, owners[a.CreatorID]) {
-			continue
-		}
-		before := *a
-		a.MayAutomate = false
-		stopped, lines = append(stopped, a), append(lines, s.changeLine(actor.ID, "automation.update", &before, a))
-	}
-	if len(stopped) == 0 {
-		return nil
-	}
-	if err := db.AddAudit(ctx, tx, lines...); err != nil {
-		return err
-	}
-	err = s.tellEach(ctx, tx, stopped, func(a *db.Automation) notice { return stoppedAutomating(actor, a, what) })
-	if err != nil {
-		return err
-	}
-	if err := db.StopAutomating(ctx, tx, idsOf(stopped), s.Now()); err != nil {
-		return err
-	}
-	return s.announceChange(ctx, tx, idsOf(stopped)...)
 }
 
 // idsOf are the ids of automations.

@@ -134,20 +134,6 @@ type Unable struct {
 
 func (u *Unable) Error() string { return u.Reason }
 
-// MissingParameter says that a required workflow parameter has no value, or that one has a value that is not of its
-// type. Nothing was recorded.
-type MissingParameter struct {
-	Name  string
-	Wrong string // what is wrong with the value, as a sentence's end; empty: there is none
-}
-
-func (m *MissingParameter) Error() string {
-	if m.Wrong != "" {
-		return "parameter " + m.Name + ": " + m.Wrong
-	}
-	return "missing parameter: " + m.Name
-}
-
 // ErrTooLarge says that a prompt is over MaxPrompt once its placeholders are filled, or, as a *TooLong, that a value
 // does not fit into a variable of a script.
 var ErrTooLarge = errors.New("the prompt with its values filled in is over 256 KiB")
@@ -178,4 +164,16 @@ func (s *Service) provider(id string) (Provider, bool) {
 		}
 	}
 	return Provider{}, false
+}
+
+// ProviderByID finds a provider by its id: its name, and whether it runs scripts.
+func (s *Service) ProviderByID(id string) (name string, script, known bool) {
+	p, ok := s.provider(id)
+	return p.Name, p.Script, ok
+}
+
+// RunsScripts reports whether a provider runs prompts and steps as shell scripts.
+func (s *Service) RunsScripts(provider string) bool {
+	p, _ := s.provider(provider)
+	return p.Script
 }

@@ -8,25 +8,26 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/spec"
 	"carillon/db"
 )
 
-func (k *kit) botInput() BotInput {
-	return BotInput{Bot: spec.Bot{
+func (k *kit) botInput() bot.Input {
+	return bot.Input{Bot: spec.Bot{
 		Name: "Ada", Instructions: "You answer in haiku.", Provider: "agent", Model: "small", Enabled: true,
 	}}
 }
 
 // newBot makes a bot of Mira's.
-func (k *kit) newBot(change func(*BotInput)) *db.Bot {
+func (k *kit) newBot(change func(*bot.Input)) *db.Bot {
 	k.t.Helper()
 	in := k.botInput()
 	if change != nil {
 		change(&in)
 	}
-	b, err := k.CreateBot(k.t.Context(), k.mira, in)
+	b, err := k.bots.Create(k.t.Context(), k.mira, in)
 	check(k.t, err)
 	return b
 }
@@ -43,47 +44,47 @@ func ofBot(b *db.Bot, more func(*Input)) func(*Input) {
 
 func TestABotIsManagedByWhoMayManageBotsAndUsedByMembers(t *testing.T) {
 	k := setup(t)
-	_, err := k.CreateBot(t.Context(), k.jonas, k.botInput())
+	_, err := k.bots.Create(t.Context(), k.jonas, k.botInput())
 	wantErr(t, err, fault.ErrForbidden)
 	b := k.newBot(nil)
-	_, err = k.UpdateBot(t.Context(), k.jonas, b.ID, k.botInput())
+	_, err = k.bots.Update(t.Context(), k.jonas, b.ID, k.botInput())
 	wantErr(t, err, fault.ErrForbidden)
-	wantErr(t, k.RemoveBot(t.Context(), k.jonas, b.ID), fault.ErrForbidden)
-	if list, err := k.Bots(t.Context(), k.jonas); err != nil || len(list) != 1 {
+	wantErr(t, k.bots.Remove(t.Context(), k.jonas, b.ID), fault.ErrForbidden)
+	if list, err := k.bots.List(t.Context(), k.jonas); err != nil || len(list) != 1 {
 		t.Errorf("Jonas sees %v, %v; want the bot that is for all workspaces", list, err)
 	}
-	mine := k.newBot(func(in *BotInput) { in.Name, in.Workspace = "Inside", k.workspace.ID.String() })
+	mine := k.newBot(func(in *bot.Input) { in.Name, in.Workspace = "Inside", k.workspace.ID.String() })
 	outsider := k.person("Olga", account.RoleMember)
 	check(t, db.RemoveMember(t.Context(), k.DB, k.workspace.ID, outsider.ID))
-	if _, _, err := k.Bot(t.Context(), outsider, mine.ID); !errors.Is(err, fault.ErrNotFound) {
+	if _, _, err := k.bots.Find(t.Context(), outsider, mine.ID); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("an outsider gets %v; want it hidden", err)
 	}
-	if list, err := k.Bots(t.Context(), outsider); err != nil || len(list) != 1 || list[0].ID != b.ID {
+	if list, err := k.bots.List(t.Context(), outsider); err != nil || len(list) != 1 || list[0].ID != b.ID {
 		t.Errorf("an outsider sees %v, %v; want the global one alone", list, err)
 	}
 }
 
 func TestABotsFormSaysWhatIsWrong(t *testing.T) {
 	k := setup(t)
-	for field, change := range map[string]func(*BotInput){
-		"name":          func(in *BotInput) { in.Name = " " },
-		"instructions":  func(in *BotInput) { in.Instructions = "\n" },
-		"provider":      func(in *BotInput) { in.Provider = "nothing" },
-		"workspace":     func(in *BotInput) { in.Workspace = uuid.NewString() },
-		"allowed_tools": func(in *BotInput) { in.AllowedTools = []string{strings.Repeat("x", 201)} },
+	for field, change := range map[string]func(*bot.Input){
+		"name":          func(in *bot.Input) { in.Name = " " },
+		"instructions":  func(in *bot.Input) { in.Instructions = "\n" },
+		"provider":      func(in *bot.Input) { in.Provider = "nothing" },
+		"workspace":     func(in *bot.Input) { in.Workspace = uuid.NewString() },
+		"allowed_tools": func(in *bot.Input) { in.AllowedTools = []string{strings.Repeat("x", 201)} },
 	} {
 		in := k.botInput()
 		change(&in)
-		_, err := k.CreateBot(t.Context(), k.mira, in)
+		_, err := k.bots.Create(t.Context(), k.mira, in)
 		wantInvalid(t, err, field)
 	}
-	for _, tt := range []func(*BotInput){
-		func(in *BotInput) { in.Provider, in.Model = "shell", "" },
-		func(in *BotInput) { in.Provider, in.Model, in.LocksAgent = "", "", true },
+	for _, tt := range []func(*bot.Input){
+		func(in *bot.Input) { in.Provider, in.Model = "shell", "" },
+		func(in *bot.Input) { in.Provider, in.Model, in.LocksAgent = "", "", true },
 	} {
 		in := k.botInput()
 		tt(&in)
-		_, err := k.CreateBot(t.Context(), k.mira, in)
+		_, err := k.bots.Create(t.Context(), k.mira, in)
 		wantInvalid(t, err, "provider")
 	}
 }
@@ -93,15 +94,15 @@ func TestTwoPeopleSavingTheSameBotTheSecondIsTold(t *testing.T) {
 	b := k.newBot(nil)
 	in := k.botInput()
 	in.Version = b.Version
-	_, err := k.UpdateBot(t.Context(), k.mira, b.ID, in)
+	_, err := k.bots.Update(t.Context(), k.mira, b.ID, in)
 	check(t, err)
-	_, err = k.UpdateBot(t.Context(), k.mira, b.ID, in)
+	_, err = k.bots.Update(t.Context(), k.mira, b.ID, in)
 	wantErr(t, err, fault.ErrStale)
 }
 
 func TestABotThatLocksItsAgentDecidesWhateverTheAutomationSays(t *testing.T) {
 	k := setup(t)
-	locked := k.newBot(func(in *BotInput) { in.LocksAgent = true })
+	locked := k.newBot(func(in *bot.Input) { in.LocksAgent = true })
 	a := k.create(ofBot(locked, func(in *Input) { in.Provider, in.Model = "agent", "large" }))
 	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
@@ -126,13 +127,13 @@ func TestABotThatLocksItsAgentDecidesWhateverTheAutomationSays(t *testing.T) {
 
 func TestARunKeepsTheBotAsItWas(t *testing.T) {
 	k := setup(t)
-	b := k.newBot(func(in *BotInput) { in.ReadOnly, in.AllowedTools = true, []string{"Read\nGrep, Glob"} })
+	b := k.newBot(func(in *bot.Input) { in.ReadOnly, in.AllowedTools = true, []string{"Read\nGrep, Glob"} })
 	a := k.create(ofBot(b, nil))
 	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	in := k.botInput()
 	in.Instructions, in.Version = "Shout.", b.Version
-	_, err = k.UpdateBot(t.Context(), k.mira, b.ID, in)
+	_, err = k.bots.Update(t.Context(), k.mira, b.ID, in)
 	check(t, err)
 	e, err := db.ExecutionByID(t.Context(), k.DB, run.Execution.ID)
 	check(t, err)
@@ -147,7 +148,7 @@ func TestAnAutomationTakesABotOfItsOwnWorkspaceAndNoScripts(t *testing.T) {
 	other, err := k.CreateWorkspace(t.Context(), k.mira,
 		WorkspaceInput{Name: "Other", GitURL: "https://example.com/other.git"})
 	check(t, err)
-	elsewhere := k.newBot(func(in *BotInput) { in.Name, in.Workspace = "Elsewhere", other.ID.String() })
+	elsewhere := k.newBot(func(in *bot.Input) { in.Name, in.Workspace = "Elsewhere", other.ID.String() })
 	for want, change := range map[string]func(*Input){
 		"bot":      ofBot(elsewhere, nil),
 		"provider": ofBot(k.newBot(nil), func(in *Input) { in.Provider = "shell" }),
@@ -170,7 +171,7 @@ func TestRemovingABotDisablesWhatAScheduleStartsAndTellsItsCreator(t *testing.T)
 		k.create(ofBot(b, oneTime("2026-06-02T09:00")))}
 	manual := k.create(ofBot(b, nil))
 	hook := k.create(ofBot(b, func(in *Input) { in.Trigger = "http" }))
-	check(t, k.RemoveBot(t.Context(), k.mira, b.ID))
+	check(t, k.bots.Remove(t.Context(), k.mira, b.ID))
 	for _, a := range scheduled {
 		got := k.reload(a)
 		if got.Enabled || got.DisabledKind != db.ByRemoval ||
@@ -202,7 +203,7 @@ func TestARunWithABotThatIsOffFailsAndSaysSo(t *testing.T) {
 	a := k.create(ofBot(b, nil))
 	in := k.botInput()
 	in.Enabled, in.Version = false, b.Version
-	_, err := k.UpdateBot(t.Context(), k.mira, b.ID, in)
+	_, err := k.bots.Update(t.Context(), k.mira, b.ID, in)
 	check(t, err)
 	_, err = k.RunNow(t.Context(), k.jonas, a.ID, nil)
 	var unable *Unable

@@ -14,6 +14,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/cron"
 	"carillon/app/form"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -242,7 +243,7 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, away g
 	case errors.Is(err, ErrTooLarge):
 		reason = err.Error()
 	case err != nil:
-		var missing *MissingParameter
+		var missing *workflow.MissingParameter
 		if !errors.As(err, &missing) {
 			return nil, err
 		}

@@ -21,6 +21,7 @@ import (
 	"carillon/app/form"
 	"carillon/app/shell"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -118,8 +119,10 @@ func timeTyped(in Input) time.Time {
 }
 
 // alwaysEnabled says that an HTTP Trigger cannot be switched off.
-var alwaysEnabled = fault.Invalid{"enabled": "An HTTP Trigger is always enabled. Regenerate its token to turn the " +
-	"old address off."}
+var alwaysEnabled = fault.Invalid{"enabled": HTTPAlwaysEnabled}
+
+// HTTPAlwaysEnabled says why an HTTP Trigger cannot be switched off.
+const HTTPAlwaysEnabled = "An HTTP Trigger is always enabled. Regenerate its token to turn the old address off."
 
 // Update changes an automation. Runs that have started keep what they started with. It returns a token when the
 // automation has become an HTTP Trigger, fault.ErrStale when someone else saved it since the actor opened it, and the
@@ -208,6 +211,15 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	return a, token, s.announceChange(ctx, tx, id)
 }
 
+// Preview is an automation as Update would make it of a row. It saves nothing, and does not ask whether the actor may
+// change the automation. It returns the fault.Invalid of Create.
+func (s *Service) Preview(ctx context.Context, actor account.Actor, row *db.Automation,
+	in Input) (*db.Automation, error) {
+	a := *row
+	err := s.apply(ctx, s.DB, actor, &a, in, s.Now())
+	return &a, err
+}
+
 // rescheduled reports whether a change moves what an automation is due by. The zone of a One-Time is what its instant
 // is shown in, and moves nothing.
 func rescheduled(before, a *db.Automation) bool {
@@ -255,13 +267,13 @@ func (s *Service) begin(a *db.Automation, now time.Time) error {
 // it in its own way.
 func Spec(a *db.Automation) spec.Automation {
 	is := spec.Automation{
-		Name: a.Name, Workspace: idTyped(a.WorkspaceID), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone,
+		Name: a.Name, Workspace: form.ID(a.WorkspaceID), Trigger: string(a.Trigger), Cron: a.Cron, TimeZone: a.TimeZone,
 		CatchUp: a.CatchUp, MaxIterations: a.MaxIterations, StopText: a.StopText,
 		AllowParallel: a.AllowParallel, MaxParallel: a.MaxParallel,
 		Sender: a.Sender, SignatureHeader: a.SignatureHeader,
 		Filter: spec.Filter{Any: a.Filter.Any}, AppendPayload: a.AppendPayload,
-		SessionType: string(a.SessionType), ExecutionType: string(a.ExecutionType), Workflow: idTyped(a.WorkflowID),
-		Bot: idTyped(a.BotID), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch,
+		SessionType: string(a.SessionType), ExecutionType: string(a.ExecutionType), Workflow: form.ID(a.WorkflowID),
+		Bot: form.ID(a.BotID), Prompt: a.Prompt, Parameters: a.Parameters, BaseBranch: a.BaseBranch,
 		Provider: a.Provider, Model: a.Model, Toggles: slices.Clone(a.Toggles),
 		AutoComplete: a.AutoComplete, OnlyUnchanged: a.OnlyUnchanged, CreatePR: a.CreatePR, MayAutomate: a.MayAutomate,
 		TimeoutMinutes: float64(a.TimeoutSeconds) / 60, Retries: a.Retries,
@@ -284,7 +296,7 @@ func Spec(a *db.Automation) spec.Automation {
 // its trigger. Secrets are the names of its secret parameters.
 func Shown(a *db.Automation) (is spec.Automation, secrets []string) {
 	is = Spec(a)
-	is.Parameters, secrets = StoredValues(a)
+	is.Parameters, secrets = workflow.StoredValues(a)
 	is.Toggles = append([]string{}, is.Toggles...)
 	is.Filter.Conditions = append([]spec.Condition{}, is.Filter.Conditions...)
 	if a.Trigger == db.HTTP {
@@ -657,7 +669,7 @@ func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
 	run, err := s.Start(ctx, id, Trigger{
 		Source: db.ByHand, UserID: actor.ID, People: actor.People(), Parameters: parameters,
 	})
-	var missing *MissingParameter
+	var missing *workflow.MissingParameter
 	if errors.As(err, &missing) {
 		problem := "Give a value."
 		if missing.Wrong != "" {

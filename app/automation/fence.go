@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -51,7 +52,7 @@ func withPayload(prompt, payload, mark string) string {
 // ExpandFenced is Expand for what an agent is told in a run: values that came from outside stand between marks.
 func ExpandFenced(text string, values map[string]string, run db.Snapshot) string {
 	if run.Untrusted == "" {
-		return Expand(text, values)
+		return workflow.Expand(text, values)
 	}
 	fenced := maps.Clone(values)
 	for _, name := range run.Outside {
@@ -59,7 +60,7 @@ func ExpandFenced(text string, values map[string]string, run db.Snapshot) string
 			fenced[name] = fence(run.Untrusted, value)
 		}
 	}
-	text = Expand(text, fenced)
+	text = workflow.Expand(text, fenced)
 	if strings.Contains(text, "<"+run.Untrusted+">") {
 		text += fenceNote(run.Untrusted)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -78,7 +79,7 @@ func TestOnlyWhatACallBroughtIsFenced(t *testing.T) {
 		if got := ExpandFenced(text, values, run); got != want {
 			t.Errorf("the step %q became %q; want %q", text, got, want)
 		}
-		if got := ExpandFenced(text, values, db.Snapshot{Outside: run.Outside}); got != Expand(text, values) {
+		if got := ExpandFenced(text, values, db.Snapshot{Outside: run.Outside}); got != workflow.Expand(text, values) {
 			t.Errorf("without marks the step %q became %q", text, got)
 		}
 	}

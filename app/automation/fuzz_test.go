@@ -5,6 +5,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"carillon/app/form"
 	"carillon/db"
 )
 
@@ -24,7 +25,7 @@ func FuzzCall(f *testing.F) {
 			return
 		}
 		for name, value := range values {
-			if !storable(name) || !storable(value) {
+			if !form.Storable(name) || !form.Storable(value) {
 				t.Errorf("the parameter %q is %q, which no row takes", name, value)
 			}
 		}
@@ -44,40 +45,6 @@ func FuzzCall(f *testing.F) {
 			if !strings.Contains(filled, name) {
 				t.Errorf("%q became %q, which lost the unresolved %q", prompt, filled, name)
 			}
-		}
-	})
-}
-
-// FuzzWorkflow fills in the texts of steps, and walks through them with answers as agents write them.
-func FuzzWorkflow(f *testing.F) {
-	f.Add("Mend $depth of ${depth-2} with $token and $$x.", "depth", "$token", "depth-2", "a\n$depth", "all FINE now",
-		"FINE", uint8(3))
-	f.Add("${", "a", "", "", "x", "", "", uint8(0))
-	f.Add("$a$aa${aa}", "a", "1", "aa", "2", "completed", "x", uint8(255))
-	f.Fuzz(func(t *testing.T, text, one, first, other, second, answer, marker string, rounds uint8) {
-		values := map[string]string{one: first, other: second}
-		filled := Expand(text, values)
-		if !strings.Contains(text, "$") && filled != text {
-			t.Errorf("%q became %q without an alias", text, filled)
-		}
-		if plain := Expand(text, nil); plain != text {
-			t.Errorf("%q became %q without values", text, plain)
-		}
-		if limit := (len(text) + 1) * (1 + len(first) + len(second)); len(filled) > limit {
-			t.Errorf("%q became %d bytes", text, len(filled))
-		}
-		if _, again := Expand(text, values), ScriptText(text, values); !utf8.ValidString(again) &&
-			utf8.ValidString(text) {
-			t.Errorf("%q is the script %q", text, again)
-		}
-		loop := db.Step{
-			Kind: db.LoopStep, Marker: marker, Max: int(rounds), Steps: []db.Step{{Kind: db.MessageStep, Text: text},
-				{Kind: db.CompleteStep}},
-		}
-		w := walk{answers: []string{answer, answer, answer, answer}}
-		w.all([]db.Step{loop, {Kind: db.MessageStep}}, nil, 0)
-		if len(w.list) > len(w.answers)+1 {
-			t.Errorf("%d steps are begun with %d answers", len(w.list), len(w.answers))
 		}
 	})
 }

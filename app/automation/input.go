@@ -6,6 +6,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/cron"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -44,7 +45,7 @@ func InputOf(a *db.Automation) Input {
 // stored.
 func InputWithValues(a *db.Automation) Input {
 	in := InputOf(a)
-	in.Parameters, _ = StoredValues(a)
+	in.Parameters, _ = workflow.StoredValues(a)
 	return in
 }
 

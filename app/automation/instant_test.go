@@ -1,7 +1,6 @@
 package automation
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -30,35 +29,6 @@ func TestARenameLeavesAOneTimeOverThatHadSeconds(t *testing.T) {
 		k.clock.Add(24 * time.Hour)
 	}
 	k.expectStatuses(a, "succeeded")
-}
-
-func TestAManifestKeepsAnInstantThatAClockTimeDoesNotTell(t *testing.T) {
-	k := setup(t)
-	text := "kind: Automation\nname: Once\nworkspace: Scratch\ntrigger: one_time\nrun_at: RUN\ntime_zone: " +
-		"America/New_York\nprovider: agent\nprompt: x\n"
-	for _, c := range []struct{ run, want, written string }{
-		{"2027-11-07T06:30:00Z", "2027-11-07T06:30:00Z", `2027-11-07T01:30:00-05:00`},
-		{"'2027-11-07T06:30:20Z'", "2027-11-07T06:30:20Z", `2027-11-07T01:30:20-05:00`},
-		{"2027-11-07T01:30", "2027-11-07T05:30:00Z", `2027-11-07T01:30`},
-		{"2027-11-07T12:00:05", "2027-11-07T17:00:05Z", `2027-11-07T12:00:05`},
-	} {
-		id := k.applyFiles(k.jonas, files(strings.Replace(text, "RUN", c.run, 1))).Changes[0].ID
-		a, err := k.Automation(t.Context(), k.jonas, id)
-		check(t, err)
-		if got := a.RunAt.UTC().Format(time.RFC3339); got != c.want {
-			t.Errorf("%s runs at %s; want %s", c.run, got, c.want)
-		}
-		exported := k.export(k.jonas, "Scratch")
-		if !strings.Contains(exported, "run_at: "+c.written+"\n") &&
-			!strings.Contains(exported, "run_at: '"+c.written+"'\n") {
-			t.Errorf("%s is exported as\n%s\nwant %s", c.run, exported, c.written)
-		}
-		for _, again := range []string{exported, strings.Replace(text, "RUN", c.run, 1)} {
-			if _, short := k.plan(k.jonas, files(again)); short != "unchanged Automation Once" {
-				t.Errorf("%s, applied again: %s", c.run, short)
-			}
-		}
-	}
 }
 
 func TestABudgetsDayBeginsWithTheDayItself(t *testing.T) {

@@ -13,9 +13,11 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/secret"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -50,6 +52,8 @@ type kit struct {
 	*Service
 	DB        *db.DB // that of the service
 	t         *testing.T
+	workflows *workflow.Service
+	bots      *bot.Service
 	clock     *clock
 	workspace db.Workspace
 	mira      account.Actor // an administrator
@@ -74,6 +78,13 @@ func setup(t *testing.T) *kit {
 		},
 		Probe: func(_ context.Context, r Remote) (string, fault.Invalid) { return "main", nil },
 	}}
+	k.workflows = &workflow.Service{
+		DB: d, Now: c.Now, Keys: keys, RunsScripts: k.RunsScripts,
+		Changed: k.StopAutomating, Lost: k.DisableUsers,
+	}
+	k.bots = &bot.Service{
+		DB: d, Now: c.Now, Provider: k.ProviderByID, Changed: k.StopAutomating, Lost: k.DisableUsers,
+	}
 	check(t, account.EnsureRoles(t.Context(), d, begun))
 	check(t, k.EnsureScratch(t.Context()))
 	k.mira = k.person("Mira", account.RoleAdministrator)

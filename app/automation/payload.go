@@ -9,6 +9,7 @@ import (
 
 	"carillon/app/fault"
 	"carillon/app/forge"
+	"carillon/app/form"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -110,7 +111,7 @@ func readFilter(in spec.Filter, bad fault.Invalid) db.Filter {
 			return o.Operator == c.Operator
 		}):
 			bad["filter"] = "Choose how the field is compared."
-		case len(c.Field) > 200 || len(c.Value) > 1000 || !storable(c.Field) || !storable(c.Value):
+		case len(c.Field) > 200 || len(c.Value) > 1000 || !form.Storable(c.Field) || !form.Storable(c.Value):
 			bad["filter"] = "A field has at most 200 characters, and a value 1,000."
 		case bare:
 			c.Value = ""
@@ -126,6 +127,15 @@ func readFilter(in spec.Filter, bad fault.Invalid) db.Filter {
 
 // signaturePurpose binds a sender's secret to its automation.
 func signaturePurpose(a *db.Automation) string { return "signature " + a.ID.String() }
+
+// SignatureSecret is the secret that the calls of an automation are signed with. It is empty for an automation that has
+// none, and for nil.
+func (s *Service) SignatureSecret(a *db.Automation) (string, error) {
+	if a == nil || a.SignatureSealed == nil {
+		return "", nil
+	}
+	return s.Keys.Open(a.SignatureSealed, signaturePurpose(a))
+}
 
 // applyWebhook takes over who signs the calls of an HTTP Trigger, its filter, and what becomes of the payload. A secret
 // that is left empty stays as it is stored, for the same kind of sender.

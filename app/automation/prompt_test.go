@@ -2,7 +2,6 @@ package automation
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -70,54 +69,6 @@ func TestFillingEndsWhereAPromptWouldBeTooLong(t *testing.T) {
 			t.Errorf("%.10s has %d parts", prompt, len(parts))
 		}
 	}
-	values := map[string]string{"a": value}
-	if got := Expand(strings.Repeat("$a", MaxPrompt/2), values); len(got) > maxExpanded+len(value)+MaxPrompt {
-		t.Errorf("it became %d bytes", len(got))
-	}
-}
-
-// slowExpand is what Expand does, by trying each name at each place.
-func slowExpand(text string, values map[string]string) string {
-	names := slices.SortedFunc(maps.Keys(values), func(a, b string) int {
-		if len(a) != len(b) {
-			return len(b) - len(a)
-		}
-		return strings.Compare(a, b)
-	})
-	var b strings.Builder
-next:
-	for text != "" {
-		if text[0] == '$' {
-			for _, name := range names {
-				for _, form := range []string{"$" + name, "${" + name + "}"} {
-					if strings.HasPrefix(text, form) {
-						b.WriteString(values[name])
-						text = text[len(form):]
-						continue next
-					}
-				}
-			}
-		}
-		b.WriteByte(text[0])
-		text = text[1:]
-	}
-	return b.String()
-}
-
-func FuzzExpand(f *testing.F) {
-	f.Add("$a $ab ${ab} ${abc} ${a $ba$", "a", "ab", "b")
-	f.Add("$${a}${", "$", "a", "{")
-	f.Fuzz(func(t *testing.T, text, a, b, c string) {
-		values := map[string]string{}
-		for _, name := range []string{a, b, c, a + b, a + b + c} {
-			if name != "" && !strings.ContainsAny(name, "{}") {
-				values[name] = "<" + name + ">"
-			}
-		}
-		if got, want := Expand(text, values), slowExpand(text, values); got != want {
-			t.Errorf("%q with %q became %q; want %q", text, values, got, want)
-		}
-	})
 }
 
 func TestAScriptIsParsedOnceHoweverManyListsShowIt(t *testing.T) {

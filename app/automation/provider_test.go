@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/spec"
 	"carillon/db"
@@ -127,7 +128,7 @@ func TestAModelThatTheProviderDoesNotListCanBeTyped(t *testing.T) {
 	if errors.As(err, &bad) && bad["model"] != "" {
 		t.Errorf("the workspace's model was refused: %s", bad["model"])
 	}
-	_, err = k.CreateBot(t.Context(), k.mira, BotInput{Bot: spec.Bot{
+	_, err = k.bots.Create(t.Context(), k.mira, bot.Input{Bot: spec.Bot{
 		Name: "Reviewer", Instructions: "x", Provider: "agent", Model: "huge",
 	}})
 	if errors.As(err, &bad) && bad["model"] != "" {

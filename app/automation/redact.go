@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/jsontext"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -213,16 +214,16 @@ func (s *Service) call(d *db.Delivery) (call Call, ok bool) {
 
 // keptValues are the values of a run as its row may hold them: secrets in their stored form. Where nobody knows any
 // more which of them are secrets, as the workflow is gone, there are none.
-func (s *Service) keptValues(workflow *db.Workflow, values map[string]string) map[string]string {
+func (s *Service) keptValues(wf *db.Workflow, values map[string]string) map[string]string {
 	kept := map[string]string{}
-	if workflow == nil {
+	if wf == nil {
 		return kept
 	}
 	var secrets []string
-	for _, p := range workflow.Parameters {
+	for _, p := range wf.Parameters {
 		if p.Type == db.SecretParameter && values[p.Alias] != "" {
 			secrets = append(secrets, values[p.Alias])
-			kept[p.Alias] = s.seal(p.Alias, values[p.Alias])
+			kept[p.Alias] = workflow.Seal(s.Keys, p.Alias, values[p.Alias])
 		}
 	}
 	hide := Masker(secrets, redacted)

@@ -10,8 +10,10 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -207,30 +209,32 @@ func TestWhoMadeAndWhoChangedWhatASessionRunsCount(t *testing.T) {
 	k := setup(t)
 	manager := k.person("Max", account.RoleManager)
 	weak := k.role(k.person("Lee", account.RoleMember), account.ManageBots, account.ManageWorkflows, account.Manage)
-	bot, err := k.CreateBot(t.Context(), manager, BotInput{Bot: spec.Bot{
+	reviewer, err := k.bots.Create(t.Context(), manager, bot.Input{Bot: spec.Bot{
 		Name: "Reviewer", Instructions: "Look.", Enabled: true,
 	}})
 	check(t, err)
-	flow := WorkflowInput{Name: "Audit", Steps: []StepInput{{Kind: string(db.MessageStep), Text: "Look."}}}
-	wf, err := k.CreateWorkflow(t.Context(), manager, flow)
+	flow := workflow.Input{Name: "Audit", Steps: []workflow.StepInput{{Kind: string(db.MessageStep), Text: "Look."}}}
+	wf, err := k.workflows.Create(t.Context(), manager, flow)
 	check(t, err)
 	for name, tt := range map[string]struct {
 		change func(in *Input)
 		edit   func()
 	}{
-		"its bot": {func(in *Input) { in.SessionType, in.Bot = "bot", bot.ID.String() }, func() {
-			in := BotInput{Bot: spec.Bot{
+		"its bot": {func(in *Input) { in.SessionType, in.Bot = "bot", reviewer.ID.String() }, func() {
+			in := bot.Input{Bot: spec.Bot{
 				Name: "Reviewer", Instructions: "Look again.", Enabled: true,
-			}, Version: bot.Version}
-			_, err := k.UpdateBot(t.Context(), weak, bot.ID, in)
+			}, Version: reviewer.Version}
+			_, err := k.bots.Update(t.Context(), weak, reviewer.ID, in)
 			check(t, err)
 		}},
 		"its workflow": {func(in *Input) {
 			in.ExecutionType, in.Workflow, in.Prompt = "workflow", wf.ID.String(), ""
 		}, func() {
 			again := flow
-			again.Version, again.Steps = wf.Version, []StepInput{{Kind: string(db.MessageStep), Text: "Look again."}}
-			_, err := k.UpdateWorkflow(t.Context(), weak, wf.ID, again)
+			again.Version, again.Steps = wf.Version, []workflow.StepInput{{
+				Kind: string(db.MessageStep), Text: "Look again.",
+			}}
+			_, err := k.workflows.Update(t.Context(), weak, wf.ID, again)
 			check(t, err)
 		}},
 	} {
@@ -296,21 +300,21 @@ func TestSomebodyWeakerWhoEditsTakesFromSessionsThatTheyManageAutomations(t *tes
 func TestABotOrWorkflowThatSomebodyWeakerChangesTakesItToo(t *testing.T) {
 	k := setup(t)
 	weak := k.role(k.person("Lee", account.RoleMember), account.ManageBots, account.Manage)
-	bot, err := k.CreateBot(t.Context(), k.mira, BotInput{Bot: spec.Bot{
+	reviewer, err := k.bots.Create(t.Context(), k.mira, bot.Input{Bot: spec.Bot{
 		Name: "Reviewer", Instructions: "Look.", Enabled: true,
 	}})
 	check(t, err)
-	look := func(how string) BotInput {
-		return BotInput{Bot: spec.Bot{Name: "Reviewer", Instructions: how, Enabled: true}, Version: bot.Version}
+	look := func(how string) bot.Input {
+		return bot.Input{Bot: spec.Bot{Name: "Reviewer", Instructions: how, Enabled: true}, Version: reviewer.Version}
 	}
-	a := k.create(func(in *Input) { in.MayAutomate, in.SessionType, in.Bot = true, "bot", bot.ID.String() })
+	a := k.create(func(in *Input) { in.MayAutomate, in.SessionType, in.Bot = true, "bot", reviewer.ID.String() })
 	other := k.create(automating)
-	bot, err = k.UpdateBot(t.Context(), k.mira, bot.ID, look("Look twice."))
+	reviewer, err = k.bots.Update(t.Context(), k.mira, reviewer.ID, look("Look twice."))
 	check(t, err)
 	if !k.reload(a).MayAutomate {
 		t.Error("an Administrator's change took it away")
 	}
-	_, err = k.UpdateBot(t.Context(), weak, bot.ID, look("Look away."))
+	_, err = k.bots.Update(t.Context(), weak, reviewer.ID, look("Look away."))
 	check(t, err)
 	if got := k.reload(a); got.MayAutomate || got.Version != a.Version+1 {
 		t.Errorf("after a weaker person's change: %v, version %d", got.MayAutomate, got.Version)

@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/fault"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -134,21 +135,6 @@ func TestWhatAProgramNamesAndHasNoEffectIsRefused(t *testing.T) {
 	if errors.As(err, &bad); bad["param.what"] != "" {
 		t.Error("what the prompt uses is refused, too")
 	}
-	yaml := "kind: Automation\nname: Hook\nworkspace: Scratch\ntrigger: http\nprovider: agent\nprompt: x\n"
-	for _, tt := range []struct {
-		more string
-		good bool
-	}{{"", true}, {"auto_complete: false\n", true}, {"auto_complete: true\n", false},
-		{"auto_complete: false\nonly_unchanged: true\n", false}} {
-		_, err := k.PlanManifest(t.Context(), k.jonas, files(yaml+tt.more))
-		if (err == nil) != tt.good {
-			t.Errorf("%q: %v", tt.more, err)
-		}
-	}
-	k.applyFiles(k.jonas, files(yaml))
-	if exported := k.export(k.jonas, "Scratch"); strings.Contains(exported, "auto_complete: true") {
-		t.Errorf("it is exported with the option:\n%s", exported)
-	}
 }
 
 func TestParallelSessionsHaveNoCapUnlessOneIsGiven(t *testing.T) {
@@ -170,9 +156,9 @@ func TestParallelSessionsHaveNoCapUnlessOneIsGiven(t *testing.T) {
 
 func TestAParameterThatIsGivenEmptyIsEmpty(t *testing.T) {
 	k := setup(t)
-	wf, err := k.CreateWorkflow(t.Context(), k.mira,
-		WorkflowInput{Name: "W", Steps: []StepInput{{Kind: "message", Text: "On $base of $must."}},
-			Parameters: []ParameterInput{
+	wf, err := k.workflows.Create(t.Context(), k.mira,
+		workflow.Input{Name: "W", Steps: []workflow.StepInput{{Kind: "message", Text: "On $base of $must."}},
+			Parameters: []workflow.ParameterInput{
 				{Alias: "base", Type: "text", Default: "main"}, {
 					Alias: "must", Type: "text", Required: true, Default: "x",
 				}, {Alias: "depth", Type: "number", Default: "2"},
@@ -304,24 +290,6 @@ func TestNumbersOfAFilterAreComparedAsNumbers(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftOutOfAManifestIsAsInANewForm(t *testing.T) {
-	k := setup(t)
-	_, err := k.DB.NewRaw("UPDATE users SET time_zone = 'Asia/Tokyo' WHERE id = ?", k.jonas.ID).Exec(t.Context())
-	check(t, err)
-	jonas := k.actor(k.jonas.ID)
-	text := "kind: Automation\nname: Nightly\nworkspace: Scratch\ntrigger: recurring\ncron: 0 2 * * *\nprovider: " +
-		"agent\nprompt: x\n"
-	id := k.applyFiles(jonas, files(text)).Changes[0].ID
-	a, err := k.Automation(t.Context(), jonas, id)
-	check(t, err)
-	if a.TimeZone != "Asia/Tokyo" {
-		t.Errorf("its time zone is %q", a.TimeZone)
-	}
-	if _, short := k.plan(k.mira, files(text)); short != "unchanged Automation Nightly" {
-		t.Errorf("applied again by somebody elsewhere: %s", short)
-	}
-}
-
 func TestTheModelOfTheWorkspaceGoesWithItsProvider(t *testing.T) {
 	k := setup(t)
 	_, err := k.DB.NewRaw("UPDATE workspaces SET provider = 'agent', model = 'large' WHERE id = ?", k.workspace.ID).
@@ -402,7 +370,7 @@ func TestABulkRunGoesOnWhereOneCannotStart(t *testing.T) {
 	k := setup(t)
 	large, good := k.create(nil), k.create(nil)
 	k.exec("UPDATE automations SET prompt = repeat('x', ?) WHERE id = ?", MaxPrompt+1, large.ID)
-	lacking, _ := k.flow([]ParameterInput{{Alias: "what", Type: "text", Required: true}}, nil)
+	lacking, _ := k.flow([]workflow.ParameterInput{{Alias: "what", Type: "text", Required: true}}, nil)
 	got, err := k.Bulk(t.Context(), k.jonas, BulkRun, []uuid.UUID{large.ID, lacking.ID, good.ID})
 	check(t, err)
 	if want := "Started 1, skipped 2: 2 that cannot run."; got.String() != want {

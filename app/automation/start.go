@@ -14,7 +14,9 @@ import (
 	"carillon/app/account"
 	"carillon/app/crash"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/shell"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -22,7 +24,7 @@ import (
 // its set-based form StartDue, the scheduler. Starting is only writing: a worker picks the session up.
 //
 // It returns *Busy when the automation runs one session at a time and one is in flight, *Unable when it cannot run
-// as it is, *MissingParameter and ErrTooLarge for values that do not do, fault.ErrNotFound when there is none.
+// as it is, *workflow.MissingParameter and ErrTooLarge for values that do not do, fault.ErrNotFound when there is none.
 func (s *Service) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, error) {
 	var run *Run
 	err := s.startTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
@@ -164,11 +166,11 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 		values = map[string]string{}
 	}
 	for name, value := range by.Parameters {
-		if !storable(name) || !storable(value) {
-			return nil, &MissingParameter{Name: db.Printable(name, 200), Wrong: "this is not text"}
+		if !form.Storable(name) || !form.Storable(value) {
+			return nil, &workflow.MissingParameter{Name: db.Printable(name, 200), Wrong: "this is not text"}
 		}
-		if !by.Kept && s.storedForm(name, value) {
-			return nil, &MissingParameter{Name: name, Wrong: notStoredForm}
+		if !by.Kept && workflow.CanUnseal(s.Keys, name, value) {
+			return nil, &workflow.MissingParameter{Name: name, Wrong: workflow.StoredFormGiven}
 		}
 		values[name] = value
 	}
@@ -192,16 +194,18 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	names, found := provider.Names(a.Prompt), ValuesOf(values).fenced(mark, outside)
 	resolved, unresolved := resolve(names, found)
 	for name, value := range resolved { // a path may lead into a text that holds JSON
-		if !storable(value) {
-			return nil, &MissingParameter{Name: name, Wrong: "this is not text"}
+		if !form.Storable(value) {
+			return nil, &workflow.MissingParameter{Name: name, Wrong: "this is not text"}
 		}
 	}
 	prompt := a.Prompt
 	if a.ExecutionType == db.WorkflowDriven {
 		unresolved = nil
-		if err := s.workflowValues(a.WorkflowParameters, values, by.hidden); err != nil {
+		secrets, err := workflow.Complete(s.Keys, a.WorkflowParameters, values, by.hidden)
+		if err != nil {
 			return nil, err
 		}
+		hideOthers(values, a.WorkflowParameters, secrets)
 	} else if provider.Script {
 		maps.Copy(values, resolved) // a script gets values as variables, so dotted names must be among them
 		if name, size := shell.TooLong(names, values); name != "" {
@@ -262,7 +266,7 @@ func snapshot(a *db.Startable, p Provider) db.Snapshot {
 	return db.Snapshot{
 		Name: a.Name, Trigger: a.Trigger, SessionType: a.SessionType, ExecutionType: a.ExecutionType,
 		Prompt: a.Prompt, WorkflowID: a.WorkflowID, WorkflowName: a.WorkflowName, Steps: a.WorkflowSteps,
-		Parameters: withoutDefaults(a.WorkflowParameters),
+		Parameters: workflow.WithoutSecretDefaults(a.WorkflowParameters),
 		TimeZone:   a.TimeZone, Cron: a.Cron,
 		BotID: a.BotID, BotName: a.BotName, Instructions: a.BotInstructions, AllowedTools: tools,
 		ReadOnly: a.BotReadOnly,

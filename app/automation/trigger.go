@@ -21,7 +21,9 @@ import (
 	"carillon/app/account"
 	"carillon/app/crash"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/jsontext"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -149,7 +151,7 @@ func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint stri
 	answer *Answer, err error) (*Answer, error) {
 	var busy *Busy
 	var unable *Unable
-	var missing *MissingParameter
+	var missing *workflow.MissingParameter
 	switch {
 	case err == nil:
 		return answer, nil
@@ -315,7 +317,7 @@ func readParameters(call Call) (values map[string]string, payload, problem strin
 		}
 	}
 	for name, value := range values {
-		if !storable(name) || !storable(value) {
+		if !form.Storable(name) || !form.Storable(value) {
 			return nil, "", notText
 		}
 	}
@@ -366,6 +368,3 @@ func unstorable(raw []byte) string {
 
 // withoutMark is a text without the byte-order mark that some programs write before it.
 func withoutMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\uFEFF")) }
-
-// storable reports whether a text can be kept in a row.
-func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }

@@ -88,6 +88,14 @@ func TooMany(n int, things string, most int) string {
 	return fmt.Sprintf("These are %d %s. At most %d fit.", n, things, most)
 }
 
+// ID is an id as forms have it. The zero id is an empty text.
+func ID(id uuid.UUID) string {
+	if id == uuid.Nil {
+		return ""
+	}
+	return id.String()
+}
+
 // Or is the text without blanks around it, and the other one where that is empty.
 func Or(text, other string) string {
 	if text = strings.TrimSpace(text); text != "" {

@@ -21,6 +21,9 @@ func NameOf(typed string) string {
 	return strings.TrimSpace(directionMarks.Replace(typed))
 }
 
+// Storable reports whether the database can store a text: UTF-8 without the byte 0.
+func Storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
+
 var directionMarks = strings.NewReplacer("\u200e", "", "\u200f", "", "\u061c", "")
 
 // Plain shows what a text hides: signs that control something or turn the direction of writing, tabs excepted, are

@@ -16,6 +16,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/middleware"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/views"
 )
@@ -53,7 +54,7 @@ func (c *caller) problem(ctx context.Context, tool string, err error) error {
 	var invalid fault.Invalid
 	var busy *automation.Busy
 	var unable *automation.Unable
-	var missing *automation.MissingParameter
+	var missing *workflow.MissingParameter
 	switch {
 	case err == nil:
 		return nil

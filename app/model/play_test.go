@@ -28,6 +28,7 @@ import (
 	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/app/webhook"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -38,6 +39,7 @@ type system struct {
 	db        *db.DB
 	now       time.Time
 	rules     [2]*automation.Service // two processes
+	workflows *workflow.Service
 	looked    int
 	ticks     int
 	keys      *secret.Keys
@@ -183,6 +185,10 @@ func (s *system) boot() {
 			Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 		}
 	}
+	s.workflows = &workflow.Service{
+		DB: s.db, Now: s.rules[0].Now, Keys: s.keys, RunsScripts: s.rules[0].RunsScripts,
+		Changed: s.rules[0].StopAutomating, Lost: s.rules[0].DisableUsers,
+	}
 }
 
 // clear forgets what the last sequence left.
@@ -214,10 +220,10 @@ func (s *system) clear(ctx context.Context, begin time.Time) error {
 
 // flow makes a workflow.
 func (s *system) flow(ctx context.Context) error {
-	wf, err := s.rules[0].CreateWorkflow(ctx, s.people["Mira"], automation.WorkflowInput{
+	wf, err := s.workflows.Create(ctx, s.people["Mira"], workflow.Input{
 		Name:  fmt.Sprint("Release ", len(s.flows)+1),
-		Steps: []automation.StepInput{{Kind: "message", Text: "Release $target for $ticket."}},
-		Parameters: []automation.ParameterInput{{Alias: "target", Type: "text", Default: "main"},
+		Steps: []workflow.StepInput{{Kind: "message", Text: "Release $target for $ticket."}},
+		Parameters: []workflow.ParameterInput{{Alias: "target", Type: "text", Default: "main"},
 			{Alias: "ticket", Type: "text", Required: true}},
 	})
 	if err == nil {
@@ -392,7 +398,7 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 		_, err := rules.RaiseBudget(ctx, who, a, "day.turns")
 		return answer(err)
 	case Remove:
-		if err := rules.RemoveWorkflow(ctx, s.people["Mira"], s.flows[len(s.flows)-1]); err != nil &&
+		if err := s.workflows.Remove(ctx, s.people["Mira"], s.flows[len(s.flows)-1]); err != nil &&
 			!errors.Is(err, fault.ErrNotFound) {
 			return "", err
 		}

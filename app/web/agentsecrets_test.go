@@ -9,6 +9,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -21,9 +22,9 @@ func TestWhatAnAgentHasStoredThroughItsToolsHoldsNoneOfItsSecrets(t *testing.T) 
 		WorkspaceID: ws, Name: "DEPLOY_KEY", Secret: true,
 		Sealed: s.rules.Keys.Seal(inWorkspace, "variable "+ws.String()+" DEPLOY_KEY"),
 	}}))
-	wf, err := s.rules.CreateWorkflow(t.Context(), owner.actor, automation.WorkflowInput{
-		Name: "Deploy", Steps: []automation.StepInput{{Kind: "message", Text: "Deploy."}},
-		Parameters: []automation.ParameterInput{{Alias: "key", Type: "secret", Default: inRun}},
+	wf, err := s.workflows.Create(t.Context(), owner.actor, workflow.Input{
+		Name: "Deploy", Steps: []workflow.StepInput{{Kind: "message", Text: "Deploy."}},
+		Parameters: []workflow.ParameterInput{{Alias: "key", Type: "secret", Default: inRun}},
 	})
 	check(t, err)
 	x := owner.agent(func(in *automation.Input) {
@@ -61,9 +62,9 @@ func TestWhatAnAgentHasStoredThroughItsToolsHoldsNoneOfItsSecrets(t *testing.T) 
 func TestACopyOfAWorkflowLeavesOutTheDefaultsOfSecretParametersAndSaysSo(t *testing.T) {
 	s := open(t)
 	owner := s.as("Owner", account.RoleManager)
-	wf, err := s.rules.CreateWorkflow(t.Context(), owner.actor, automation.WorkflowInput{
-		Name: "Deploy", Steps: []automation.StepInput{{Kind: "message", Text: "Deploy $where."}},
-		Parameters: []automation.ParameterInput{
+	wf, err := s.workflows.Create(t.Context(), owner.actor, workflow.Input{
+		Name: "Deploy", Steps: []workflow.StepInput{{Kind: "message", Text: "Deploy $where."}},
+		Parameters: []workflow.ParameterInput{
 			{Alias: "key", Type: "secret", Default: "the key of the team"}, {Alias: "other", Type: "secret"},
 			{Alias: "where", Type: "text", Default: "staging"},
 		},
@@ -73,7 +74,7 @@ func TestACopyOfAWorkflowLeavesOutTheDefaultsOfSecretParametersAndSaysSo(t *test
 	answer.expect(t, 303, "")
 	owner.get(answer.Header.Get("Location")).expect(t, 200,
 		"The secret defaults of $key were left out: enter them again.")
-	list, err := s.rules.Workflows(t.Context(), owner.actor)
+	list, err := s.workflows.List(t.Context(), owner.actor)
 	check(t, err)
 	for _, w := range list {
 		copied := w.ID != wf.ID

@@ -20,6 +20,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/middleware"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/views"
 )
@@ -125,7 +126,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var invalid fault.Invalid
 	var busy *automation.Busy
 	var unable *automation.Unable
-	var missing *automation.MissingParameter
+	var missing *workflow.MissingParameter
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, fault.ErrNotFound):

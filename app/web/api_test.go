@@ -21,6 +21,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/middleware"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -384,7 +385,8 @@ func TestSecretsDoNotComeOut(t *testing.T) {
 	p.call("POST", one+"/runs", nil).into(t, &run)
 	e, err := db.ExecutionByID(t.Context(), s.server.DB, uuid.MustParse(run.Execution))
 	check(t, err)
-	if _, secrets, err := s.rules.OpenValues(e); err != nil || !slices.Equal(secrets, []string{secret, fallback}) {
+	if _, secrets, err := workflow.OpenValues(s.rules.Keys, e); err != nil ||
+		!slices.Equal(secrets, []string{secret, fallback}) {
 		t.Errorf("it runs with %q, %v; want the secrets stored before the change", secrets, err)
 	}
 	_, err = s.server.DB.NewRaw(

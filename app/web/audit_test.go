@@ -18,6 +18,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -282,7 +283,7 @@ func TestTheAuditLogNamesTheBotsAndWorkflowsThatAnAutomationWasChangedTo(t *test
 	s := open(t)
 	b := s.as("Mira", account.RoleAdministrator)
 	bot := func(name string) string {
-		made, err := s.rules.CreateBot(t.Context(), b.actor, automation.BotInput{Bot: spec.Bot{
+		made, err := s.bots.Create(t.Context(), b.actor, bot.Input{Bot: spec.Bot{
 			Name: name, Instructions: "Review.", Enabled: true,
 		}})
 		check(t, err)

@@ -18,6 +18,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/middleware"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -316,9 +317,9 @@ func (x *walk) leaves(who string) {
 		Workspace: x.workspace, Title: x.name("ticket"), Assignee: b.actor.ID.String(),
 	})
 	check(x.t, err)
-	_, err = x.rules.CreateWorkflow(ctx, b.actor, automation.WorkflowInput{
+	_, err = x.workflows.Create(ctx, b.actor, workflow.Input{
 		Name: x.name("workflow"), Workspace: x.workspace,
-		Steps: []automation.StepInput{{Kind: "message", Text: "Look."}},
+		Steps: []workflow.StepInput{{Kind: "message", Text: "Look."}},
 	})
 	check(x.t, err)
 	check(x.t, db.RemoveMember(ctx, x.server.DB, workspace, b.actor.ID))
@@ -395,9 +396,9 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	},
 	"ticket": func(x *walk) uuid.UUID { return x.ticket().ID },
 	"workflow": func(x *walk) uuid.UUID {
-		wf, err := x.rules.CreateWorkflow(x.t.Context(), x.who["manager"].actor, automation.WorkflowInput{
+		wf, err := x.workflows.Create(x.t.Context(), x.who["manager"].actor, workflow.Input{
 			Name: x.name("workflow"), Workspace: x.workspace,
-			Steps: []automation.StepInput{{Kind: "message", Text: "Look."}},
+			Steps: []workflow.StepInput{{Kind: "message", Text: "Look."}},
 		})
 		check(x.t, err)
 		return wf.ID

@@ -8,6 +8,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/app/spec"
@@ -19,7 +20,7 @@ import (
 type botPages struct{ *Server }
 
 func (s botPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	list, err := s.Rules.Bots(r.Context(), actor)
+	list, err := s.Bots.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (s botPages) one(w http.ResponseWriter, r *http.Request, actor account.Acto
 	if err != nil {
 		return err
 	}
-	b, users, err := s.Rules.Bot(r.Context(), actor, botID)
+	b, users, err := s.Bots.Find(r.Context(), actor, botID)
 	if err != nil {
 		return err
 	}
@@ -74,8 +75,8 @@ func (s botPages) one(w http.ResponseWriter, r *http.Request, actor account.Acto
 }
 
 // botInput reads the form of a bot.
-func botInput(r *http.Request) automation.BotInput {
-	var in automation.BotInput
+func botInput(r *http.Request) bot.Input {
+	var in bot.Input
 	in.Version, _ = strconv.ParseInt(r.PostForm.Get("version"), 10, 64)
 	form.Read(r.PostForm, &in.Bot)
 	return in
@@ -85,7 +86,7 @@ func (s botPages) new(w http.ResponseWriter, r *http.Request, actor account.Acto
 	if !actor.Can(account.ManageBots) {
 		return fault.ErrForbidden
 	}
-	in := automation.BotInput{Bot: spec.New[spec.Bot]()}
+	in := bot.Input{Bot: spec.New[spec.Bot]()}
 	in.Workspace = s.chosenWorkspace(r)
 	return s.form(w, r, actor, http.StatusOK, nil, in, nil)
 }
@@ -95,16 +96,16 @@ func (s botPages) edit(w http.ResponseWriter, r *http.Request, actor account.Act
 	if err != nil {
 		return err
 	}
-	b, err := s.Rules.EditableBot(r.Context(), actor, botID)
+	b, err := s.Bots.Editable(r.Context(), actor, botID)
 	if err != nil {
 		return err
 	}
-	return s.form(w, r, actor, http.StatusOK, b, automation.TypedBot(b), nil)
+	return s.form(w, r, actor, http.StatusOK, b, bot.Typed(b), nil)
 }
 
 func (s botPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := botInput(r)
-	b, err := s.Rules.CreateBot(r.Context(), actor, in)
+	b, err := s.Bots.Create(r.Context(), actor, in)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
 		return s.form(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
@@ -121,7 +122,7 @@ func (s botPages) update(w http.ResponseWriter, r *http.Request, actor account.A
 		return err
 	}
 	in := botInput(r)
-	b, err := s.Rules.UpdateBot(r.Context(), actor, botID, in)
+	b, err := s.Bots.Update(r.Context(), actor, botID, in)
 	invalid, status, err := s.again(r, actor, s.edit, err)
 	if err != nil {
 		return err
@@ -129,7 +130,7 @@ func (s botPages) update(w http.ResponseWriter, r *http.Request, actor account.A
 	if status == 0 {
 		return s.redirect(w, r, views.BotURL(b.ID.String()), "Saved.")
 	}
-	stored, err := s.Rules.EditableBot(r.Context(), actor, botID)
+	stored, err := s.Bots.Editable(r.Context(), actor, botID)
 	if err != nil {
 		return err
 	}
@@ -137,7 +138,7 @@ func (s botPages) update(w http.ResponseWriter, r *http.Request, actor account.A
 }
 
 func (s botPages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, b *db.Bot,
-	in automation.BotInput, bad fault.Invalid) error {
+	in bot.Input, bad fault.Invalid) error {
 	f := views.NewBotForm()
 	title := "New bot"
 	if b != nil {
@@ -174,7 +175,7 @@ func (s botPages) remove(w http.ResponseWriter, r *http.Request, actor account.A
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.RemoveBot(r.Context(), actor, botID); err != nil {
+	if err := s.Bots.Remove(r.Context(), actor, botID); err != nil {
 		return err
 	}
 	return s.redirect(w, r, "/bots", "Removed.")
@@ -186,7 +187,7 @@ func (s automationPages) botField(r *http.Request, actor account.Actor, f *views
 	bad fault.Invalid) error {
 	f.Bot.Value, f.Bot.Error = in.Bot, bad["bot"]
 	f.Bot.Options = []views.Choice{{Label: "Choose a bot"}}
-	list, err := s.Rules.Bots(r.Context(), actor)
+	list, err := s.Bots.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}

@@ -22,9 +22,11 @@ import (
 	"carillon/app/account"
 	"carillon/app/api"
 	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/form"
 	"carillon/app/spec"
 	"carillon/app/spec/spectest"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -131,18 +133,18 @@ func liveBehind(t *testing.T, name string) []string {
 	}
 	n.browser = s.as("Mira", account.RoleAdministrator)
 	n.exec("UPDATE workspaces SET git_url = 'https://github.com/acme/app.git', token_sealed = 'x'")
-	workflow, err := s.rules.CreateWorkflow(t.Context(), n.actor, automation.WorkflowInput{
+	flow, err := s.workflows.Create(t.Context(), n.actor, workflow.Input{
 		Name: "Release", Workspace: s.workspace,
-		Steps: []automation.StepInput{{Kind: "message", Text: "Mend $depth with $token."}},
-		Parameters: []automation.ParameterInput{{Alias: "depth", Type: "number", Default: "2", Required: true},
+		Steps: []workflow.StepInput{{Kind: "message", Text: "Mend $depth with $token."}},
+		Parameters: []workflow.ParameterInput{{Alias: "depth", Type: "number", Default: "2", Required: true},
 			{Alias: "token", Type: "secret"}},
 	})
 	check(t, err)
-	bot, err := s.rules.CreateBot(t.Context(), n.actor, automation.BotInput{Bot: spec.Bot{
+	rita, err := s.bots.Create(t.Context(), n.actor, bot.Input{Bot: spec.Bot{
 		Name: "Rita", Workspace: s.workspace, Instructions: "Review.", Enabled: true,
 	}})
 	check(t, err)
-	n.steps, n.bot = workflow.ID.String(), bot.ID.String()
+	n.steps, n.bot = flow.ID.String(), rita.ID.String()
 	switch name {
 	case "form":
 		n.door = formDoor{n}

@@ -12,6 +12,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 )
 
 // escapedNUL is how JSON writes a NUL, as six characters of plain text: in a regular expression, say.
@@ -49,10 +50,10 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 		check(t, err)
 		pages = append(pages, "/automations/"+a.ID.String()+"/edit")
 	}
-	wf, err := b.rules.CreateWorkflow(t.Context(), b.actor, automation.WorkflowInput{
-		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "Look at $what."},
+	wf, err := b.workflows.Create(t.Context(), b.actor, workflow.Input{
+		Name: "Flow", Steps: []workflow.StepInput{{Kind: "message", Text: "Look at $what."},
 			{Kind: "asset", Path: "notes.md", Text: "Notes."}},
-		Parameters: []automation.ParameterInput{{Alias: "what", Type: "text", Default: "this"}},
+		Parameters: []workflow.ParameterInput{{Alias: "what", Type: "text", Default: "this"}},
 	})
 	check(t, err)
 	pages = append(pages, "/workflows/"+wf.ID.String()+"/edit", "/settings/toggles", "/settings/roles/new")

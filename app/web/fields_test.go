@@ -16,7 +16,9 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -275,11 +277,11 @@ func (b *browser) settled() []string {
 	list, err := rules.Workspaces(ctx, b.actor)
 	check(b.t, err)
 	own := list[0].ID.String()
-	flow, err := rules.CreateWorkflow(ctx, b.actor, automation.WorkflowInput{
-		Name: "My flow", Workspace: own, Steps: []automation.StepInput{{Kind: "message", Text: "Look."}},
+	flow, err := b.workflows.Create(ctx, b.actor, workflow.Input{
+		Name: "My flow", Workspace: own, Steps: []workflow.StepInput{{Kind: "message", Text: "Look."}},
 	})
 	check(b.t, err)
-	bot, err := rules.CreateBot(ctx, b.actor, automation.BotInput{Bot: spec.Bot{
+	bot, err := b.bots.Create(ctx, b.actor, bot.Input{Bot: spec.Bot{
 		Name: "My bot", Workspace: own, Instructions: "Look.", Enabled: true,
 	}})
 	check(b.t, err)

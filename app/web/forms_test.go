@@ -8,7 +8,9 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -154,12 +156,12 @@ func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T)
 		Retries:        2,
 	}})
 	check(t, err)
-	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Bot: spec.Bot{
+	bot, err := s.bots.Create(t.Context(), ada.actor, bot.Input{Bot: spec.Bot{
 		Name: "Bot", Instructions: "Be kind.", Enabled: true,
 	}})
 	check(t, err)
-	wf, err := s.rules.CreateWorkflow(t.Context(), ada.actor, automation.WorkflowInput{
-		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "One."}, {Kind: "message", Text: "Two."}},
+	wf, err := s.workflows.Create(t.Context(), ada.actor, workflow.Input{
+		Name: "Flow", Steps: []workflow.StepInput{{Kind: "message", Text: "One."}, {Kind: "message", Text: "Two."}},
 	})
 	check(t, err)
 	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{
@@ -229,7 +231,7 @@ func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T)
 func TestAFieldThatTwoPeopleChangedKeepsWhatWasTypedAndShowsWhatIsStored(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
-	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Bot: spec.Bot{
+	bot, err := s.bots.Create(t.Context(), ada.actor, bot.Input{Bot: spec.Bot{
 		Name: "Bot", Instructions: "Be kind.", Enabled: true,
 	}})
 	check(t, err)
@@ -288,7 +290,7 @@ func TestAFormSentWhileSignedOutIsKeptAndCanBeSentAgain(t *testing.T) {
 	again := formIn(t, kept.body, "/bots")
 	nobody.submit(again).expect(t, 401, "You were signed out")
 	ada.submit(again).expect(t, 303, "") // signed in, in another tab of the same browser
-	list, err := s.rules.Bots(t.Context(), ada.actor)
+	list, err := s.bots.List(t.Context(), ada.actor)
 	check(t, err)
 	if len(list) != 1 || list[0].Name != "Bot" || strings.TrimSpace(list[0].Instructions) != strings.TrimSpace(text) {
 		t.Errorf("the bots are %+v; want the one that was typed", list)
@@ -434,7 +436,7 @@ func TestWhatIsStoredIsToldAsThePageCallsIt(t *testing.T) {
 		Retries:        2,
 	}})
 	check(t, err)
-	bot, err := s.rules.CreateBot(t.Context(), ada.actor, automation.BotInput{Bot: spec.Bot{
+	bot, err := s.bots.Create(t.Context(), ada.actor, bot.Input{Bot: spec.Bot{
 		Name: "Bot", Instructions: "Be kind.", Enabled: true,
 	}})
 	check(t, err)

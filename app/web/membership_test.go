@@ -19,6 +19,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/forge"
 	"carillon/app/middleware"
 	"carillon/app/spec"
@@ -112,7 +113,7 @@ var happenings = map[string]func(h *happening){
 			in.SessionType, in.Bot, in.Trigger, in.Cron, in.TimeZone = "bot", bot.String(), "recurring", "0 9 * * *",
 				"UTC"
 		})
-		check(h.t, h.rules.RemoveBot(h.t.Context(), h.who["admin"].actor, bot))
+		check(h.t, h.bots.Remove(h.t.Context(), h.who["admin"].actor, bot))
 	},
 	automation.NoticeRunFailed: func(h *happening) {
 		_, lease := h.begun(nil)
@@ -178,11 +179,11 @@ var happenings = map[string]func(h *happening){
 		check(h.t, err)
 	},
 	automation.NoticeRights: func(h *happening) {
-		bot := subjects["bot"](h.walk)
-		h.make(func(in *automation.Input) { in.SessionType, in.Bot, in.MayAutomate = "bot", bot.String(), true })
+		id := subjects["bot"](h.walk)
+		h.make(func(in *automation.Input) { in.SessionType, in.Bot, in.MayAutomate = "bot", id.String(), true })
 		weak := h.as("Weak", account.RoleMember)
 		h.custom(weak, "Weak", account.ManageBots)
-		_, err := h.rules.UpdateBot(h.t.Context(), weak.actor, bot, automation.BotInput{Bot: spec.Bot{
+		_, err := h.bots.Update(h.t.Context(), weak.actor, id, bot.Input{Bot: spec.Bot{
 			Name: hush + " bot", Workspace: h.workspace, Instructions: "x", Enabled: true,
 		}, Version: 1})
 		check(h.t, err)

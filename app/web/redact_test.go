@@ -9,6 +9,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -17,9 +18,9 @@ import (
 func TestASecretThatACallBringsIsNowhereInClear(t *testing.T) {
 	const secret, plain = `hunter2 "quoted" & long`, "the build"
 	s := open(t)
-	wf, err := s.rules.CreateWorkflow(t.Context(), s.as("Mira", account.RoleManager).actor, automation.WorkflowInput{
-		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "Look at $what with $key."}},
-		Parameters: []automation.ParameterInput{{Alias: "what", Type: "text"},
+	wf, err := s.workflows.Create(t.Context(), s.as("Mira", account.RoleManager).actor, workflow.Input{
+		Name: "Flow", Steps: []workflow.StepInput{{Kind: "message", Text: "Look at $what with $key."}},
+		Parameters: []workflow.ParameterInput{{Alias: "what", Type: "text"},
 			{Alias: "key", Type: "secret", Required: true}, {Alias: "n", Type: "number"}},
 	})
 	check(t, err)
@@ -64,7 +65,7 @@ func TestASecretThatACallBringsIsNowhereInClear(t *testing.T) {
 	runs := h.runs(h.a.ID)
 	e, err := h.rules.Execution(t.Context(), h.owner.actor, runs[0].ID)
 	check(t, err)
-	values, _, err := h.rules.OpenValues(e)
+	values, _, err := workflow.OpenValues(h.rules.Keys, e)
 	check(t, err)
 	if e.Mark != db.ReplayMark || values["key"] != secret || values["what"] != plain {
 		t.Errorf("the replay ran with %q; want what the call brought", values)
@@ -79,7 +80,7 @@ func TestASecretThatACallBringsIsNowhereInClear(t *testing.T) {
 	active("now()")
 	h.send(body).expect(t, 400, "no active account") // a failed run is recorded
 	active("NULL")
-	check(t, h.rules.RemoveWorkflow(t.Context(), s.as("Mona", account.RoleManager).actor, wf.ID))
+	check(t, h.workflows.Remove(t.Context(), s.as("Mona", account.RoleManager).actor, wf.ID))
 	h.send(body).expect(t, 400, "the workflow of this automation was removed")
 
 	var tables []string

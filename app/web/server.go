@@ -16,9 +16,11 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/middleware"
 	"carillon/app/secret"
 	"carillon/app/sso"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/static"
 	"carillon/views"
@@ -29,6 +31,8 @@ type Server struct {
 	DB        *db.DB
 	Accounts  *account.Service
 	Rules     *automation.Service
+	Workflows *workflow.Service
+	Bots      *bot.Service
 	Keys      *secret.Keys
 	Providers func() []agent.Provider
 	// Found says what is installed of a provider on the workers, the best of it, as far as it is known yet; nil:

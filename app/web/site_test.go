@@ -20,11 +20,14 @@ import (
 	"carillon/app/agent"
 	"carillon/app/api"
 	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/mcp"
 	"carillon/app/middleware"
+	"carillon/app/plan"
 	"carillon/app/secret"
 	"carillon/app/webhook"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -41,6 +44,8 @@ type site struct {
 	routes    *middleware.Routes
 	bearers   *middleware.Tokens
 	rules     *automation.Service
+	workflows *workflow.Service
+	bots      *bot.Service
 	http      *httptest.Server
 	workspace string
 }
@@ -67,7 +72,16 @@ func openAlone(t *testing.T) *site {
 	}
 	check(t, account.EnsureRoles(t.Context(), d, time.Now()))
 	check(t, rules.EnsureScratch(t.Context()))
+	now := func() time.Time { return rules.Now() } // tests move it
 	s := &site{t: t, rules: rules}
+	s.workflows = &workflow.Service{
+		DB: d, Now: now, Keys: keys, RunsScripts: rules.RunsScripts,
+		Changed: rules.StopAutomating, Lost: rules.DisableUsers,
+	}
+	s.bots = &bot.Service{
+		DB: d, Now: now, Provider: rules.ProviderByID,
+		Changed: rules.StopAutomating, Lost: rules.DisableUsers,
+	}
 	mux := http.NewServeMux()
 	s.http = httptest.NewServer(mux)
 	t.Cleanup(s.http.Close)
@@ -76,7 +90,7 @@ func openAlone(t *testing.T) *site {
 	s.server = &Server{
 		DB: d, Accounts: &account.Service{
 			DB: d, Now: time.Now, Log: log, Joined: rules.JoinScratch, PasswordMemory: 64,
-		}, Rules: rules, Keys: keys,
+		}, Rules: rules, Workflows: s.workflows, Bots: s.bots, Keys: keys,
 		Providers: func() []agent.Provider {
 			return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell},
 				{ID: "agent", Name: "Agent"}}
@@ -89,7 +103,9 @@ func openAlone(t *testing.T) *site {
 		Rules: rules, PublicURL: public, Tokens: s.bearers, Calls: webhook.NewCallLimiter(0), Now: time.Now, Log: log,
 	}
 	s.programs = &api.Server{
-		DB: d, Accounts: s.server.Accounts, Rules: rules, PublicURL: public, Tokens: s.bearers, Log: log,
+		DB: d, Accounts: s.server.Accounts, Rules: rules, Workflows: s.workflows, Bots: s.bots,
+		Plans:     &plan.Service{DB: d, Keys: keys, Automations: rules, Workflows: s.workflows, Bots: s.bots},
+		PublicURL: public, Tokens: s.bearers, Log: log,
 	}
 	s.tools = &mcp.Server{DB: d, Rules: rules, PublicURL: public, Tokens: s.bearers, Log: log}
 	s.server.Tokens, s.server.Envelope, s.server.APIHelp = s.bearers, s.calls.Envelope, s.programs.Help

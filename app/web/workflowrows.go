@@ -6,33 +6,33 @@ import (
 	"strconv"
 	"strings"
 
-	"carillon/app/automation"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
 // rearrangement is the form of a workflow after a button of it that changes its rows: "up.2", "move.4.1.in",
 // "add-step".
 type rearrangement struct {
-	in    automation.WorkflowInput
+	in    workflow.Input
 	said  string // what has happened, for whoever cannot see it
 	focus string // the field or button that is next: "up.1", "steps.3.kind"; empty: as it comes
 }
 
 // rearrange carries out a button of the form. ok is false for no such button. A step that moves past the edge of a loop
 // block goes into it, or leaves it; a loop block moves with its steps.
-func rearrange(in automation.WorkflowInput, do string) (r rearrangement, ok bool) {
+func rearrange(in workflow.Input, do string) (r rearrangement, ok bool) {
 	action, arguments, _ := strings.Cut(do, ".")
 	parts := strings.Split(arguments, ".")
 	i, err := strconv.Atoi(parts[0])
 	r.in = in
 	switch action {
 	case "add-step":
-		r.in.Steps = append(in.Steps, automation.StepInput{Kind: string(db.MessageStep)})
+		r.in.Steps = append(in.Steps, workflow.StepInput{Kind: string(db.MessageStep)})
 		r.focus = fmt.Sprintf("steps.%d.kind", len(in.Steps))
 		r.said = "Step " + stepNumber(r.in.Steps, len(in.Steps)) + " was added."
 		return r, true
 	case "add-parameter":
-		r.in.Parameters = append(in.Parameters, automation.ParameterInput{Type: string(db.TextParameter)})
+		r.in.Parameters = append(in.Parameters, workflow.ParameterInput{Type: string(db.TextParameter)})
 		r.focus = fmt.Sprintf("parameters.%d.alias", len(in.Parameters))
 		r.said = fmt.Sprintf("Parameter %d was added.", len(in.Parameters)+1)
 		return r, true
@@ -87,10 +87,10 @@ func rearrange(in automation.WorkflowInput, do string) (r rearrangement, ok bool
 }
 
 // isLoop reports whether a row begins a loop block.
-func isLoop(s automation.StepInput) bool { return s.Kind == string(db.LoopStep) && !s.Inside }
+func isLoop(s workflow.StepInput) bool { return s.Kind == string(db.LoopStep) && !s.Inside }
 
 // blockEnd is the place behind all that moves with a row.
-func blockEnd(steps []automation.StepInput, i int) int {
+func blockEnd(steps []workflow.StepInput, i int) int {
 	end := i + 1
 	for isLoop(steps[i]) && end < len(steps) && steps[end].Inside {
 		end++
@@ -99,7 +99,7 @@ func blockEnd(steps []automation.StepInput, i int) int {
 }
 
 // stepNumber is the place of a row as people count: "3", "3.1".
-func stepNumber(steps []automation.StepInput, at int) string {
+func stepNumber(steps []workflow.StepInput, at int) string {
 	outer, inner, within := 0, 0, false
 	for i := 0; i <= at; i++ {
 		if within && steps[i].Inside {
@@ -114,7 +114,7 @@ func stepNumber(steps []automation.StepInput, at int) string {
 	return strconv.Itoa(outer)
 }
 
-func moveUp(steps []automation.StepInput, i int) int {
+func moveUp(steps []workflow.StepInput, i int) int {
 	switch {
 	case i == 0:
 		return 0
@@ -133,7 +133,7 @@ func moveUp(steps []automation.StepInput, i int) int {
 	return put(steps, i, i-1)
 }
 
-func moveDown(steps []automation.StepInput, i int) int {
+func moveDown(steps []workflow.StepInput, i int) int {
 	end := blockEnd(steps, i)
 	switch {
 	case steps[i].Inside && (end == len(steps) || !steps[end].Inside): // the last of its loop block
@@ -149,12 +149,12 @@ func moveDown(steps []automation.StepInput, i int) int {
 }
 
 // canMoveDown reports whether moving a row down changes anything.
-func canMoveDown(steps []automation.StepInput, i int) bool {
+func canMoveDown(steps []workflow.StepInput, i int) bool {
 	return steps[i].Inside || blockEnd(steps, i) < len(steps)
 }
 
 // drop puts a row in front of the one that is at a place now, into a loop block or not where both can be.
-func drop(steps []automation.StepInput, i int, place string, inside bool) int {
+func drop(steps []workflow.StepInput, i int, place string, inside bool) int {
 	to, err := strconv.Atoi(place)
 	if err != nil || to < 0 || to > len(steps) {
 		return i
@@ -182,7 +182,7 @@ func drop(steps []automation.StepInput, i int, place string, inside bool) int {
 }
 
 // put moves a row, with those of its block, in front of the one that is at a place now. It returns its new place.
-func put(steps []automation.StepInput, i, to int) int {
+func put(steps []workflow.StepInput, i, to int) int {
 	end := blockEnd(steps, i)
 	if to >= i && to <= end {
 		return i

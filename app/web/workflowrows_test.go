@@ -4,15 +4,15 @@ import (
 	"strings"
 	"testing"
 
-	"carillon/app/automation"
+	"carillon/app/workflow"
 )
 
 // rows are steps by their labels: "a", "(b c)" for a loop block b with the step c in it.
-func rows(text string) []automation.StepInput {
-	var list []automation.StepInput
+func rows(text string) []workflow.StepInput {
+	var list []workflow.StepInput
 	inside := false
 	for word := range strings.FieldsSeq(text) {
-		s := automation.StepInput{Kind: "message", Inside: inside, Label: strings.Trim(word, "()")}
+		s := workflow.StepInput{Kind: "message", Inside: inside, Label: strings.Trim(word, "()")}
 		if strings.HasPrefix(word, "(") {
 			s.Kind, inside = "loop", true
 		}
@@ -24,7 +24,7 @@ func rows(text string) []automation.StepInput {
 	return list
 }
 
-func written(steps []automation.StepInput) string {
+func written(steps []workflow.StepInput) string {
 	var words []string
 	for i, s := range steps {
 		word := s.Label
@@ -69,7 +69,7 @@ func TestStepsMoveOneByOneIntoLoopBlocksAndOutOfThem(t *testing.T) {
 		{"a (l x) b", "remove-step.1", "a x b", "Step 2 was removed."},
 		{"a (l x) b", "remove-step.2", "a (l) b", "Step 2.1 was removed."},
 	} {
-		in := automation.WorkflowInput{Steps: rows(tt.before)}
+		in := workflow.Input{Steps: rows(tt.before)}
 		r, ok := rearrange(in, tt.do)
 		if got := written(r.in.Steps); !ok || got != tt.after {
 			t.Errorf("%s of %q gives %q (%t); want %q", tt.do, tt.before, got, ok, tt.after)
@@ -81,7 +81,7 @@ func TestStepsMoveOneByOneIntoLoopBlocksAndOutOfThem(t *testing.T) {
 			t.Errorf("%s changed the form that it was given", tt.do)
 		}
 	}
-	if _, ok := rearrange(automation.WorkflowInput{}, "save"); ok {
+	if _, ok := rearrange(workflow.Input{}, "save"); ok {
 		t.Error("a button that rearranges nothing is taken for one that does")
 	}
 }

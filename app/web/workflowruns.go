@@ -5,8 +5,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/views"
 )
@@ -52,14 +52,14 @@ func progress(e *db.Execution, turns []db.Turn) []views.StepLine {
 		}
 	}
 	status, label, problem := map[string]string{}, map[string]string{}, map[string]string{}
-	for i, p := range automation.Walk(e.Snapshot.Steps, answers) {
+	for i, p := range workflow.Walk(e.Snapshot.Steps, answers) {
 		if i >= len(taken) {
 			break
 		}
 		status[p.Number()], label[p.Number()] = string(taken[i].Status), p.Label()[len(p.Number())+1:]
 		problem[p.Number()] = taken[i].Reason
 		if len(p.Path) > 1 { // a loop is as far as its last step
-			loop := automation.Placed{Path: p.Path[:1]}.Number()
+			loop := workflow.Placed{Path: p.Path[:1]}.Number()
 			if status[loop] = string(taken[i].Status); taken[i].Status == db.Succeeded {
 				status[loop] = string(db.Succeeded)
 			}

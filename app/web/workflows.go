@@ -13,6 +13,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/views"
 )
@@ -21,7 +22,7 @@ import (
 type workflowPages struct{ *Server }
 
 func (s workflowPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	list, err := s.Rules.Workflows(r.Context(), actor)
+	list, err := s.Workflows.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func (s workflowPages) one(w http.ResponseWriter, r *http.Request, actor account
 	if err != nil {
 		return err
 	}
-	wf, users, err := s.Rules.Workflow(r.Context(), actor, workflowID)
+	wf, users, err := s.Workflows.Find(r.Context(), actor, workflowID)
 	if err != nil {
 		return err
 	}
@@ -94,9 +95,9 @@ func (s workflowPages) one(w http.ResponseWriter, r *http.Request, actor account
 func stepLines(steps []db.Step, values map[string]string) []views.StepLine {
 	var list []views.StepLine
 	add := func(step db.Step, path ...int) {
-		at := automation.Placed{Step: step, Path: path}
+		at := workflow.Placed{Step: step, Path: path}
 		line := views.StepLine{
-			Number: at.Number(), Kind: kindName(step.Kind), Label: automation.StepName(step), Text: step.Text,
+			Number: at.Number(), Kind: kindName(step.Kind), Label: workflow.StepName(step), Text: step.Text,
 			Inside: len(path) > 1,
 		}
 		switch {
@@ -110,7 +111,7 @@ func stepLines(steps []db.Step, values map[string]string) []views.StepLine {
 			line.Kind += " " + step.Path
 		}
 		if values != nil {
-			line.Text = automation.Expand(step.Text, values)
+			line.Text = workflow.Expand(step.Text, values)
 		}
 		list = append(list, line)
 	}
@@ -124,7 +125,7 @@ func stepLines(steps []db.Step, values map[string]string) []views.StepLine {
 }
 
 func kindName(kind db.StepKind) string {
-	for _, k := range automation.StepKinds {
+	for _, k := range workflow.StepKinds {
 		if k.Kind == kind {
 			return k.Name
 		}
@@ -149,10 +150,10 @@ func tickedRows(f url.Values) func(name string, row int) bool {
 }
 
 // workflowInput reads the form of a workflow as typed.
-func workflowInput(r *http.Request) automation.WorkflowInput {
+func workflowInput(r *http.Request) workflow.Input {
 	f := r.PostForm
 	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
-	in := automation.WorkflowInput{
+	in := workflow.Input{
 		Name: f.Get("name"), Workspace: f.Get("workspace"), Description: f.Get("description"), Version: version,
 	}
 	at := func(name string, i int) string {
@@ -163,14 +164,14 @@ func workflowInput(r *http.Request) automation.WorkflowInput {
 	}
 	ticked := tickedRows(f)
 	for i, kind := range f["step_kind"] {
-		in.Steps = append(in.Steps, automation.StepInput{
+		in.Steps = append(in.Steps, workflow.StepInput{
 			Kind: kind, Label: at("step_label", i), Text: at("step_text", i), Path: at("step_path", i),
 			Marker: at("step_marker", i), Max: at("step_max", i),
 			OnlyUnchanged: ticked("step_unchanged", i), Inside: ticked("step_inside", i),
 		})
 	}
 	for i, alias := range f["parameter_alias"] {
-		in.Parameters = append(in.Parameters, automation.ParameterInput{
+		in.Parameters = append(in.Parameters, workflow.ParameterInput{
 			Alias: alias, Label: at("parameter_label", i), Type: at("parameter_type", i),
 			Default: at("parameter_default", i), Choices: at("parameter_choices", i),
 			Required: ticked("parameter_required", i),
@@ -183,13 +184,13 @@ func (s workflowPages) new(w http.ResponseWriter, r *http.Request, actor account
 	if !actor.Can(account.ManageWorkflows) {
 		return fault.ErrForbidden
 	}
-	in := automation.WorkflowInput{
-		Workspace: s.chosenWorkspace(r), Steps: []automation.StepInput{{Kind: string(db.MessageStep)}},
+	in := workflow.Input{
+		Workspace: s.chosenWorkspace(r), Steps: []workflow.StepInput{{Kind: string(db.MessageStep)}},
 	}
 	if t, ok := automation.TemplateByKey(r.FormValue("template")); ok && t.Workflow != nil {
 		in.Name, in.Description, in.Steps = t.Workflow.Name, t.Workflow.Description, nil
 		for _, m := range t.Workflow.Messages {
-			in.Steps = append(in.Steps, automation.StepInput{
+			in.Steps = append(in.Steps, workflow.StepInput{
 				Kind: string(db.MessageStep), Label: m.Label, Text: m.Text,
 			})
 		}
@@ -202,11 +203,11 @@ func (s workflowPages) edit(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	wf, err := s.Rules.EditableWorkflow(r.Context(), actor, workflowID)
+	wf, err := s.Workflows.Editable(r.Context(), actor, workflowID)
 	if err != nil {
 		return err
 	}
-	return s.form(w, r, actor, http.StatusOK, wf, automation.TypedWorkflow(wf), nil)
+	return s.form(w, r, actor, http.StatusOK, wf, workflow.Typed(wf), nil)
 }
 
 func (s workflowPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -217,7 +218,7 @@ func (s workflowPages) create(w http.ResponseWriter, r *http.Request, actor acco
 	if changed, ok := rearrange(in, r.PostFormValue("do")); ok {
 		return s.rearrangedForm(w, r, actor, nil, changed)
 	}
-	wf, err := s.Rules.CreateWorkflow(r.Context(), actor, in)
+	wf, err := s.Workflows.Create(r.Context(), actor, in)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
 		return s.form(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
@@ -238,7 +239,7 @@ func (s workflowPages) update(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	stored, err := s.Rules.EditableWorkflow(r.Context(), actor, workflowID)
+	stored, err := s.Workflows.Editable(r.Context(), actor, workflowID)
 	if err != nil {
 		return err
 	}
@@ -246,7 +247,7 @@ func (s workflowPages) update(w http.ResponseWriter, r *http.Request, actor acco
 	if changed, ok := rearrange(in, r.PostFormValue("do")); ok {
 		return s.rearrangedForm(w, r, actor, stored, changed)
 	}
-	_, err = s.Rules.UpdateWorkflow(r.Context(), actor, workflowID, in)
+	_, err = s.Workflows.Update(r.Context(), actor, workflowID, in)
 	invalid, status, err := s.again(r, actor, s.edit, err)
 	if err != nil {
 		return err
@@ -258,7 +259,7 @@ func (s workflowPages) update(w http.ResponseWriter, r *http.Request, actor acco
 }
 
 func (s workflowPages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, wf *db.Workflow,
-	in automation.WorkflowInput, bad fault.Invalid) error {
+	in workflow.Input, bad fault.Invalid) error {
 	return s.formAt(w, r, actor, status, wf, rearrangement{in: in}, bad)
 }
 
@@ -282,7 +283,7 @@ func (s workflowPages) formAt(w http.ResponseWriter, r *http.Request, actor acco
 	f.Workspace.Value, f.Workspace.Error = in.Workspace, bad["workspace"]
 	f.Description.Value, f.Description.Error = in.Description, bad["description"]
 	f.Problems = views.Field{ID: "steps", Label: "Steps", Error: cmp(bad["steps"], bad["parameters"])}
-	f.Automatic = "$" + strings.Join(automation.AutomaticAliases(), ", $")
+	f.Automatic = "$" + strings.Join(workflow.AutomaticAliases(), ", $")
 	list, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
 		return err
@@ -305,7 +306,7 @@ func (s workflowPages) formAt(w http.ResponseWriter, r *http.Request, actor acco
 	})
 }
 
-func stepRow(steps []automation.StepInput, i int, bad fault.Invalid) views.StepRow {
+func stepRow(steps []workflow.StepInput, i int, bad fault.Invalid) views.StepRow {
 	step, number := steps[i], stepNumber(steps, i)
 	field := func(name, label, value string) views.Field {
 		key := fmt.Sprintf("steps.%d.%s", i, name)
@@ -324,13 +325,13 @@ func stepRow(steps []automation.StepInput, i int, bad fault.Invalid) views.StepR
 	row.Text.Rows, row.Text.Mono, row.Path.Mono = min(16, 2+strings.Count(step.Text, "\n")+len(step.Text)/90), true,
 		true
 	row.Label.Placeholder, row.Max.Type = kindName(db.StepKind(step.Kind)), "number"
-	for _, k := range automation.StepKinds {
+	for _, k := range workflow.StepKinds {
 		row.Kind.Options = append(row.Kind.Options, views.Choice{Value: string(k.Kind), Label: k.Name})
 	}
 	return row
 }
 
-func parameterRow(i int, p automation.ParameterInput, bad fault.Invalid) views.ParameterRow {
+func parameterRow(i int, p workflow.ParameterInput, bad fault.Invalid) views.ParameterRow {
 	field := func(name, label, value string) views.Field {
 		return views.Field{
 			Name: "parameter_" + name, ID: fmt.Sprintf("parameters.%d.%s", i, name), Label: label,
@@ -358,8 +359,8 @@ func parameterRow(i int, p automation.ParameterInput, bad fault.Invalid) views.P
 }
 
 // preview shows the steps of a form, their texts filled in.
-func (s workflowPages) preview(in automation.WorkflowInput) []views.StepLine {
-	values := automation.Automatic(automation.Surroundings{
+func (s workflowPages) preview(in workflow.Input) []views.StepLine {
+	values := workflow.Automatic(workflow.Surroundings{
 		At: s.Now().UTC(), Session: "0197…", Execution: "0197…", Automation: cmp(in.Name, "My automation"),
 		Workspace: "Scratch", Branch: "carillon/0197…", Ticket: "42", Title: "A ticket",
 	})
@@ -370,7 +371,7 @@ func (s workflowPages) preview(in automation.WorkflowInput) []views.StepLine {
 		}
 	}
 	delete(values, "")
-	return stepLines(automation.DraftSteps(in.Steps), values)
+	return stepLines(workflow.DraftSteps(in.Steps), values)
 }
 
 func (s workflowPages) duplicate(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -378,7 +379,7 @@ func (s workflowPages) duplicate(w http.ResponseWriter, r *http.Request, actor a
 	if err != nil {
 		return err
 	}
-	wf, leftOut, err := s.Rules.DuplicateWorkflow(r.Context(), actor, workflowID)
+	wf, leftOut, err := s.Workflows.Duplicate(r.Context(), actor, workflowID)
 	if err != nil {
 		return err
 	}
@@ -394,7 +395,7 @@ func (s workflowPages) remove(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.RemoveWorkflow(r.Context(), actor, workflowID); err != nil {
+	if err := s.Workflows.Remove(r.Context(), actor, workflowID); err != nil {
 		return err
 	}
 	return s.redirect(w, r, "/workflows", "Removed.")
@@ -405,7 +406,7 @@ func (s automationPages) workflowField(r *http.Request, actor account.Actor, f *
 	in automation.Input, bad fault.Invalid) error {
 	f.Workflow.Value, f.Workflow.Error = in.Workflow, bad["workflow"]
 	f.Workflow.Options = []views.Choice{{Label: "Choose a workflow"}}
-	list, err := s.Rules.Workflows(r.Context(), actor)
+	list, err := s.Workflows.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}
@@ -416,7 +417,7 @@ func (s automationPages) workflowField(r *http.Request, actor account.Actor, f *
 			c.Label += " (" + wf.Workspace.Name + ")"
 		}
 		if c.Value == in.Workflow {
-			chosen, _, err := s.Rules.Workflow(r.Context(), actor, wf.ID)
+			chosen, _, err := s.Workflows.Find(r.Context(), actor, wf.ID)
 			if err != nil {
 				return err
 			}

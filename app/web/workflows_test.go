@@ -8,6 +8,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 )
 
 func TestAWorkflowIsMadeByFormAndAnAutomationWithItAsksForItsParameters(t *testing.T) {
@@ -61,9 +62,9 @@ func TestAWorkflowIsMadeByFormAndAnAutomationWithItAsksForItsParameters(t *testi
 func TestAStoredValueThatIsTakenOutOfTheFormOfARunGivesWayToTheWorkflowsDefault(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
-	wf, err := s.rules.CreateWorkflow(t.Context(), ada.actor, automation.WorkflowInput{
-		Name: "Flow", Steps: []automation.StepInput{{Kind: "message", Text: "In $city, $level, $strict, $note."}},
-		Parameters: []automation.ParameterInput{
+	wf, err := s.workflows.Create(t.Context(), ada.actor, workflow.Input{
+		Name: "Flow", Steps: []workflow.StepInput{{Kind: "message", Text: "In $city, $level, $strict, $note."}},
+		Parameters: []workflow.ParameterInput{
 			{Alias: "city", Type: "text", Default: "Berlin"}, {
 				Alias: "level", Type: "choice", Choices: "low, high", Default: "low",
 			},

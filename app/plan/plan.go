@@ -1,4 +1,6 @@
-package automation
+// Package plan plans, applies and exports manifests over the rules of automations, workflows and bots. A plan is what
+// their operations do in a transaction that is taken back.
+package plan
 
 import (
 	"context"
@@ -12,21 +14,40 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/app/manifest"
+	"carillon/app/secret"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
-// ManifestInput is a manifest that somebody wants to have applied.
-type ManifestInput struct {
+// Service carries out what people ask for. Its fields are set once, in main.
+type Service struct {
+	DB          bun.IDB // a *db.DB, or the transaction of In
+	Keys        *secret.Keys
+	Automations *automation.Service
+	Workflows   *workflow.Service
+	Bots        *bot.Service
+}
+
+// In is the service bound to a transaction, with the operations that it calls.
+func (s *Service) In(tx bun.Tx) *Service {
+	return &Service{
+		DB: tx, Keys: s.Keys, Automations: s.Automations.In(tx), Workflows: s.Workflows.In(tx), Bots: s.Bots.In(tx),
+	}
+}
+
+// Input is a manifest that somebody wants to have applied.
+type Input struct {
 	Files       []manifest.File
 	Environment map[string]string // values for what the files take from the caller's environment
 	// Prune deletes what the files lack, within the workspaces that they name, as far as the actor may change it.
@@ -35,22 +56,22 @@ type ManifestInput struct {
 
 // What a plan does to a thing.
 const (
-	PlanCreate    = "create"
-	PlanUpdate    = "update"
-	PlanDelete    = "delete"
-	PlanUnchanged = "unchanged"
+	ActionCreate    = "create"
+	ActionUpdate    = "update"
+	ActionDelete    = "delete"
+	ActionUnchanged = "unchanged"
 )
 
-// ManifestPlan is what applying a manifest does.
-type ManifestPlan struct {
+// Plan is what applying a manifest does.
+type Plan struct {
 	// Fingerprint stands for the plan and for what it is based on: only this very plan is applied by it.
 	Fingerprint string
-	Changes     []ManifestChange // in the order of the documents; deletions last
-	Tokens      []IssuedToken    // of an applied plan alone: the only time that they can be had
+	Changes     []Change      // in the order of the documents; deletions last
+	Tokens      []IssuedToken // of an applied plan alone: the only time that they can be had
 }
 
-// ManifestChange is what happens to one automation, workflow or bot. Values of secrets are not in it.
-type ManifestChange struct {
+// Change is what happens to one automation, workflow or bot. Values of secrets are not in it.
+type Change struct {
 	Action    string
 	Kind      manifest.Kind
 	Workspace string    // empty: for all workspaces
@@ -69,42 +90,42 @@ type IssuedToken struct {
 	Token      string
 }
 
-// RefusedManifest is all that keeps a manifest from being applied. Where something in it is not allowed, it is
+// Refused is all that keeps a manifest from being applied. Where something in it is not allowed, it is
 // fault.ErrForbidden, too.
-type RefusedManifest struct {
+type Refused struct {
 	Mistakes  manifest.Mistakes
 	Forbidden bool
 }
 
-func (r *RefusedManifest) Error() string { return r.Mistakes.Error() }
+func (r *Refused) Error() string { return r.Mistakes.Error() }
 
 // Is makes a refusal fault.ErrForbidden where something is not allowed.
-func (r *RefusedManifest) Is(target error) bool { return r.Forbidden && target == fault.ErrForbidden }
+func (r *Refused) Is(target error) bool { return r.Forbidden && target == fault.ErrForbidden }
 
 // errPlanned takes a plan back that was carried out to see what it does.
 var errPlanned = errors.New("planned")
 
-// PlanManifest says what applying a manifest would do, and does nothing. It returns *RefusedManifest with every
+// Plan says what applying a manifest would do, and does nothing. It returns *Refused with every
 // mistake, each with the file and the line.
-func (s *Service) PlanManifest(ctx context.Context, actor account.Actor, in ManifestInput) (*ManifestPlan, error) {
-	p, err := s.runManifest(ctx, actor, in, func(*ManifestPlan) error { return errPlanned })
+func (s *Service) Plan(ctx context.Context, actor account.Actor, in Input) (*Plan, error) {
+	p, err := s.carryOut(ctx, actor, in, func(*Plan) error { return errPlanned })
 	if !errors.Is(err, errPlanned) {
 		return nil, err
 	}
 	p.Tokens = nil
 	for i := range p.Changes {
-		if p.Changes[i].Action == PlanCreate {
+		if p.Changes[i].Action == ActionCreate {
 			p.Changes[i].ID = uuid.Nil
 		}
 	}
 	return p, nil
 }
 
-// ApplyManifest applies a manifest, all of it or nothing. It returns fault.ErrStale when that would do anything else
-// than the plan of the fingerprint, and the errors of PlanManifest.
-func (s *Service) ApplyManifest(ctx context.Context, actor account.Actor, in ManifestInput,
-	fingerprint string) (*ManifestPlan, error) {
-	return s.runManifest(ctx, actor, in, func(p *ManifestPlan) error {
+// Apply applies a manifest, all of it or nothing. It returns fault.ErrStale when that would do anything else
+// than the plan of the fingerprint, and the errors of Plan.
+func (s *Service) Apply(ctx context.Context, actor account.Actor, in Input,
+	fingerprint string) (*Plan, error) {
+	return s.carryOut(ctx, actor, in, func(p *Plan) error {
 		if p.Fingerprint != fingerprint {
 			return fault.ErrStale
 		}
@@ -112,27 +133,27 @@ func (s *Service) ApplyManifest(ctx context.Context, actor account.Actor, in Man
 	})
 }
 
-// runManifest carries a manifest out in one transaction, which stays only if decide agrees to what it did: so a plan is
+// carryOut carries a manifest out in one transaction, which stays only if decide agrees to what it did: so a plan is
 // what the operations themselves do and refuse, and not a guess at it.
-func (s *Service) runManifest(ctx context.Context, actor account.Actor, in ManifestInput,
-	decide func(*ManifestPlan) error) (*ManifestPlan, error) {
+func (s *Service) carryOut(ctx context.Context, actor account.Actor, in Input,
+	decide func(*Plan) error) (*Plan, error) {
 	documents, err := manifest.Read(in.Files, in.Environment)
 	var mistakes manifest.Mistakes
 	if errors.As(err, &mistakes) {
-		return nil, &RefusedManifest{Mistakes: mistakes}
+		return nil, &Refused{Mistakes: mistakes}
 	}
 	if err != nil {
 		return nil, err
 	}
-	var p *ManifestPlan
+	var p *Plan
 	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		// One at a time: two that create the same must not both find nothing.
 		if err := db.LockText(ctx, tx, "manifest"); err != nil {
 			return err
 		}
-		m := &manifestRun{Service: s, tx: tx, actor: actor, in: in, now: s.Now()}
+		m := &run{Service: s.In(tx), tx: tx, actor: actor, in: in}
 		var err error
-		if p, err = m.run(ctx, documents); err != nil {
+		if p, err = m.all(ctx, documents); err != nil {
 			return err
 		}
 		return decide(p)
@@ -140,35 +161,34 @@ func (s *Service) runManifest(ctx context.Context, actor account.Actor, in Manif
 	return p, fault.Wrap(err, "apply manifest")
 }
 
-// manifestRun is one run over a manifest.
-type manifestRun struct {
+// run is one run over a manifest.
+type run struct {
 	*Service
 	tx    bun.Tx
 	actor account.Actor
-	in    ManifestInput
-	now   time.Time
+	in    Input
 
 	inventory
-	entries   []*manifestEntry
+	entries   []*entry
 	pruned    map[uuid.UUID]bool
 	mistakes  manifest.Mistakes
 	forbidden bool
 	tokens    []IssuedToken
 }
 
-// manifestEntry is a document with what it is about.
-type manifestEntry struct {
+// entry is a document with what it is about.
+type entry struct {
 	doc       *manifest.Document
 	workspace uuid.UUID // zero: for all
 	name      string
 	row       uuid.UUID // zero: none yet
 	nowhere   bool      // its workspace is not known
 	failed    bool
-	told      map[string]bool // fields with a mistake
-	change    ManifestChange
+	mistaken  map[string]bool // fields with a mistake
+	change    Change
 }
 
-func (m *manifestRun) run(ctx context.Context, documents []*manifest.Document) (*ManifestPlan, error) {
+func (m *run) all(ctx context.Context, documents []*manifest.Document) (*Plan, error) {
 	named := m.namedWorkspaces(documents)
 	if err := m.read(ctx, m.tx, m.actor, named); err != nil {
 		return nil, err
@@ -180,7 +200,7 @@ func (m *manifestRun) run(ctx context.Context, documents []*manifest.Document) (
 	m.prune()
 	for _, step := range []struct {
 		kind  manifest.Kind
-		carry func(context.Context, *manifestEntry) error
+		carry func(context.Context, *entry) error
 	}{{manifest.KindBot, m.bot}, {manifest.KindWorkflow, m.workflow}, {manifest.KindAutomation, m.automation}} {
 		for _, e := range m.entries { // automations last: they name the others
 			if e.doc.Kind != step.kind || e.nowhere {
@@ -191,7 +211,7 @@ func (m *manifestRun) run(ctx context.Context, documents []*manifest.Document) (
 			}
 		}
 	}
-	var deleted []ManifestChange
+	var deleted []Change
 	if len(m.mistakes) == 0 {
 		var err error
 		if deleted, err = m.deletePruned(ctx); err != nil {
@@ -205,9 +225,9 @@ func (m *manifestRun) run(ctx context.Context, documents []*manifest.Document) (
 			}
 			return a.Line - b.Line
 		})
-		return nil, &RefusedManifest{Mistakes: m.mistakes, Forbidden: m.forbidden}
+		return nil, &Refused{Mistakes: m.mistakes, Forbidden: m.forbidden}
 	}
-	p := &ManifestPlan{Tokens: m.tokens}
+	p := &Plan{Tokens: m.tokens}
 	for _, e := range m.entries {
 		p.Changes = append(p.Changes, e.change)
 	}
@@ -217,24 +237,24 @@ func (m *manifestRun) run(ctx context.Context, documents []*manifest.Document) (
 	return p, err
 }
 
-func (m *manifestRun) fileIndex(name string) int {
+func (m *run) fileIndex(name string) int {
 	return slices.IndexFunc(m.in.Files, func(f manifest.File) bool { return f.Name == name })
 }
 
 // fingerprintOf stands for changes and for the versions of what they change. What stays unchanged is in it by name
 // alone.
-func fingerprintOf(changes []ManifestChange) (string, error) {
+func fingerprintOf(changes []Change) (string, error) {
 	type printed struct {
-		ManifestChange
+		Change
 		Version int64
 	}
 	list := make([]printed, len(changes))
 	for i, c := range changes {
 		list[i] = printed{c, c.version}
-		if c.Action == PlanCreate {
+		if c.Action == ActionCreate {
 			list[i].ID = uuid.Nil // new each time
 		}
-		if c.Action == PlanUnchanged {
+		if c.Action == ActionUnchanged {
 			list[i].Version = 0
 		}
 	}
@@ -247,27 +267,27 @@ func fingerprintOf(changes []ManifestChange) (string, error) {
 }
 
 // wrong notes a mistake of a document, the first of each field.
-func (m *manifestRun) wrong(e *manifestEntry, field, text string) {
+func (m *run) wrong(e *entry, field, text string) {
 	e.failed = true
-	if e.told[field] {
+	if e.mistaken[field] {
 		return
 	}
-	if e.told == nil {
-		e.told = map[string]bool{}
+	if e.mistaken == nil {
+		e.mistaken = map[string]bool{}
 	}
-	e.told[field] = true
+	e.mistaken[field] = true
 	m.mistakes = append(m.mistakes, e.doc.Mistake(field, text))
 }
 
 // refuse notes that a document asks for what the actor may not do.
-func (m *manifestRun) refuse(ctx context.Context, e *manifestEntry, text string) {
+func (m *run) refuse(ctx context.Context, e *entry, text string) {
 	account.RecordRefusal(ctx, m.actor, "lacks the permission")
 	m.forbidden = true
 	m.wrong(e, "", text)
 }
 
 // collect notes what an operation found fault with. Other errors are returned.
-func (m *manifestRun) collect(ctx context.Context, e *manifestEntry, err error, place func(key string) string) error {
+func (m *run) collect(ctx context.Context, e *entry, err error, place func(key string) string) error {
 	var bad fault.Invalid
 	switch {
 	case err == nil:
@@ -307,8 +327,9 @@ func workflowField(want *spec.Workflow, steps []string, key string) string {
 	return at + "." + inner
 }
 
-// lost finds fault with what a document says and the rules have dropped, since it does not go with the rest.
-func (m *manifestRun) lost(e *manifestEntry, said, kept any) {
+// refuseDropped finds fault with the fields that a document sets and the rules have dropped, since they do not go with
+// the others.
+func (m *run) refuseDropped(e *entry, said, kept any) {
 	have := map[string]bool{}
 	for _, f := range spec.Fields(kept) {
 		have[f.Path] = !f.Usual
@@ -324,8 +345,8 @@ func (m *manifestRun) lost(e *manifestEntry, said, kept any) {
 	}
 }
 
-// faults notes what was found wrong in a document that could be read.
-func (m *manifestRun) faults(e *manifestEntry) {
+// noteFaults notes what was found wrong in a document that could be read.
+func (m *run) noteFaults(e *entry) {
 	for _, f := range e.doc.Faults {
 		m.wrong(e, f.Field, f.Text)
 	}
@@ -345,31 +366,31 @@ func secretChange(field string, stored bool) spec.Difference {
 
 // deletePruned deletes what the files lack. Automations first, so that none of them is told of a workflow or bot that
 // goes.
-func (m *manifestRun) deletePruned(ctx context.Context) ([]ManifestChange, error) {
-	var list []ManifestChange
+func (m *run) deletePruned(ctx context.Context) ([]Change, error) {
+	var list []Change
 	for _, k := range m.things {
 		if !m.pruned[k.id] {
 			continue
 		}
-		c := ManifestChange{
-			Action: PlanDelete, Kind: k.kind, Workspace: m.workspaceName(k.workspace), Name: k.name, ID: k.id,
+		c := Change{
+			Action: ActionDelete, Kind: k.kind, Workspace: m.workspaceName(k.workspace), Name: k.name, ID: k.id,
 			version: k.version,
 		}
 		var err error
 		switch k.kind {
 		case manifest.KindAutomation:
-			err = m.In(m.tx).Delete(ctx, m.actor, k.id)
+			err = m.Automations.Delete(ctx, m.actor, k.id)
 		case manifest.KindWorkflow:
 			var users []db.Automation
 			if users, err = db.LockWorkflowUsers(ctx, m.tx, k.id); err == nil {
 				c.Note = switchesOff(users)
-				err = m.removeWorkflow(ctx, m.tx, m.actor, k.id)
+				err = m.Workflows.Remove(ctx, m.actor, k.id)
 			}
 		case manifest.KindBot:
 			var users []db.Automation
 			if users, err = db.LockBotUsers(ctx, m.tx, k.id); err == nil {
 				c.Note = switchesOff(users)
-				err = m.removeBot(ctx, m.tx, m.actor, k.id)
+				err = m.Bots.Remove(ctx, m.actor, k.id)
 			}
 		}
 		var bad fault.Invalid

@@ -1,4 +1,4 @@
-package automation
+package workflow
 
 import (
 	"context"
@@ -16,13 +16,14 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/db"
 )
 
-// WorkflowInput is a workflow as a person typed it. The keys of fault.Invalid are the names in the tags, with the place
+// Input is a workflow as a person typed it. The keys of fault.Invalid are the names in the tags, with the place
 // of a row between: "steps.0.text".
-type WorkflowInput struct {
+type Input struct {
 	Name        string           `form:"name"`
 	Workspace   string           `form:"workspace"` // empty: for all workspaces
 	Description string           `form:"description"`
@@ -43,20 +44,50 @@ type ParameterInput struct {
 	Required                             bool
 }
 
+// MaxStepText is the most bytes that the text of a step may have.
+const MaxStepText = 128 << 10
+
 // Bounds of a workflow.
 const (
 	maxSteps      = 100
-	maxStepText   = 128 << 10 // bytes
 	maxParameters = 50
 	maxRounds     = 100
 	maxChoices    = 100
 )
 
-// TypedWorkflow is a workflow as the form would have it typed. Defaults of secrets are left out.
-func TypedWorkflow(wf *db.Workflow) WorkflowInput {
-	in := WorkflowInput{Name: wf.Name, Description: wf.Description, Version: wf.Version}
-	if wf.WorkspaceID != uuid.Nil {
-		in.Workspace = wf.WorkspaceID.String()
+// Spec is what is said of a workflow, without the defaults of its secrets. The workspace is an id.
+func Spec(wf *db.Workflow) spec.Workflow {
+	is := spec.Workflow{
+		Name: wf.Name, Workspace: form.ID(wf.WorkspaceID), Description: wf.Description, Steps: stepsSpec(wf.Steps),
+	}
+	for _, p := range wf.Parameters {
+		q := spec.Parameter{
+			Alias: p.Alias, Label: p.Label, Type: string(p.Type), Required: p.Required,
+			Choices: slices.Clone(p.Choices),
+		}
+		if p.Type != db.SecretParameter {
+			q.Default = p.Default
+		}
+		is.Parameters = append(is.Parameters, q)
+	}
+	return is
+}
+
+func stepsSpec(steps []db.Step) []spec.Step {
+	var list []spec.Step
+	for _, s := range steps {
+		list = append(list, spec.Step{
+			Kind: string(s.Kind), Label: s.Label, Path: s.Path, Text: s.Text, OnlyUnchanged: s.OnlyUnchanged,
+			Marker: s.Marker, Max: s.Max, Steps: stepsSpec(s.Steps),
+		})
+	}
+	return list
+}
+
+// Typed is a workflow as the form would have it typed. Defaults of secrets are left out.
+func Typed(wf *db.Workflow) Input {
+	in := Input{
+		Name: wf.Name, Workspace: form.ID(wf.WorkspaceID), Description: wf.Description, Version: wf.Version,
 	}
 	typed := func(step db.Step, inside bool) StepInput {
 		t := StepInput{
@@ -74,7 +105,7 @@ func TypedWorkflow(wf *db.Workflow) WorkflowInput {
 			in.Steps = append(in.Steps, typed(inner, true))
 		}
 	}
-	in.Parameters = TypedParameters(WorkflowSpec(wf).Parameters)
+	in.Parameters = TypedParameters(Spec(wf).Parameters)
 	return in
 }
 
@@ -90,8 +121,8 @@ func TypedParameters(list []spec.Parameter) []ParameterInput {
 	return typed
 }
 
-func (s *Service) applyWorkflowInput(ctx context.Context, q bun.IDB, actor account.Actor, wf *db.Workflow,
-	in WorkflowInput) error {
+// apply puts what a person typed into a workflow, or says what is wrong with it, all at once.
+func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, wf *db.Workflow, in Input) error {
 	bad := fault.Invalid{}
 	wf.Name = form.Name(bad, "name", "Give the workflow a name.", in.Name, 200)
 	wf.Description = form.Line(bad, "description", "", in.Description, 500, false)
@@ -111,7 +142,7 @@ func (s *Service) applyWorkflowInput(ctx context.Context, q bun.IDB, actor accou
 		}
 		wf.WorkspaceID = id
 	}
-	wf.Parameters = s.readParameters(in.Parameters, wf.Parameters, bad)
+	wf.Parameters = readParameters(s.Keys, in.Parameters, wf.Parameters, bad)
 	wf.Steps = readSteps(in.Steps, bad)
 	if len(bad) > 0 {
 		return bad
@@ -165,9 +196,9 @@ func readStep(i int, row StepInput, bad fault.Invalid) db.Step {
 	step := db.Step{Kind: db.StepKind(row.Kind), Label: form.Line(bad, field("label"), "", row.Label, 100, false)}
 	content := strings.ReplaceAll(row.Text, "\r\n", "\n")
 	switch {
-	case len(content) > maxStepText:
+	case len(content) > MaxStepText:
 		bad[field("text")] = fmt.Sprintf("This is %d KiB long. At most 128 KiB fit.", (len(content)+1023)>>10)
-	case !storable(content):
+	case !form.Storable(content):
 		bad[field("text")] = "This has bytes that are not text."
 	}
 	written := func(missing string) {
@@ -221,10 +252,14 @@ func readPath(field, typed string, required bool, bad fault.Invalid) string {
 	return path
 }
 
+// DraftSteps are the steps of a form as far as they can be read, to be looked at before they are saved.
+func DraftSteps(rows []StepInput) []db.Step { return readSteps(rows, fault.Invalid{}) }
+
 // aliasPattern is what an alias may look like.
 var aliasPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,49}$`)
 
-func (s *Service) readParameters(rows []ParameterInput, stored []db.Parameter, bad fault.Invalid) []db.Parameter {
+func readParameters(keys *secret.Keys, rows []ParameterInput, stored []db.Parameter,
+	bad fault.Invalid) []db.Parameter {
 	list := []db.Parameter{}
 	if len(rows) > maxParameters {
 		bad["parameters"] = fmt.Sprintf("A workflow has at most %d parameters.", maxParameters)
@@ -267,13 +302,13 @@ func (s *Service) readParameters(rows []ParameterInput, stored []db.Parameter, b
 				}); j >= 0 {
 					p.Default = stored[j].Default
 				}
-			} else if s.storedForm(alias, p.Default) {
-				bad[field("default")] = fault.Sentence(notStoredForm)
+			} else if CanUnseal(keys, alias, p.Default) {
+				bad[field("default")] = fault.Sentence(StoredFormGiven)
 			} else {
-				p.Default = s.seal(alias, p.Default)
+				p.Default = Seal(keys, alias, p.Default)
 			}
 		} else if p.Default != "" {
-			if problem := problemOf(p, p.Default); problem != "" && bad[field("choices")] == "" {
+			if problem := Problem(p, p.Default); problem != "" && bad[field("choices")] == "" {
 				bad[field("default")] = fault.Sentence(problem)
 			}
 		}
@@ -295,6 +330,3 @@ func readChoices(typed string) []string {
 	}
 	return list
 }
-
-// DraftSteps are the steps of a form as far as they can be read, to be looked at before they are saved.
-func DraftSteps(rows []StepInput) []db.Step { return readSteps(rows, fault.Invalid{}) }

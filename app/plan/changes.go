@@ -1,4 +1,4 @@
-package automation
+package plan
 
 import (
 	"context"
@@ -11,15 +11,19 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/cron"
+	"carillon/app/form"
 	"carillon/app/manifest"
 	"carillon/app/spec"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
 // automationSpec is an automation in a manifest: with names for ids, without its secrets and whether it is on.
 func (v *inventory) automationSpec(a *db.Automation) *spec.Automation {
-	is := Spec(a)
+	is := automation.Spec(a)
 	is.Workspace = v.workspaceName(a.WorkspaceID)
 	is.Workflow = v.reference(manifest.KindWorkflow, a.WorkspaceID, a.WorkflowID)
 	is.Bot = v.reference(manifest.KindBot, a.WorkspaceID, a.BotID)
@@ -46,7 +50,7 @@ func (v *inventory) secretsOf(a *db.Automation) []string {
 	var list []string
 	for name, value := range a.Parameters {
 		if v.isSecret(a.WorkflowID, name) || a.ExecutionType == db.WorkflowDriven &&
-			strings.HasPrefix(value, sealedMark) {
+			workflow.IsSealed(value) {
 			list = append(list, name)
 		}
 	}
@@ -55,74 +59,38 @@ func (v *inventory) secretsOf(a *db.Automation) []string {
 }
 
 // isSecret reports whether a workflow's parameter is secret.
-func (v *inventory) isSecret(workflow uuid.UUID, alias string) bool {
-	wf := v.workflows[workflow]
+func (v *inventory) isSecret(workflowID uuid.UUID, alias string) bool {
+	wf := v.workflows[workflowID]
 	return wf != nil && slices.ContainsFunc(wf.Parameters, func(p db.Parameter) bool {
 		return p.Alias == alias && p.Type == db.SecretParameter
 	})
 }
 
-// WorkflowSpec is what is said of a workflow, without the defaults of its secrets. The workspace is an id.
-func WorkflowSpec(wf *db.Workflow) spec.Workflow {
-	is := spec.Workflow{
-		Name: wf.Name, Workspace: idTyped(wf.WorkspaceID), Description: wf.Description, Steps: stepsSpec(wf.Steps),
-	}
-	for _, p := range wf.Parameters {
-		q := spec.Parameter{
-			Alias: p.Alias, Label: p.Label, Type: string(p.Type), Required: p.Required,
-			Choices: slices.Clone(p.Choices),
-		}
-		if p.Type != db.SecretParameter {
-			q.Default = p.Default
-		}
-		is.Parameters = append(is.Parameters, q)
-	}
-	return is
-}
-
 // workflowSpec is a workflow in a manifest.
 func (v *inventory) workflowSpec(wf *db.Workflow) *spec.Workflow {
-	is := WorkflowSpec(wf)
+	is := workflow.Spec(wf)
 	is.Workspace = v.workspaceName(wf.WorkspaceID)
 	return &is
 }
 
-func stepsSpec(steps []db.Step) []spec.Step {
-	var list []spec.Step
-	for _, s := range steps {
-		list = append(list, spec.Step{
-			Kind: string(s.Kind), Label: s.Label, Path: s.Path, Text: s.Text, OnlyUnchanged: s.OnlyUnchanged,
-			Marker: s.Marker, Max: s.Max, Steps: stepsSpec(s.Steps),
-		})
-	}
-	return list
-}
-
 // botSpec is a bot in a manifest.
 func (v *inventory) botSpec(b *db.Bot) *spec.Bot {
-	is := BotSpec(b)
+	is := bot.Spec(b)
 	is.Workspace = v.workspaceName(b.WorkspaceID)
 	return &is
 }
 
-func idTyped(id uuid.UUID) string {
-	if id == uuid.Nil {
-		return ""
-	}
-	return id.String()
-}
-
 // workflowTyped is a workflow of a manifest as the editor would have it typed, and the places of its steps by their
 // rows. Values must have been resolved.
-func workflowTyped(want *spec.Workflow, workspace uuid.UUID) (in WorkflowInput, steps []string) {
-	in = WorkflowInput{
-		Name: want.Name, Workspace: idTyped(workspace), Description: want.Description,
-		Parameters: TypedParameters(want.Parameters),
+func workflowTyped(want *spec.Workflow, workspace uuid.UUID) (in workflow.Input, steps []string) {
+	in = workflow.Input{
+		Name: want.Name, Workspace: form.ID(workspace), Description: want.Description,
+		Parameters: workflow.TypedParameters(want.Parameters),
 	}
 	var add func(list []spec.Step, at string, inside bool)
 	add = func(list []spec.Step, at string, inside bool) {
 		for i, s := range list {
-			row := StepInput{
+			row := workflow.StepInput{
 				Kind: s.Kind, Label: s.Label, Text: s.Text, Path: s.Path, Marker: s.Marker,
 				OnlyUnchanged: s.OnlyUnchanged, Inside: inside,
 			}
@@ -139,34 +107,34 @@ func workflowTyped(want *spec.Workflow, workspace uuid.UUID) (in WorkflowInput, 
 }
 
 // unchanged, created and updated say what a run has done about a document.
-func (m *manifestRun) unchanged(e *manifestEntry, version int64) {
-	e.change = ManifestChange{
-		Action: PlanUnchanged, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: e.row,
+func (m *run) unchanged(e *entry, version int64) {
+	e.change = Change{
+		Action: ActionUnchanged, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: e.row,
 		version: version,
 	}
 }
 
-func (m *manifestRun) created(e *manifestEntry, id uuid.UUID, fields []spec.Difference) {
+func (m *run) created(e *entry, id uuid.UUID, fields []spec.Difference) {
 	e.row = id
 	// said already
 	fields = slices.DeleteFunc(fields, func(d spec.Difference) bool {
 		return d.Field == "name" || d.Field == "workspace"
 	})
-	e.change = ManifestChange{
-		Action: PlanCreate, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: id,
+	e.change = Change{
+		Action: ActionCreate, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: id,
 		Fields: fields,
 	}
 }
 
-func (m *manifestRun) updated(e *manifestEntry, version int64, fields []spec.Difference) {
-	e.change = ManifestChange{
-		Action: PlanUpdate, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: e.row,
+func (m *run) updated(e *entry, version int64, fields []spec.Difference) {
+	e.change = Change{
+		Action: ActionUpdate, Kind: e.doc.Kind, Workspace: m.workspaceName(e.workspace), Name: e.name, ID: e.row,
 		Fields: fields, version: version,
 	}
 }
 
 // onlyWhole refuses entries of a list that the rules would read as several.
-func (m *manifestRun) onlyWhole(e *manifestEntry, field string, list []string) {
+func (m *run) onlyWhole(e *entry, field string, list []string) {
 	for i, text := range list {
 		if strings.ContainsAny(text, ",\n\r") {
 			m.wrong(e, fmt.Sprintf("%s[%d]", field, i), "A comma or a line break has no place here.")
@@ -174,12 +142,12 @@ func (m *manifestRun) onlyWhole(e *manifestEntry, field string, list []string) {
 	}
 }
 
-func (m *manifestRun) bot(ctx context.Context, e *manifestEntry) error {
+func (m *run) bot(ctx context.Context, e *entry) error {
 	want := *e.doc.Spec.(*spec.Bot)
 	want.ID, want.Name, want.Workspace = "", e.name, m.workspaceName(e.workspace)
 	m.onlyWhole(e, "allowed_tools", want.AllowedTools)
-	in := BotInput{Bot: want}
-	in.Workspace = idTyped(e.workspace)
+	in := bot.Input{Bot: want}
+	in.Workspace = form.ID(e.workspace)
 	place := func(key string) string { return spec.FieldOf(&want, key) }
 	may := m.actor.Can(account.ManageBots)
 	if e.row == uuid.Nil {
@@ -187,12 +155,12 @@ func (m *manifestRun) bot(ctx context.Context, e *manifestEntry) error {
 			m.refuse(ctx, e, "You may not create bots.")
 			return nil
 		}
-		b, err := m.createBot(ctx, m.tx, m.actor, in)
+		b, err := m.Bots.Create(ctx, m.actor, in)
 		if err != nil {
 			return m.collect(ctx, e, err, place)
 		}
 		m.put(b)
-		m.lost(e, &want, m.botSpec(b))
+		m.refuseDropped(e, &want, m.botSpec(b))
 		m.created(e, b.ID, spec.Differences(nil, m.botSpec(b)))
 		return nil
 	}
@@ -206,16 +174,16 @@ func (m *manifestRun) bot(ctx context.Context, e *manifestEntry) error {
 		return nil
 	}
 	in.Version = row.Version
-	next := *row
-	if err := m.applyBotInput(ctx, m.tx, m.actor, &next, in); err != nil {
+	next, err := m.Bots.Preview(ctx, m.actor, row, in)
+	if err != nil {
 		return m.collect(ctx, e, err, place)
 	}
-	m.lost(e, &want, m.botSpec(&next))
-	fields := spec.Differences(had, m.botSpec(&next))
+	m.refuseDropped(e, &want, m.botSpec(next))
+	fields := spec.Differences(had, m.botSpec(next))
 	if e.failed || len(fields) == 0 {
 		return nil
 	}
-	b, err := m.updateBot(ctx, m.tx, m.actor, e.row, in)
+	b, err := m.Bots.Update(ctx, m.actor, e.row, in)
 	if err != nil {
 		return m.collect(ctx, e, err, place)
 	}
@@ -224,12 +192,12 @@ func (m *manifestRun) bot(ctx context.Context, e *manifestEntry) error {
 	return nil
 }
 
-func (m *manifestRun) workflow(ctx context.Context, e *manifestEntry) error {
+func (m *run) workflow(ctx context.Context, e *entry) error {
 	want := *e.doc.Spec.(*spec.Workflow)
 	want.ID, want.Name, want.Workspace = "", e.name, m.workspaceName(e.workspace)
 	want.Parameters = slices.Clone(want.Parameters)
 	row := m.workflows[e.row]
-	m.faults(e)
+	m.noteFaults(e)
 	for i, p := range want.Parameters {
 		m.onlyWhole(e, fmt.Sprintf("parameters[%d].choices", i), p.Choices)
 	}
@@ -242,12 +210,12 @@ func (m *manifestRun) workflow(ctx context.Context, e *manifestEntry) error {
 			m.refuse(ctx, e, "You may not create workflows.")
 			return nil
 		}
-		wf, err := m.createWorkflow(ctx, m.tx, m.actor, in)
+		wf, err := m.Workflows.Create(ctx, m.actor, in)
 		if err != nil {
 			return m.collect(ctx, e, err, place)
 		}
 		m.put(wf)
-		m.lost(e, &want, m.workflowSpec(wf))
+		m.refuseDropped(e, &want, m.workflowSpec(wf))
 		m.created(e, wf.ID, append(spec.Differences(nil, m.workflowSpec(wf)), secrets...))
 		return nil
 	}
@@ -260,16 +228,16 @@ func (m *manifestRun) workflow(ctx context.Context, e *manifestEntry) error {
 		return nil
 	}
 	in.Version = row.Version
-	next := *row
-	if err := m.applyWorkflowInput(ctx, m.tx, m.actor, &next, in); err != nil {
+	next, err := m.Workflows.Preview(ctx, m.actor, row, in)
+	if err != nil {
 		return m.collect(ctx, e, err, place)
 	}
-	m.lost(e, &want, m.workflowSpec(&next))
-	fields := append(spec.Differences(had, m.workflowSpec(&next)), secrets...)
+	m.refuseDropped(e, &want, m.workflowSpec(next))
+	fields := append(spec.Differences(had, m.workflowSpec(next)), secrets...)
 	if e.failed || len(fields) == 0 {
 		return nil
 	}
-	wf, err := m.updateWorkflow(ctx, m.tx, m.actor, e.row, in)
+	wf, err := m.Workflows.Update(ctx, m.actor, e.row, in)
 	if err != nil {
 		return m.collect(ctx, e, err, place)
 	}
@@ -280,7 +248,7 @@ func (m *manifestRun) workflow(ctx context.Context, e *manifestEntry) error {
 
 // workflowSecrets takes the defaults of secrets out of a want, and out of what is typed those that are as stored. It
 // lists the others. Who may not change workflows does not learn whether a secret is as stored.
-func (m *manifestRun) workflowSecrets(want *spec.Workflow, in *WorkflowInput, row *db.Workflow) []spec.Difference {
+func (m *run) workflowSecrets(want *spec.Workflow, in *workflow.Input, row *db.Workflow) []spec.Difference {
 	var list []spec.Difference
 	for i := range want.Parameters {
 		p := &want.Parameters[i]
@@ -295,7 +263,8 @@ func (m *manifestRun) workflowSecrets(want *spec.Workflow, in *WorkflowInput, ro
 				stored = row.Parameters[j].Default
 			}
 		}
-		if opened, ok := m.unseal(p.Alias, stored); ok && opened == p.Default && m.actor.Can(account.ManageWorkflows) {
+		if opened, ok := workflow.Unseal(m.Keys, p.Alias, stored); ok && opened == p.Default &&
+			m.actor.Can(account.ManageWorkflows) {
 			in.Parameters[i].Default = ""
 		} else {
 			list = append(list, secretChange(fmt.Sprintf("parameters[%d].default", i), stored != ""))
@@ -305,23 +274,23 @@ func (m *manifestRun) workflowSecrets(want *spec.Workflow, in *WorkflowInput, ro
 	return list
 }
 
-func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
+func (m *run) automation(ctx context.Context, e *entry) error {
 	want := *e.doc.Spec.(*spec.Automation)
 	want.ID, want.Name, want.Workspace = "", e.name, m.workspaceName(e.workspace)
 	want.Parameters, want.Filter.Conditions = maps.Clone(want.Parameters), slices.Clone(want.Filter.Conditions)
-	m.faults(e)
+	m.noteFaults(e)
+	var toggles []string
+	for _, t := range automation.Toggles {
+		toggles = append(toggles, t.Key)
+	}
 	for i, key := range want.Toggles {
-		if _, ok := toggle(key); !ok {
-			var keys []string
-			for _, t := range Toggles {
-				keys = append(keys, t.Key)
-			}
+		if !slices.Contains(toggles, key) {
 			m.wrong(e, fmt.Sprintf("toggles[%d]", i), "There is no session toggle "+strconv.Quote(key)+". There are "+
-				strings.Join(keys, ", ")+".")
+				strings.Join(toggles, ", ")+".")
 		}
 	}
 	if want.Enabled != nil && !*want.Enabled && want.Trigger == string(db.HTTP) {
-		m.wrong(e, "enabled", alwaysEnabled["enabled"])
+		m.wrong(e, "enabled", automation.HTTPAlwaysEnabled)
 	}
 	if want.Trigger == string(db.HTTP) {
 		for field, on := range map[string]bool{
@@ -341,22 +310,22 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 			want.TimeZone = row.TimeZone
 		}
 	}
-	workflow, bot := m.referred(e, manifest.KindWorkflow, "workflow", want.Workflow),
-		m.referred(e, manifest.KindBot, "bot", want.Bot)
-	if workflow != uuid.Nil {
-		want.Workflow = m.reference(manifest.KindWorkflow, e.workspace, workflow)
+	workflowID := m.referred(e, manifest.KindWorkflow, "workflow", want.Workflow)
+	botID := m.referred(e, manifest.KindBot, "bot", want.Bot)
+	if workflowID != uuid.Nil {
+		want.Workflow = m.reference(manifest.KindWorkflow, e.workspace, workflowID)
 	}
-	if bot != uuid.Nil {
-		want.Bot = m.reference(manifest.KindBot, e.workspace, bot)
+	if botID != uuid.Nil {
+		want.Bot = m.reference(manifest.KindBot, e.workspace, botID)
 	}
-	in := Input{Automation: want}
-	in.Workspace, in.Workflow, in.Bot = idTyped(e.workspace), idTyped(workflow), idTyped(bot)
+	in := automation.Input{Automation: want}
+	in.Workspace, in.Workflow, in.Bot = form.ID(e.workspace), form.ID(workflowID), form.ID(botID)
 	in.Parameters = maps.Clone(want.Parameters) // secrets are taken out of the one and stay in the other
 	if in.Parameters == nil {
 		in.Parameters = map[string]string{}
 	}
-	mayChange := row != nil && CanManage(m.actor, row)
-	secrets := m.automationSecrets(&want, &in, row, workflow, mayChange)
+	mayChange := row != nil && automation.CanManage(m.actor, row)
+	secrets := m.automationSecrets(&want, &in, row, workflowID, mayChange)
 	place := func(key string) string { return spec.FieldOf(&want, key) }
 	if row == nil {
 		return m.newAutomation(ctx, e, &want, in, secrets, place)
@@ -374,20 +343,20 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 		return nil
 	}
 	in.Version = row.Version
-	next := *row
-	if err := m.apply(ctx, m.tx, m.actor, &next, in, m.now); err != nil {
+	next, err := m.Automations.Preview(ctx, m.actor, row, in)
+	if err != nil {
 		return m.collect(ctx, e, err, place)
 	}
-	will := m.automationSpec(&next)
+	will := m.automationSpec(next)
 	will.Enabled = want.Enabled
-	m.lost(e, &want, will)
+	m.refuseDropped(e, &want, will)
 	fields := append(spec.Differences(had, will), secrets...)
 	if e.failed || len(fields) == 0 {
 		return nil
 	}
 	is := row
 	if slices.ContainsFunc(fields, func(d spec.Difference) bool { return d.Field != "enabled" }) {
-		a, token, err := m.In(m.tx).Update(ctx, m.actor, e.row, in)
+		a, token, err := m.Automations.Update(ctx, m.actor, e.row, in)
 		if err != nil {
 			return m.collect(ctx, e, err, place)
 		}
@@ -396,7 +365,7 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 		m.keepToken(a, token)
 	}
 	if want.Enabled != nil && is.Enabled != *want.Enabled {
-		if err := m.In(m.tx).SetEnabled(ctx, m.actor, e.row, *want.Enabled); err != nil {
+		if err := m.Automations.SetEnabled(ctx, m.actor, e.row, *want.Enabled); err != nil {
 			return m.collect(ctx, e, err, place)
 		}
 	}
@@ -404,14 +373,14 @@ func (m *manifestRun) automation(ctx context.Context, e *manifestEntry) error {
 	return nil
 }
 
-func (m *manifestRun) newAutomation(ctx context.Context, e *manifestEntry, want *spec.Automation, in Input,
+func (m *run) newAutomation(ctx context.Context, e *entry, want *spec.Automation, in automation.Input,
 	secrets []spec.Difference, place func(string) string) error {
 	if !m.actor.Can(account.Manage) {
 		m.refuse(ctx, e, "You may not create automations.")
 		return nil
 	}
 	in.Off = want.Enabled != nil && !*want.Enabled
-	a, token, err := m.In(m.tx).Create(ctx, m.actor, in)
+	a, token, err := m.Automations.Create(ctx, m.actor, in)
 	if err != nil {
 		return m.collect(ctx, e, err, place)
 	}
@@ -421,12 +390,12 @@ func (m *manifestRun) newAutomation(ctx context.Context, e *manifestEntry, want 
 	if want.Enabled != nil {
 		is.Enabled = &a.Enabled
 	}
-	m.lost(e, want, is)
+	m.refuseDropped(e, want, is)
 	m.created(e, a.ID, append(spec.Differences(nil, is), secrets...))
 	return nil
 }
 
-func (m *manifestRun) keepToken(a *db.Automation, token string) {
+func (m *run) keepToken(a *db.Automation, token string) {
 	if token != "" {
 		m.tokens = append(m.tokens, IssuedToken{Automation: a.ID, Name: a.Name, Token: token})
 	}
@@ -434,12 +403,12 @@ func (m *manifestRun) keepToken(a *db.Automation, token string) {
 
 // automationSecrets takes the secrets out of a want, and out of what is typed those that are as stored. It lists the
 // others. Who may not change the automation does not learn whether a secret is as stored.
-func (m *manifestRun) automationSecrets(want *spec.Automation, in *Input, row *db.Automation, workflow uuid.UUID,
+func (m *run) automationSecrets(want *spec.Automation, in *automation.Input, row *db.Automation, workflowID uuid.UUID,
 	mayChange bool) []spec.Difference {
 	var list []spec.Difference
 	if given := want.SignatureSecret; given != "" {
 		stored := row != nil && row.SignatureSealed != nil && row.Sender == want.Sender
-		if opened, err := m.openSignature(row); stored && mayChange && err == nil &&
+		if opened, err := m.Automations.SignatureSecret(row); stored && mayChange && err == nil &&
 			opened == strings.TrimSpace(given) {
 			in.SignatureSecret = ""
 		} else {
@@ -449,7 +418,7 @@ func (m *manifestRun) automationSecrets(want *spec.Automation, in *Input, row *d
 	}
 	for _, name := range slices.Sorted(maps.Keys(want.Parameters)) {
 		given := want.Parameters[name]
-		if !m.isSecret(workflow, name) {
+		if !m.isSecret(workflowID, name) {
 			continue
 		}
 		delete(want.Parameters, name)
@@ -457,22 +426,14 @@ func (m *manifestRun) automationSecrets(want *spec.Automation, in *Input, row *d
 			continue
 		}
 		stored := ""
-		if row != nil && row.WorkflowID == workflow {
+		if row != nil && row.WorkflowID == workflowID {
 			stored = row.Parameters[name]
 		}
-		if opened, ok := m.unseal(name, stored); ok && mayChange && opened == given {
+		if opened, ok := workflow.Unseal(m.Keys, name, stored); ok && mayChange && opened == given {
 			delete(in.Parameters, name)
 		} else {
 			list = append(list, secretChange("parameters."+name, stored != ""))
 		}
 	}
 	return list
-}
-
-// openSignature is the secret that the calls of an automation are signed with.
-func (m *manifestRun) openSignature(a *db.Automation) (string, error) {
-	if a == nil || a.SignatureSealed == nil {
-		return "", nil
-	}
-	return m.Keys.Open(a.SignatureSealed, signaturePurpose(a))
 }

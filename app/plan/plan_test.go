@@ -1,4 +1,4 @@
-package automation
+package plan
 
 import (
 	"errors"
@@ -11,33 +11,36 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/automation"
+	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/manifest"
 	"carillon/app/spec"
 	"carillon/app/spec/spectest"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
 // files is one file of a manifest.
-func files(text string) ManifestInput {
-	return ManifestInput{Files: []manifest.File{{Name: "a.yaml", Content: text}}}
+func files(text string) Input {
+	return Input{Files: []manifest.File{{Name: "a.yaml", Content: text}}}
 }
 
 // plan plans a manifest and returns it with its changes in short: "create Bot Rita; unchanged Automation Audit".
-func (k *kit) plan(who account.Actor, in ManifestInput) (*ManifestPlan, string) {
+func (k *kit) plan(who account.Actor, in Input) (*Plan, string) {
 	k.t.Helper()
-	p, err := k.PlanManifest(k.t.Context(), who, in)
+	p, err := k.Plan(k.t.Context(), who, in)
 	if err != nil {
 		k.t.Fatalf("plan: %v\n%s", err, in.Files[0].Content)
 	}
 	return p, inShort(p)
 }
 
-func inShort(p *ManifestPlan) string {
+func inShort(p *Plan) string {
 	var list []string
 	for _, c := range p.Changes {
 		text := fmt.Sprintf("%s %s %s", c.Action, c.Kind, c.Name)
-		if c.Action == PlanUpdate {
+		if c.Action == ActionUpdate {
 			for _, f := range c.Fields {
 				text += fmt.Sprintf(" %s:%v>%v", f.Field, f.Before, f.After)
 			}
@@ -47,17 +50,17 @@ func inShort(p *ManifestPlan) string {
 	return strings.Join(list, "; ")
 }
 
-func (k *kit) applyFiles(who account.Actor, in ManifestInput) *ManifestPlan {
+func (k *kit) applyFiles(who account.Actor, in Input) *Plan {
 	k.t.Helper()
 	p, _ := k.plan(who, in)
-	done, err := k.ApplyManifest(k.t.Context(), who, in, p.Fingerprint)
+	done, err := k.Apply(k.t.Context(), who, in, p.Fingerprint)
 	check(k.t, err)
 	return done
 }
 
 func (k *kit) export(who account.Actor, workspace string) string {
 	k.t.Helper()
-	text, err := k.ExportManifest(k.t.Context(), who, workspace)
+	text, err := k.Export(k.t.Context(), who, workspace)
 	check(k.t, err)
 	return string(text)
 }
@@ -65,7 +68,7 @@ func (k *kit) export(who account.Actor, workspace string) string {
 // expectRefused expects mistakes, each by a part of what it says, and no others.
 func expectRefused(t *testing.T, err error, want ...string) {
 	t.Helper()
-	var refused *RefusedManifest
+	var refused *Refused
 	if !errors.As(err, &refused) {
 		t.Fatalf("got %v; want the mistakes %q", err, want)
 	}
@@ -83,8 +86,8 @@ const theSecret = "a secret of some length"
 
 // allSettings are automations of every trigger and session type with every option set that goes with them, in a
 // workspace on a forge.
-func (k *kit) allSettings(workflow, bot uuid.UUID) []Input {
-	var list []Input
+func (k *kit) allSettings(workflowID, botID uuid.UUID) []automation.Input {
+	var list []automation.Input
 	for _, trigger := range []db.Trigger{db.Manual, db.OneTime, db.Recurring, db.Loop, db.HTTP} {
 		for _, session := range []string{"develop", "develop-workflow", "develop-check", "chat", "bot"} {
 			in := k.input()
@@ -111,20 +114,20 @@ func (k *kit) allSettings(workflow, bot uuid.UUID) []Input {
 				in.AllowParallel, in.MaxParallel, in.AppendPayload = true, 3, true
 				in.Sender, in.SignatureHeader, in.SignatureSecret = "hmac", "X-Signature", theSecret
 				in.Filter = spec.Filter{Any: true, Conditions: []spec.Condition{{
-					Field: "action", Operator: OpEquals, Value: "1",
-				}, {Field: "draft", Operator: OpAbsent}}}
+					Field: "action", Operator: automation.OpEquals, Value: "1",
+				}, {Field: "draft", Operator: automation.OpAbsent}}}
 			}
 			switch session {
 			case "develop":
 				in.AutoComplete, in.OnlyUnchanged, in.CreatePR, in.Toggles = true, true, true,
 					[]string{"edge_cases", "code_review"}
 			case "develop-workflow":
-				in.ExecutionType, in.Workflow, in.Prompt = "workflow", workflow.String(), ""
+				in.ExecutionType, in.Workflow, in.Prompt = "workflow", workflowID.String(), ""
 				in.Parameters = map[string]string{"depth": "3", "token": theSecret}
 			case "develop-check":
 				in.Success.FilesChanged, in.Success.PullRequest = true, true
 			case "bot":
-				in.Bot = bot.String()
+				in.Bot = botID.String()
 			}
 			list = append(list, in)
 		}
@@ -137,14 +140,14 @@ func (k *kit) allSettings(workflow, bot uuid.UUID) []Input {
 	return list
 }
 
-var everyWorkflow = WorkflowInput{
+var everyWorkflow = workflow.Input{
 	Name: "Release", Description: "Rolls a release.",
-	Parameters: []ParameterInput{
+	Parameters: []workflow.ParameterInput{
 		{Alias: "depth", Label: "Depth", Type: "number", Default: "2", Required: true},
 		{Alias: "level", Type: "choice", Choices: "low, high", Default: "low"},
 		{Alias: "token", Type: "secret", Default: theSecret},
 	},
-	Steps: []StepInput{
+	Steps: []workflow.StepInput{
 		{Kind: "system_message", Text: "Be brief."}, {Kind: "asset", Path: "docs/plan.md", Text: "# Plan\n"},
 		{Kind: "instruction_file", Text: "Follow it."},
 		{Kind: "loop", Label: "Mend", Marker: "FINE", Max: "4"}, {
@@ -154,7 +157,7 @@ var everyWorkflow = WorkflowInput{
 	},
 }
 
-var everyBot = BotInput{Bot: spec.Bot{
+var everyBot = bot.Input{Bot: spec.Bot{
 	Name: "Rita", Instructions: "You review.\nYou are kind.", Provider: "agent", Model: "small",
 	AllowedTools: []string{"Read", "Bash(git log:*)"}, ReadOnly: true,
 }}
@@ -183,7 +186,7 @@ func TestMistakesOfEveryFieldHaveTheirPlace(t *testing.T) {
 	for _, kind := range []struct {
 		input reflect.Type
 		of    any
-	}{{reflect.TypeFor[WorkflowInput](), &spec.Workflow{}}} {
+	}{{reflect.TypeFor[workflow.Input](), &spec.Workflow{}}} {
 		for i := range kind.input.NumField() {
 			form := kind.input.Field(i).Tag.Get("form")
 			switch form {
@@ -191,7 +194,7 @@ func TestMistakesOfEveryFieldHaveTheirPlace(t *testing.T) {
 				continue
 			case "parameters":
 				form = "param.x"
-				if kind.input == reflect.TypeFor[WorkflowInput]() {
+				if kind.input == reflect.TypeFor[workflow.Input]() {
 					form = "parameters"
 				}
 			}
@@ -218,21 +221,21 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 	k.exec("UPDATE workspaces SET git_url = 'https://github.com/acme/app.git', token_sealed = 'x'")
 	w := everyWorkflow
 	w.Workspace = k.workspace.ID.String()
-	workflow, err := k.CreateWorkflow(ctx, k.mira, w)
+	flow, err := k.Workflows.Create(ctx, k.mira, w)
 	check(t, err)
 	b := everyBot
 	b.Workspace = k.workspace.ID.String()
-	bot, err := k.CreateBot(ctx, k.mira, b)
+	rita, err := k.Bots.Create(ctx, k.mira, b)
 	check(t, err)
 	b = everyBot
 	b.Name, b.LocksAgent, b.Enabled = "Otto", true, true
-	_, err = k.CreateBot(ctx, k.mira, b) // for all workspaces
+	_, err = k.Bots.Create(ctx, k.mira, b) // for all workspaces
 	check(t, err)
-	inputs := k.allSettings(workflow.ID, bot.ID)
+	inputs := k.allSettings(flow.ID, rita.ID)
 	var specs []any
 	for _, in := range inputs {
 		specs = append(specs, in.Automation)
-		_, _, err := k.Create(ctx, k.mira, in)
+		_, _, err := k.Automations.Create(ctx, k.mira, in)
 		check(t, err)
 	}
 	setEverywhere(t, []string{"ID", "Enabled"}, specs...)
@@ -242,7 +245,7 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 	setEverywhere(t, []string{"ID"}, b.Bot, spec.Bot{Workspace: k.workspace.ID.String()})
 
 	text := k.export(k.mira, "")
-	if strings.Contains(text, theSecret) || strings.Contains(text, sealedMark) {
+	if strings.Contains(text, theSecret) || strings.Contains(text, "sealed:") {
 		t.Errorf("a secret is in\n%s", text)
 	}
 	p, short := k.plan(k.mira, files(text))
@@ -251,7 +254,7 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 		t.Fatalf("the plan of an export has %d changes: %s", len(p.Changes), short)
 	}
 	for _, c := range p.Changes {
-		if c.Action != PlanUnchanged {
+		if c.Action != ActionUnchanged {
 			t.Errorf("%s %s is to be changed by its own export: %s", c.Kind, c.Name, short)
 		}
 	}
@@ -292,8 +295,8 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 	for _, wf := range v.workflows {
 		if wf.WorkspaceID == other.ID {
 			again := *wf
-			again.WorkspaceID, again.Parameters[2].Default = workflow.WorkspaceID, workflow.Parameters[2].Default
-			if got, want := TypedWorkflow(&again), TypedWorkflow(workflow); !reflect.DeepEqual(got, want) {
+			again.WorkspaceID, again.Parameters[2].Default = flow.WorkspaceID, flow.Parameters[2].Default
+			if got, want := workflow.Typed(&again), workflow.Typed(flow); !reflect.DeepEqual(got, want) {
 				t.Errorf("the workflow is\n%+v\nwant\n%+v", got, want)
 			}
 		}
@@ -322,13 +325,13 @@ func (k *kit) expectSameSettings(a, b *db.Automation) {
 	plain := func(a *db.Automation) map[string]string {
 		m := map[string]string{"signature": ""}
 		for name, value := range a.Parameters {
-			if opened, ok := k.unseal(name, value); ok {
+			if opened, ok := workflow.Unseal(k.Keys, name, value); ok {
 				value = "opened " + opened
 			}
 			m[name] = value
 		}
 		if a.SignatureSealed != nil {
-			opened, err := k.Keys.Open(a.SignatureSealed, signaturePurpose(a))
+			opened, err := k.Automations.SignatureSecret(a)
 			check(k.t, err)
 			m["signature"] = opened
 		}
@@ -360,9 +363,9 @@ func TestAPlanChangesNothingAndIsWhatIsApplied(t *testing.T) {
 	if n := k.lines("action LIKE '%.create' AND subject_kind <> 'workspace'"); n != 0 {
 		t.Errorf("a plan left %d lines in the audit log", n)
 	}
-	_, err := k.ApplyManifest(t.Context(), k.mira, in, "another")
+	_, err := k.Apply(t.Context(), k.mira, in, "another")
 	wantErr(t, err, fault.ErrStale)
-	done, err := k.ApplyManifest(t.Context(), k.mira, in, p.Fingerprint)
+	done, err := k.Apply(t.Context(), k.mira, in, p.Fingerprint)
 	check(t, err)
 	if inShort(done) != short || done.Changes[0].ID == uuid.Nil {
 		t.Errorf("applied %+v", done)
@@ -370,12 +373,12 @@ func TestAPlanChangesNothingAndIsWhatIsApplied(t *testing.T) {
 	if n := k.lines("action IN ('automation.create', 'workflow.create', 'bot.create')"); n != 3 {
 		t.Errorf("the audit log has %d lines of 3 changes", n)
 	}
-	_, err = k.ApplyManifest(t.Context(), k.mira, in, p.Fingerprint)
+	_, err = k.Apply(t.Context(), k.mira, in, p.Fingerprint)
 	wantErr(t, err, fault.ErrStale) // now there is nothing to do
 
 	// What changes between the plan and the application makes it stale.
 	in = files(strings.Replace(audit, "around", "about", 1))
-	_, err = k.PlanManifest(t.Context(), k.mira, files(strings.Replace(audit, "manual", "sometimes", 1)))
+	_, err = k.Plan(t.Context(), k.mira, files(strings.Replace(audit, "manual", "sometimes", 1)))
 	expectRefused(t, err, "a.yaml:4: trigger: Choose what starts the automation.")
 	p, short = k.plan(k.mira, in)
 	if want := "update Automation Audit execution_type:workflow>inline " +
@@ -383,17 +386,17 @@ func TestAPlanChangesNothingAndIsWhatIsApplied(t *testing.T) {
 		t.Errorf("planned %s; want %s", short, want)
 	}
 	k.exec("UPDATE automations SET version = version + 1")
-	_, err = k.ApplyManifest(t.Context(), k.mira, in, p.Fingerprint)
+	_, err = k.Apply(t.Context(), k.mira, in, p.Fingerprint)
 	wantErr(t, err, fault.ErrStale)
 	p, _ = k.plan(k.mira, in)
-	_, err = k.ApplyManifest(t.Context(), k.mira, in, p.Fingerprint)
+	_, err = k.Apply(t.Context(), k.mira, in, p.Fingerprint)
 	check(t, err)
 }
 
 func TestEveryMistakeIsToldAndNothingIsApplied(t *testing.T) {
 	k := setup(t)
-	k.create(nil)
-	k.create(nil)
+	k.create()
+	k.create()
 	text := `kind: Automation
 name: Two
 workspace: Nowhere
@@ -466,7 +469,7 @@ trigger: manual
 provider: agent
 prompt: x
 `
-	_, err := k.PlanManifest(t.Context(), k.mira, files(text))
+	_, err := k.Plan(t.Context(), k.mira, files(text))
 	expectRefused(t, err,
 		"a.yaml:3: workspace: This workspace does not exist, or you are not a member of it.",
 		"a.yaml:9: cron: ", "a.yaml:10: time_zone: ", "a.yaml:13: budget.day.money: Write a number above 0",

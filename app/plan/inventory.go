@@ -1,4 +1,4 @@
-package automation
+package plan
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/manifest"
 	"carillon/db"
@@ -149,7 +150,7 @@ func (v *inventory) reference(kind manifest.Kind, workspace, id uuid.UUID) strin
 }
 
 // namedWorkspaces are the names of the workspaces in documents.
-func (m *manifestRun) namedWorkspaces(documents []*manifest.Document) []string {
+func (m *run) namedWorkspaces(documents []*manifest.Document) []string {
 	list := []string{}
 	for _, d := range documents {
 		if _, name, _ := d.Identity(); name != "" {
@@ -160,16 +161,16 @@ func (m *manifestRun) namedWorkspaces(documents []*manifest.Document) []string {
 }
 
 // match finds what each document is about, and refuses two about the same.
-func (m *manifestRun) match(documents []*manifest.Document) {
+func (m *run) match(documents []*manifest.Document) {
 	type key struct {
 		kind      manifest.Kind
 		workspace uuid.UUID
 		name      string
 	}
-	byName, byRow := map[key]*manifestEntry{}, map[uuid.UUID]*manifestEntry{}
+	byName, byRow := map[key]*entry{}, map[uuid.UUID]*entry{}
 	for _, d := range documents {
 		id, workspace, name := d.Identity()
-		e := &manifestEntry{doc: d, name: strings.TrimSpace(name)}
+		e := &entry{doc: d, name: strings.TrimSpace(name)}
 		m.entries = append(m.entries, e)
 		if w, ok := m.workspaceNamed(workspace); ok {
 			e.workspace = w.ID
@@ -198,7 +199,7 @@ func (m *manifestRun) match(documents []*manifest.Document) {
 }
 
 // noteHidden notes for the audit log when documents name a workspace that there is and that the actor does not see.
-func (m *manifestRun) noteHidden(ctx context.Context, named []string) error {
+func (m *run) noteHidden(ctx context.Context, named []string) error {
 	hidden := slices.DeleteFunc(slices.Clone(named), func(name string) bool {
 		_, ok := m.workspaceNamed(name)
 		return ok
@@ -214,7 +215,7 @@ func (m *manifestRun) noteHidden(ctx context.Context, named []string) error {
 }
 
 // find finds the row of a document, by its id or by its name.
-func (m *manifestRun) find(e *manifestEntry, id string) {
+func (m *run) find(e *entry, id string) {
 	what := strings.ToLower(string(e.doc.Kind))
 	if id == "" {
 		found := m.of(e.doc.Kind, e.workspace, e.name)
@@ -244,7 +245,7 @@ func (m *manifestRun) find(e *manifestEntry, id string) {
 }
 
 // prune finds what the files lack, within the workspaces that they name, and the actor may change.
-func (m *manifestRun) prune() {
+func (m *run) prune() {
 	m.pruned = map[uuid.UUID]bool{}
 	if !m.in.Prune {
 		return
@@ -258,7 +259,7 @@ func (m *manifestRun) prune() {
 		may := m.actor.Can(account.ManageWorkflows)
 		switch k.kind {
 		case manifest.KindAutomation:
-			may = CanManage(m.actor, m.automations[k.id])
+			may = automation.CanManage(m.actor, m.automations[k.id])
 		case manifest.KindBot:
 			may = m.actor.Can(account.ManageBots)
 		}
@@ -267,7 +268,7 @@ func (m *manifestRun) prune() {
 }
 
 // referred finds what an automation names. It returns zero for nothing, and for what it has noted as a mistake.
-func (m *manifestRun) referred(e *manifestEntry, kind manifest.Kind, field, name string) uuid.UUID {
+func (m *run) referred(e *entry, kind manifest.Kind, field, name string) uuid.UUID {
 	name = strings.TrimSpace(name)
 	if name == "" {
 		return uuid.Nil
@@ -289,29 +290,29 @@ func (m *manifestRun) referred(e *manifestEntry, kind manifest.Kind, field, name
 			what))
 	case len(found) == 1:
 		return found[0].id
-	case slices.ContainsFunc(m.entries, func(o *manifestEntry) bool {
+	case slices.ContainsFunc(m.entries, func(o *entry) bool {
 		return o.failed && o.doc.Kind == kind && o.name == name
 	}):
 		e.failed = true // what is wrong is told where it is
-		e.told = addTold(e.told, field)
+		e.mistaken = addField(e.mistaken, field)
 	default:
 		m.wrong(e, field, fmt.Sprintf("There is no %s of this name, in this workspace or for all.", what))
 	}
 	return uuid.Nil
 }
 
-func addTold(told map[string]bool, field string) map[string]bool {
-	if told == nil {
-		told = map[string]bool{}
+func addField(fields map[string]bool, field string) map[string]bool {
+	if fields == nil {
+		fields = map[string]bool{}
 	}
-	told[field] = true
-	return told
+	fields[field] = true
+	return fields
 }
 
-// ExportManifest writes the automations, workflows and bots that the actor sees as a manifest: those of one workspace,
-// by its name, or all with those that are for all workspaces. It returns *RefusedManifest for a workspace that the
+// Export writes the automations, workflows and bots that the actor sees as a manifest: those of one workspace,
+// by its name, or all with those that are for all workspaces. It returns *Refused for a workspace that the
 // actor does not see.
-func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, workspace string) ([]byte, error) {
+func (s *Service) Export(ctx context.Context, actor account.Actor, workspace string) ([]byte, error) {
 	var v inventory
 	var only []string
 	if workspace != "" {
@@ -331,7 +332,7 @@ func (s *Service) ExportManifest(ctx context.Context, actor account.Actor, works
 			if err != nil {
 				return nil, fault.Wrap(err, "export manifest")
 			}
-			return nil, &RefusedManifest{Mistakes: manifest.Mistakes{{
+			return nil, &Refused{Mistakes: manifest.Mistakes{{
 				Field: "workspace", Text: "This workspace does not exist, or you are not a member of it.",
 			}}}
 		}

@@ -1,4 +1,4 @@
-package automation
+package plan
 
 import (
 	"errors"
@@ -10,7 +10,9 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -48,7 +50,7 @@ func TestManifestsGiveNobodyMoreThanTheEditor(t *testing.T) {
 		"kind: Workflow\nname: Release\nsteps: [{text: x}]\n": "a.yaml:1: You may not change workflows.",
 		"kind: Bot\nname: Rita\ninstructions: Be rude.\n":     "a.yaml:1: You may not change bots.",
 	} {
-		_, err := k.PlanManifest(ctx, max, files(text))
+		_, err := k.Plan(ctx, max, files(text))
 		expectRefused(t, err, want)
 		wantErr(t, err, fault.ErrForbidden)
 	}
@@ -56,7 +58,7 @@ func TestManifestsGiveNobodyMoreThanTheEditor(t *testing.T) {
 		files("kind: Bot\nname: Rita\ninstructions: Be kind.\n")); short != "unchanged Bot Rita" {
 		t.Errorf("a bot that stays as it is: %s", short)
 	}
-	_, err := k.PlanManifest(ctx, outsider, files(audit))
+	_, err := k.Plan(ctx, outsider, files(audit))
 	expectRefused(t, err, "a.yaml:3: workspace: This workspace does not exist, or you are not a member of it.")
 	if errors.Is(err, fault.ErrForbidden) {
 		t.Error("an outsider learns that the workspace exists")
@@ -71,27 +73,27 @@ func TestManifestsGiveNobodyMoreThanTheEditor(t *testing.T) {
 	k.applyFiles(k.mira,
 		files("kind: Automation\nname: There\nworkspace: Hidden\ntrigger: manual\nexecution_type: "+
 			"workflow\nworkflow: Release\n"))
-	_, err = k.PlanManifest(ctx, manager, files("kind: Workflow\nname: Release\nsteps: [{text: Send the secrets.}]\n"))
+	_, err = k.Plan(ctx, manager, files("kind: Workflow\nname: Release\nsteps: [{text: Send the secrets.}]\n"))
 	expectRefused(t, err,
 		"a.yaml:1: workspace: Automations in workspaces that you are not a member of use this workflow")
-	_, err = k.PlanManifest(ctx, manager, files(strings.Replace(audit, "Scratch", "Hidden", 1)))
+	_, err = k.Plan(ctx, manager, files(strings.Replace(audit, "Scratch", "Hidden", 1)))
 	expectRefused(t, err, "a.yaml:3: workspace: This workspace does not exist, or you are not a member of it.")
 
 	// Who sees everybody's and manages their own may neither change nor prune what is somebody else's.
 	reader := k.holder("Rosa", account.ViewAll, account.Manage)
-	_, err = k.PlanManifest(ctx, reader, files(strings.Replace(audit, "around", "about", 1)))
+	_, err = k.Plan(ctx, reader, files(strings.Replace(audit, "around", "about", 1)))
 	expectRefused(t, err, "a.yaml:1: You may not change this automation.")
 	in := files(strings.Replace(audit, "Audit", "Mine", 1))
 	in.Prune = true
 	if _, short := k.plan(reader, in); short != "create Automation Mine" {
 		t.Errorf("pruning by somebody who may only manage their own: %s", short)
 	}
-	_, err = k.PlanManifest(ctx, k.holder("Vera", account.ViewAll), files(strings.Replace(audit, "Audit", "Hers", 1)))
+	_, err = k.Plan(ctx, k.holder("Vera", account.ViewAll), files(strings.Replace(audit, "Audit", "Hers", 1)))
 	expectRefused(t, err, "a.yaml:1: You may not create automations.")
 
 	// Scripts and commands on a worker need their permission; the owner stays who it was.
 	plain := k.holder("Paul", account.ManageAll)
-	_, err = k.PlanManifest(ctx, plain, files(strings.Replace(audit, "agent", "shell", 1)+"gate: {command: exit 0}\n"))
+	_, err = k.Plan(ctx, plain, files(strings.Replace(audit, "agent", "shell", 1)+"gate: {command: exit 0}\n"))
 	expectRefused(t, err, "a.yaml:5: provider: You may not run shell scripts.",
 		"a.yaml:7: gate.command: You may not run commands on a worker.")
 	k.applyFiles(plain, files(strings.Replace(audit, "around", "about", 1)))
@@ -101,14 +103,8 @@ func TestManifestsGiveNobodyMoreThanTheEditor(t *testing.T) {
 	if text := k.export(outsider, ""); strings.Contains(text, "Audit") || strings.Contains(text, "Scratch") {
 		t.Errorf("an outsider exports\n%s", text)
 	}
-	_, err = k.ExportManifest(ctx, outsider, "Scratch")
+	_, err = k.Export(ctx, outsider, "Scratch")
 	expectRefused(t, err, "workspace: This workspace does not exist, or you are not a member of it.")
-}
-
-// holder is a person with some permissions.
-func (k *kit) holder(name string, permissions ...account.Permission) account.Actor {
-	k.t.Helper()
-	return k.role(k.person(name, account.RoleMember), permissions...)
 }
 
 func TestPruneDeletesWhatTheFilesLackInTheirWorkspacesAlone(t *testing.T) {
@@ -137,7 +133,7 @@ func TestPruneDeletesWhatTheFilesLackInTheirWorkspacesAlone(t *testing.T) {
 	// A workflow that is to go is not one to be named, and one that somebody else's automation uses says so.
 	in = files(audit + "---\n" + nightly)
 	in.Prune = true
-	_, err := k.PlanManifest(ctx, k.mira, in)
+	_, err := k.Plan(ctx, k.mira, in)
 	expectRefused(t, err, "a.yaml:16: workflow: This workflow is not in the files, so it would be deleted")
 	k.exec("UPDATE automations SET creator_id = ? WHERE name = 'Nightly'", k.jonas.ID)
 	keeper := k.holder("Kim", account.Manage, account.ViewAll, account.ManageWorkflows)
@@ -148,19 +144,22 @@ func TestPruneDeletesWhatTheFilesLackInTheirWorkspacesAlone(t *testing.T) {
 		p.Changes[1].Note != "This switches off 1 automation that use it." {
 		t.Errorf("the plan is %s, with %q", short, p.Changes[1].Note)
 	}
-	_, err = k.ApplyManifest(ctx, keeper, in, p.Fingerprint)
+	_, err = k.Apply(ctx, keeper, in, p.Fingerprint)
 	check(t, err)
 	if a := k.one("Nightly"); a.Enabled || a.DisabledKind != db.ByRemoval {
 		t.Errorf("the automation of the workflow that went is %+v", a)
 	}
-	k.expectInbox(k.jonas, NoticeDisabled)
+	list, err := k.Automations.Inbox(ctx, k.jonas, db.NotificationFilter{Limit: 10})
+	if err != nil || len(list) != 1 || list[0].Kind != automation.NoticeDisabled {
+		t.Errorf("Jonas has the notices %+v, %v; want one of what was switched off", list, err)
+	}
 	k.one("Audit")
 	k.one("Elsewhere")
 }
 
 func TestNamesThatDoNotTellNeedAnID(t *testing.T) {
 	k := setup(t)
-	a, b := k.create(nil), k.create(nil)
+	a, b := k.create(), k.create()
 	text := k.export(k.jonas, "")
 	if !strings.Contains(text, "id: "+a.ID.String()) || !strings.Contains(text, "id: "+b.ID.String()) {
 		t.Errorf("two of a name are exported as\n%s", text)
@@ -169,18 +168,18 @@ func TestNamesThatDoNotTellNeedAnID(t *testing.T) {
 		t.Errorf("the plan of an export is %s", short)
 	}
 	k.applyFiles(k.jonas, files("id: "+a.ID.String()+"\n"+strings.Replace(audit, "Audit", "Renamed", 1)))
-	if got := k.reload(a); got.Name != "Renamed" {
+	if got := k.one("Renamed"); got.ID != a.ID || got.Name != "Renamed" {
 		t.Errorf("the name is %s", got.Name)
 	}
-	_, err := k.PlanManifest(t.Context(), k.jonas,
+	_, err := k.Plan(t.Context(), k.jonas,
 		files("id: "+a.ID.String()+"\n"+audit+"---\nid: "+a.ID.String()+"\n"+audit))
 	expectRefused(t, err, "a.yaml:11: name: This is there twice: also in a.yaml, line 1.")
 
 	// A workflow of the workspace goes before one for all; the other is named by its id.
-	steps := []StepInput{{Kind: "message", Text: "Look."}}
-	all, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{Name: "Release", Steps: steps})
+	steps := []workflow.StepInput{{Kind: "message", Text: "Look."}}
+	all, err := k.Workflows.Create(t.Context(), k.mira, workflow.Input{Name: "Release", Steps: steps})
 	check(t, err)
-	own, err := k.CreateWorkflow(t.Context(), k.mira, WorkflowInput{
+	own, err := k.Workflows.Create(t.Context(), k.mira, workflow.Input{
 		Name: "Release", Workspace: k.workspace.ID.String(), Steps: steps,
 	})
 	check(t, err)
@@ -204,7 +203,7 @@ func TestEnabledIsLeftAloneUnlessItIsSaid(t *testing.T) {
 	nightly := strings.Replace(audit, "manual", "recurring\ncron: 0 2 * * *\ntime_zone: UTC", 1)
 	k.applyFiles(k.jonas, files(nightly))
 	a := k.one("Audit")
-	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, false))
+	check(t, k.Automations.SetEnabled(t.Context(), k.jonas, a.ID, false))
 	if _, short := k.plan(k.jonas, files(nightly)); short != "unchanged Automation Audit" {
 		t.Errorf("of one that was switched off the plan is %s", short)
 	}
@@ -228,7 +227,7 @@ func TestEnabledIsLeftAloneUnlessItIsSaid(t *testing.T) {
 	// A One-Time that is over is created as it is where it says that it is off, and not where it does not.
 	past := strings.NewReplacer("Audit", "Past", "manual", "one_time\nrun_at: 2026-01-01T10:00\ntime_zone: UTC").
 		Replace(audit)
-	_, err := k.PlanManifest(t.Context(), k.jonas, files(past))
+	_, err := k.Plan(t.Context(), k.jonas, files(past))
 	expectRefused(t, err, "a.yaml:5: run_at: This time is more than 5 minutes past.")
 	k.applyFiles(k.jonas, files(past+"enabled: false\n"))
 	if a := k.one("Past"); a.Enabled || !a.RunAt.Equal(time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)) ||
@@ -244,7 +243,7 @@ func TestSecretsAreKeptUnlessTheyAreSet(t *testing.T) {
 	k := setup(t)
 	hook := strings.Replace(audit, "manual", "http\nsender: github\nsignature_secret: {from_env: HOOK}", 1)
 	in := files(hook)
-	_, err := k.PlanManifest(t.Context(), k.jonas, in)
+	_, err := k.Plan(t.Context(), k.jonas, in)
 	expectRefused(t, err, "a.yaml:6: signature_secret: The environment variable HOOK is not set.")
 	in.Environment = map[string]string{"HOOK": theSecret}
 	p, _ := k.plan(k.jonas, in)
@@ -255,11 +254,11 @@ func TestSecretsAreKeptUnlessTheyAreSet(t *testing.T) {
 	if len(done.Tokens) != 1 || done.Tokens[0].Automation != k.one("Audit").ID {
 		t.Fatalf("the tokens are %v; want one", done.Tokens)
 	}
-	hash, _ := HashToken(done.Tokens[0].Token)
-	_, err = k.TokenOwner(t.Context(), hash)
+	hash, _ := automation.HashToken(done.Tokens[0].Token)
+	_, err = k.Automations.TokenOwner(t.Context(), hash)
 	check(t, err)
 	sealed := func() string {
-		opened, err := k.Keys.Open(k.one("Audit").SignatureSealed, signaturePurpose(k.one("Audit")))
+		opened, err := k.Automations.SignatureSecret(k.one("Audit"))
 		check(t, err)
 		return opened
 	}
@@ -277,7 +276,7 @@ func TestSecretsAreKeptUnlessTheyAreSet(t *testing.T) {
 		t.Errorf("the secret is %q", sealed())
 	}
 	// The plan does not tell who may not change it whether a guess is right.
-	_, err = k.PlanManifest(t.Context(), k.holder("Vera", account.ViewAll), in)
+	_, err = k.Plan(t.Context(), k.holder("Vera", account.ViewAll), in)
 	expectRefused(t, err, "a.yaml:1: You may not change this automation.")
 }
 
@@ -287,7 +286,7 @@ func TestTwoApplicationsAtOnceMakeOne(t *testing.T) {
 	var wg sync.WaitGroup
 	outcomes := make([]error, 4)
 	for i := range outcomes {
-		wg.Go(func() { _, outcomes[i] = k.ApplyManifest(t.Context(), k.jonas, files(audit), p.Fingerprint) })
+		wg.Go(func() { _, outcomes[i] = k.Apply(t.Context(), k.jonas, files(audit), p.Fingerprint) })
 	}
 	wg.Wait()
 	applied := 0
@@ -300,5 +299,71 @@ func TestTwoApplicationsAtOnceMakeOne(t *testing.T) {
 	}
 	if a := k.one("Audit"); applied != 1 || a.ID == uuid.Nil {
 		t.Errorf("%d of %d applications of one plan went through", applied, len(outcomes))
+	}
+}
+
+func TestAnOptionThatHasNoEffectIsRefusedInAManifest(t *testing.T) {
+	k := setup(t)
+	yaml := "kind: Automation\nname: Hook\nworkspace: Scratch\ntrigger: http\nprovider: agent\nprompt: x\n"
+	for _, tt := range []struct {
+		more string
+		good bool
+	}{{"", true}, {"auto_complete: false\n", true}, {"auto_complete: true\n", false},
+		{"auto_complete: false\nonly_unchanged: true\n", false}} {
+		_, err := k.Plan(t.Context(), k.jonas, files(yaml+tt.more))
+		if (err == nil) != tt.good {
+			t.Errorf("%q: %v", tt.more, err)
+		}
+	}
+	k.applyFiles(k.jonas, files(yaml))
+	if exported := k.export(k.jonas, "Scratch"); strings.Contains(exported, "auto_complete: true") {
+		t.Errorf("it is exported with the option:\n%s", exported)
+	}
+}
+
+func TestAManifestKeepsAnInstantThatAClockTimeDoesNotTell(t *testing.T) {
+	k := setup(t)
+	text := "kind: Automation\nname: Once\nworkspace: Scratch\ntrigger: one_time\nrun_at: RUN\ntime_zone: " +
+		"America/New_York\nprovider: agent\nprompt: x\n"
+	for _, c := range []struct{ run, want, written string }{
+		{"2027-11-07T06:30:00Z", "2027-11-07T06:30:00Z", `2027-11-07T01:30:00-05:00`},
+		{"'2027-11-07T06:30:20Z'", "2027-11-07T06:30:20Z", `2027-11-07T01:30:20-05:00`},
+		{"2027-11-07T01:30", "2027-11-07T05:30:00Z", `2027-11-07T01:30`},
+		{"2027-11-07T12:00:05", "2027-11-07T17:00:05Z", `2027-11-07T12:00:05`},
+	} {
+		id := k.applyFiles(k.jonas, files(strings.Replace(text, "RUN", c.run, 1))).Changes[0].ID
+		a, err := k.Automations.Automation(t.Context(), k.jonas, id)
+		check(t, err)
+		if got := a.RunAt.UTC().Format(time.RFC3339); got != c.want {
+			t.Errorf("%s runs at %s; want %s", c.run, got, c.want)
+		}
+		exported := k.export(k.jonas, "Scratch")
+		if !strings.Contains(exported, "run_at: "+c.written+"\n") &&
+			!strings.Contains(exported, "run_at: '"+c.written+"'\n") {
+			t.Errorf("%s is exported as\n%s\nwant %s", c.run, exported, c.written)
+		}
+		for _, again := range []string{exported, strings.Replace(text, "RUN", c.run, 1)} {
+			if _, short := k.plan(k.jonas, files(again)); short != "unchanged Automation Once" {
+				t.Errorf("%s, applied again: %s", c.run, short)
+			}
+		}
+	}
+}
+
+func TestWhatIsLeftOutOfAManifestIsAsInANewForm(t *testing.T) {
+	k := setup(t)
+	_, err := k.DB.NewRaw("UPDATE users SET time_zone = 'Asia/Tokyo' WHERE id = ?", k.jonas.ID).Exec(t.Context())
+	check(t, err)
+	jonas := k.actor(k.jonas.ID)
+	text := "kind: Automation\nname: Nightly\nworkspace: Scratch\ntrigger: recurring\ncron: 0 2 * * *\nprovider: " +
+		"agent\nprompt: x\n"
+	id := k.applyFiles(jonas, files(text)).Changes[0].ID
+	a, err := k.Automations.Automation(t.Context(), jonas, id)
+	check(t, err)
+	if a.TimeZone != "Asia/Tokyo" {
+		t.Errorf("its time zone is %q", a.TimeZone)
+	}
+	if _, short := k.plan(k.mira, files(text)); short != "unchanged Automation Nightly" {
+		t.Errorf("applied again by somebody elsewhere: %s", short)
 	}
 }
