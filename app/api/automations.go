@@ -130,7 +130,7 @@ func (a automations) routes() {
 	answers(a.Server, operation{
 		method: http.MethodGet, path: "/automations/{id}/executions", name: "listAutomationExecutions",
 		tag: automationsTag, summary: "List the executions of an automation, the newest first",
-	}, executions{a.Server}.ofAutomation)
+	}, executions(a).ofAutomation)
 }
 
 type listAutomationsQuery struct {

@@ -204,7 +204,7 @@ func (s automationPages) one(w http.ResponseWriter, r *http.Request, actor accou
 		if e.AutomationID != automationID {
 			return fault.ErrNotFound
 		}
-		if p.Selected, err = (executionPages{s.Server}).data(r, actor, e); err != nil {
+		if p.Selected, err = executionPages(s).data(r, actor, e); err != nil {
 			return err
 		}
 	}

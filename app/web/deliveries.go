@@ -32,7 +32,7 @@ func (s deliveryPages) list(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	p, a, err := automationPages{s.Server}.data(r, actor, automationID)
+	p, a, err := automationPages(s).data(r, actor, automationID)
 	if err != nil {
 		return err
 	}

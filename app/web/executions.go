@@ -226,7 +226,7 @@ func (s executionPages) data(r *http.Request, actor account.Actor, e *db.Executi
 			})})
 	}
 	if e.Session != nil {
-		pulls, err := sessionPages{s.Server}.pullRequests(r.Context(), []db.Session{*e.Session})
+		pulls, err := sessionPages(s).pullRequests(r.Context(), []db.Session{*e.Session})
 		if err != nil {
 			return nil, err
 		}

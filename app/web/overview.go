@@ -54,7 +54,7 @@ func (s overviewPages) data(r *http.Request, actor account.Actor) (*views.Overvi
 		if err != nil {
 			return nil, err
 		}
-		waits, err := sessionPages{s.Server}.waits(ctx, list, z, now)
+		waits, err := sessionPages(s).waits(ctx, list, z, now)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +95,7 @@ func (s overviewPages) data(r *http.Request, actor account.Actor) (*views.Overvi
 			Name: a.Name, URL: views.AutomationURL(a.ID.String()), When: automation.TriggerWords(a), At: at,
 		})
 	}
-	p.Upcoming, err = automationPages{s.Server}.ahead(r, actor, now)
+	p.Upcoming, err = automationPages(s).ahead(r, actor, now)
 	return p, err
 }
 

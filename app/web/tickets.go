@@ -150,7 +150,7 @@ func (s ticketPages) one(w http.ResponseWriter, r *http.Request, actor account.A
 			Label: "Claimed by", Value: "a session", URL: views.SessionURL(t.ClaimedBy.String()),
 		})
 	}
-	pulls, err := sessionPages{s.Server}.pullRequests(r.Context(), d.Sessions)
+	pulls, err := sessionPages(s).pullRequests(r.Context(), d.Sessions)
 	if err != nil {
 		return err
 	}

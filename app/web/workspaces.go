@@ -79,7 +79,7 @@ func (s workspacePages) showOne(w http.ResponseWriter, r *http.Request, actor ac
 		})
 	}
 	p.Sandbox = d.Sandbox
-	for _, o := range (helpPages{s.Server}).obediences() {
+	for _, o := range helpPages(s).obediences() {
 		if len(o.Obeys) > 0 {
 			p.Agents = append(p.Agents, o)
 		}
