@@ -87,12 +87,17 @@ const gitMemory = 1 << 30
 // noMemory is what Git says where memory is refused.
 const noMemory = "fatal: Out of memory"
 
-// packers are the commands that need memory by the size of the repository.
-var packers = []string{"gc", "repack", "pack-objects"}
+// ofAllObjects are the commands that need memory by the number of objects in the repository.
+var ofAllObjects = []string{"gc", "repack", "pack-objects", "fsck"}
+
+// asksAllObjects reports whether a call needs memory by the number of objects: a large repository is no damaged one.
+func (c call) asksAllObjects() bool {
+	return slices.Contains(ofAllObjects, c.command()) || slices.Contains(c.args, "--objects")
+}
 
 // bounded is the command line of a call with a limit to its data. Where a system knows no such limit, there is none.
 func (s *Store) bounded(c call, argv []string) []string {
-	if c.gitDir == "" || c.asServer || slices.Contains(packers, c.command()) {
+	if c.gitDir == "" || c.asServer || c.asksAllObjects() {
 		return argv
 	}
 	limit := strconv.FormatInt(s.memory()>>10, 10) // in KiB

@@ -38,6 +38,35 @@ func TestACommitThatIsTooLargeTakesNoMemoryOfTheServer(t *testing.T) {
 	must(t, err)
 }
 
+// What is asked of all objects of a repository needs memory by their number. A large repository is not taken for a
+// damaged one.
+func TestALookAtAllObjectsHasTheMemoryThatARepositoryNeeds(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("the limit to a program's data is Linux's")
+	}
+	s, remote := setup(t)
+	w := begin(t, s, remote, "one")
+	write(t, w.Dir, "new.txt", "new\n")
+	head, err := s.Commit(t.Context(), w, "New", "", "")
+	must(t, err)
+	view, err := s.view("w")
+	must(t, err)
+	s.mostMemory = 64 << 10 // too little for any Git
+	if _, err := s.resolve(t.Context(), view, "HEAD"); err == nil {
+		t.Fatal("a Git does with 64 KiB, so this test tests nothing")
+	}
+	if found, err := s.fsck(t.Context(), view); err != nil || found != "" {
+		t.Errorf("a whole repository is said to have %q, %v", found, err)
+	}
+	if !s.whole(t.Context(), view) {
+		t.Error("a whole repository is said to lack objects")
+	}
+	if !s.complete(t.Context(), view, head) {
+		t.Error("a whole commit is said to lack objects")
+	}
+}
+
 // largeCommit writes a commit with a message of so many bytes, and returns its name.
 func largeCommit(t *testing.T, repository, tree, parent string, size int) string {
 	t.Helper()
