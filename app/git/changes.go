@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Changes is what a session did to its files since its base.
@@ -263,42 +265,32 @@ func (s *Store) copyIndexOnce(path string) (string, error) {
 	return to.Name(), nil
 }
 
-// read compares files, index and HEAD.
+// mostNamed is the most bytes of names of changed files and submodules that one look holds.
+const mostNamed = 64 << 20
+
+// read compares files, index and HEAD. One call of Git lists what is in the index, what differs from it and what is
+// new: the index of a large repository is read part by part, and no part that is as it was is kept.
 func (l *look) read(ctx context.Context, w Worktree) error {
-	l.changed, l.untracked, l.nested, l.submodules, l.more = nil, nil, nil, nil, 0
 	exclude := filepath.Join(l.store.common(w.Workspace, w.Session), "info", "exclude")
-	out, err := l.git(ctx, nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "-t", "--modified", "--others",
-		"--exclude-standard")
+	var submodules []string
+	both, doing := errgroup.WithContext(ctx)
+	both.Go(func() error {
+		c := l.call(nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "-t", "--stage", "--modified", "--others",
+			"--exclude-standard")
+		c.entries = func() func([]byte) error {
+			l.changed, l.untracked, l.nested, l.more, submodules = nil, nil, nil, 0, nil
+			clear(l.conflicts)
+			return l.entry(&submodules)
+		}
+		_, err := l.store.git(doing, c)
+		return err
+	})
+	both.Go(func() error { return l.readIgnored(doing, exclude) })
+	err := both.Wait()
 	if err != nil {
 		return err
 	}
-	last := ""
-	for entry := range splitNUL(out) {
-		tag, path, _ := strings.Cut(entry, " ")
-		switch {
-		case tag == "?" && strings.HasSuffix(path, "/"):
-			l.nested = append(l.nested, path)
-		case tag == "?" && len(l.untracked) == mostFiles:
-			l.more++
-		case tag == "?":
-			l.untracked = append(l.untracked, path)
-		case path != last: // deleted files are listed as modified too
-			l.changed = append(l.changed, path)
-			last = path
-		}
-	}
-	if out, err = l.git(ctx, nil, "ls-files", "-z", "--unmerged"); err != nil {
-		return err
-	}
-	for entry := range splitNUL(out) {
-		if _, path, ok := strings.Cut(entry, "\t"); ok {
-			l.conflicts[path] = true
-		}
-	}
-	if err := l.readIgnored(ctx, exclude); err != nil {
-		return err
-	}
-	if l.submodules, err = l.editedSubmodules(ctx); err != nil {
+	if l.submodules, err = l.editedSubmodules(ctx, submodules); err != nil {
 		return err
 	}
 	l.uncommitted = len(l.changed)+len(l.untracked)+len(l.nested)+len(l.conflicts)+len(l.submodules) > 0
@@ -311,6 +303,51 @@ func (l *look) read(ctx context.Context, w Worktree) error {
 		}
 	}
 	return err
+}
+
+// entry takes what Git lists of a worktree, entry by entry: "? path" is new, "C mode object stage\tpath" differs from
+// the index, and every other tag is an entry of the index itself. Submodules are added to their list.
+func (l *look) entry(submodules *[]string) func([]byte) error {
+	left, last := mostNamed, ""
+	spend := func(path []byte) error {
+		if left -= len(path); left < 0 {
+			return fmt.Errorf("the names of the changed files have more than %d MiB", mostNamed>>20)
+		}
+		return nil
+	}
+	keep := func(list *[]string, path []byte) error {
+		*list = append(*list, string(path))
+		return spend(path)
+	}
+	return func(entry []byte) error {
+		tag, rest, _ := bytes.Cut(entry, []byte(" "))
+		if string(tag) == "?" {
+			switch {
+			case bytes.HasSuffix(rest, []byte("/")):
+				return keep(&l.nested, rest)
+			case len(l.untracked) == mostFiles:
+				l.more++
+				return nil
+			}
+			return keep(&l.untracked, rest)
+		}
+		meta, path, ok := bytes.Cut(rest, []byte("\t"))
+		switch {
+		case !ok:
+			return fmt.Errorf("git listed %q", cleanText(string(entry)))
+		case string(tag) == "C" && string(path) == last: // each stage of a conflict is listed
+			return nil
+		case string(tag) == "C":
+			last = string(path)
+			return keep(&l.changed, path)
+		case !bytes.HasSuffix(meta, []byte(" 0")):
+			l.conflicts[string(path)] = true
+			return spend(path)
+		case bytes.HasPrefix(meta, []byte("160000 ")):
+			return keep(submodules, path)
+		}
+		return nil
+	}
 }
 
 // include takes the new files into the index, so that a diff shows them, and settles conflicts there. What the
@@ -512,19 +549,12 @@ func (l *look) readIgnored(ctx context.Context, exclude string) error {
 	return nil
 }
 
-// editedSubmodules are the submodules whose files differ from their own commit. The server's Git looks at them through
-// a view, as at everything that an agent can configure. One that cannot be looked at counts as edited.
-func (l *look) editedSubmodules(ctx context.Context) ([]string, error) {
-	out, err := l.git(ctx, nil, "ls-files", "-z", "--stage")
-	if err != nil {
-		return nil, err
-	}
+// editedSubmodules are those of the submodules at paths whose files differ from their own commit. The server's Git
+// looks at them through a view, as at everything that an agent can configure. One that cannot be looked at counts as
+// edited.
+func (l *look) editedSubmodules(ctx context.Context, paths []string) ([]string, error) {
 	var edited []string
-	for entry := range splitNUL(out) {
-		meta, path, ok := strings.Cut(entry, "\t")
-		if !ok || !strings.HasPrefix(meta, "160000 ") {
-			continue
-		}
+	for _, path := range paths {
 		dir := filepath.Join(l.dir, path)
 		if !exists(filepath.Join(dir, ".git")) || !l.has(path) {
 			continue // it was never filled

@@ -1,9 +1,11 @@
 package git
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -310,4 +312,60 @@ func pipe(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	must(t, syscall.Mkfifo(path, 0o600))
+}
+
+func TestALargeRepositoryIsLookedAtPartByPart(t *testing.T) {
+	t.Parallel()
+	s, remote := setup(t)
+	work := t.TempDir()
+	git(t, "", "clone", "-q", remote.URL, work)
+	folder := strings.Repeat(strings.Repeat("d", 200)+"/", 14)
+	var entries strings.Builder
+	for i := range 24_000 {
+		fmt.Fprintf(&entries, "100644 %s\t%sf%d\x00", emptyBlob(strings.Repeat("0", 40)), folder, i)
+	}
+	if entries.Len() <= 64<<20 {
+		t.Fatalf("the list has %d bytes alone", entries.Len())
+	}
+	git(t, work, "hash-object", "-w", "--stdin")
+	add := exec.Command("git", "-C", work, "update-index", "-z", "--index-info")
+	add.Stdin = strings.NewReader(entries.String())
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	git(t, work, "commit", "-qm", "Add many files with long names")
+	git(t, work, "push", "-q")
+	w := begin(t, s, remote, "s1")
+	write(t, w.Dir, folder+"f7", "changed")
+	write(t, w.Dir, "new.txt", "new")
+	c, err := s.Changes(t.Context(), w)
+	if err != nil || len(c.Files) != 2 || c.Files[0].Path != folder+"f7" || c.Files[1].Path != "new.txt" {
+		t.Errorf("got %v, %v", c.Files, err)
+	}
+}
+
+func TestPartsOfOutputAreHandedOverHoweverTheyArrive(t *testing.T) {
+	t.Parallel()
+	for size := 1; size <= 9; size++ {
+		var got []string
+		parts := &splitter{take: func(part []byte) error {
+			got = append(got, string(part))
+			return nil
+		}}
+		for text := range slices.Chunk([]byte("one\x00\x00three and more\x00rest"), size) {
+			if n, err := parts.Write(text); n != len(text) || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if !slices.Equal(got, []string{"one", "", "three and more"}) {
+			t.Errorf("in writes of %d bytes: %q", size, got)
+		}
+	}
+	endless := &splitter{take: func([]byte) error { return nil }}
+	if _, err := endless.Write(make([]byte, 10)); err != nil {
+		t.Error(err)
+	}
+	if _, err := endless.Write(bytes.Repeat([]byte("a"), longestPart+1)); !errors.Is(err, errTooMuch) {
+		t.Errorf("a part without end: %v", err)
+	}
 }

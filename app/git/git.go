@@ -39,6 +39,9 @@ type call struct {
 	limit int64
 	// discard keeps none of the output.
 	discard bool
+	// entries takes the output in place of the caller, one part that ends with NUL at a time, so that none of it is
+	// held. It makes what takes the parts of one try, which keeps none of their bytes. An error of that ends git.
+	entries func() func(entry []byte) error
 	// secrets never appear in an error.
 	secrets []string
 }
@@ -228,8 +231,13 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 		cmd.Stdin = c.stdin
 	}
 	cmd.Stdout, cmd.Stderr = out, last
-	if c.discard {
+	parts := &splitter{}
+	switch {
+	case c.discard:
 		cmd.Stdout = nil
+	case c.entries != nil:
+		parts.take = c.entries()
+		cmd.Stdout = parts
 	}
 	// A group of its own: git starts ssh, remote helpers and packers, which must end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -250,6 +258,8 @@ func (s *Store) once(ctx context.Context, c call) ([]byte, error) {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
 	switch {
+	case parts.err != nil:
+		return nil, parts.err
 	case out.over:
 		return out.buf.Bytes(), errTooMuch
 	case err == nil:
@@ -473,6 +483,38 @@ func (h *head) Write(p []byte) (int, error) {
 	}
 	h.left -= int64(len(p))
 	return h.buf.Write(p)
+}
+
+// splitter hands over what is written to it, part by part: each ends with NUL.
+type splitter struct {
+	take func([]byte) error
+	rest []byte // of a part whose end was not written yet
+	err  error
+}
+
+// longestPart is the most bytes of a part that a splitter waits for the end of.
+const longestPart = 1 << 20
+
+func (s *splitter) Write(p []byte) (int, error) {
+	written := len(p)
+	for s.err == nil {
+		part, rest, ended := bytes.Cut(p, []byte{0})
+		if !ended {
+			break
+		}
+		if len(s.rest) > 0 {
+			part = append(s.rest, part...)
+			s.rest = s.rest[:0]
+		}
+		s.err, p = s.take(part), rest
+	}
+	if s.rest = append(s.rest, p...); s.err == nil && len(s.rest) > longestPart {
+		s.err = errTooMuch
+	}
+	if s.err != nil {
+		return 0, s.err
+	}
+	return written, nil
 }
 
 // tail keeps the last bytes written to it.
