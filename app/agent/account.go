@@ -168,7 +168,7 @@ func (r *run) waitForRenewal(ctx context.Context) {
 		time.Now().Before(until); {
 		var f *os.File
 		err := a.user.Do(func() (err error) {
-			f, err = os.Open(a.serverFile)
+			f, err = os.OpenFile(a.serverFile, readPlain, 0)
 			return err
 		})
 		if err == nil && syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
@@ -238,7 +238,7 @@ func (r *run) closeSignIn() {
 // TakeOverSignIn takes over the sign-in that a run renewed whose worker died. dir is the run's Turn.RunDir. No process
 // of the run may be alive.
 func TakeOverSignIn(dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, signInNoteFile))
+	text, err := readRegular(filepath.Join(dir, signInNoteFile), maxSignInSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

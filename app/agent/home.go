@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -287,9 +289,27 @@ func mkParent(path string) string {
 }
 
 func copyPlain(from, to string) error {
-	text, err := os.ReadFile(from)
+	text, err := readRegular(from, mostStateBytes)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(to, text, 0o600)
+}
+
+// readRegular reads a file that a program may replace meanwhile: it waits for no pipe and reads at most limit bytes. A
+// larger file is errMuchState.
+func readRegular(path string, limit int64) ([]byte, error) {
+	f, err := os.OpenFile(path, readPlain, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, cmp.Or(err, fmt.Errorf("%s is no file", path))
+	}
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = errMuchState
+	}
+	return text, err
 }
