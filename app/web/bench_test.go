@@ -64,8 +64,15 @@ func BenchmarkTrigger(b *testing.B) {
 	}
 }
 
-// lasting is how long each side of a comparison runs.
-const lasting = 3 * time.Second
+// TestTheTriggersBenchmarkRuns calls the trigger as BenchmarkTrigger does, once: no other test runs its setup.
+func TestTheTriggersBenchmarkRuns(t *testing.T) {
+	t.Parallel()
+	x := newDurableSite(t)
+	x.lasting = 0
+	if ours := x.call(t, 1, x.fill(t, 2)); len(ours.latencies) != 1 {
+		t.Errorf("%d calls were answered", len(ours.latencies))
+	}
+}
 
 // load is what a number of clients experienced.
 type load struct {
@@ -86,8 +93,8 @@ func (l load) at(percent int) float64 {
 	return float64(l.latencies[(len(l.latencies)-1)*percent/100].Microseconds()) / 1000
 }
 
-// together lets clients do something again and again, for lasting.
-func together(b *testing.B, clients int, do func(ctx context.Context, client, i int) error) load {
+// together lets clients do something again and again for a time, each at least once.
+func together(b testing.TB, clients int, lasting time.Duration, do func(ctx context.Context, client, i int) error) load {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
@@ -99,7 +106,7 @@ func together(b *testing.B, clients int, do func(ctx context.Context, client, i 
 	for client := range clients {
 		wg.Go(func() {
 			var own []time.Duration
-			for i := 0; time.Since(begun) < lasting && ctx.Err() == nil; i++ {
+			for i := 0; i == 0 || time.Since(begun) < lasting && ctx.Err() == nil; i++ {
 				one := time.Now()
 				if err := do(ctx, client, i); err != nil {
 					mu.Lock()
@@ -125,13 +132,14 @@ func together(b *testing.B, clients int, do func(ctx context.Context, client, i 
 
 // durableSite is the HTTP side on a server that keeps what it says, unlike the one of the tests.
 type durableSite struct {
+	lasting   time.Duration // of each side of a comparison
 	database  *db.DB
 	public    string
 	user      db.User
 	workspace db.Workspace
 }
 
-func newDurableSite(b *testing.B) *durableSite {
+func newDurableSite(b testing.TB) *durableSite {
 	b.Helper()
 	ctx := b.Context()
 	dir, err := os.MkdirTemp("", "carillon-bench-")
@@ -159,7 +167,7 @@ func newDurableSite(b *testing.B) *durableSite {
 	must(b, rules.EnsureScratch(ctx))
 	role, err := db.RoleByKey(ctx, d, account.RoleAdministrator)
 	must(b, err)
-	x := &durableSite{database: d}
+	x := &durableSite{database: d, lasting: 3 * time.Second}
 	x.user = db.User{
 		ID: db.NewID(), Email: "bench@example.com", Name: "Bench", TimeZone: "UTC", CreatedAt: time.Now(),
 		UpdatedAt: time.Now(),
@@ -198,28 +206,29 @@ func newDurableSite(b *testing.B) *durableSite {
 	return x
 }
 
-func must(b *testing.B, err error) {
+func must(b testing.TB, err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)
 	}
 }
 
-func (x *durableSite) exec(b *testing.B, sql string) {
+func (x *durableSite) exec(b testing.TB, sql string) {
 	b.Helper()
 	_, err := x.database.Pool.Exec(b.Context(), sql)
 	must(b, err)
 }
 
 // fill makes n HTTP Trigger automations that allow as many sessions as can be, and returns their tokens.
-func (x *durableSite) fill(b *testing.B, n int) []string {
+func (x *durableSite) fill(b testing.TB, n int) []string {
 	b.Helper()
 	x.exec(b, "TRUNCATE automations, executions, sessions CASCADE")
 	tokens := make([]string, n)
 	automations, rows := make([]db.Automation, n), make([]db.TriggerToken, n)
 	for i := range tokens {
 		automations[i] = db.Automation{
-			ID: db.NewID(), WorkspaceID: x.workspace.ID, CreatorID: x.user.ID, Name: fmt.Sprint("Triage ", i),
+			ID: db.NewID(), WorkspaceID: x.workspace.ID, CreatorID: x.user.ID,
+			MadeBy: db.PeopleIDs{x.user.ID}, ChangedBy: db.PeopleIDs{x.user.ID}, Name: fmt.Sprint("Triage ", i),
 			Trigger: db.HTTP, AllowParallel: true, MaxParallel: 1000,
 			SessionType: db.Develop, ExecutionType: db.Inline, Prompt: "Look at {{what}} of {{who}}.",
 			Provider: "agent", TimeoutSeconds: 3600,
@@ -248,14 +257,14 @@ func insert(ctx context.Context, q bun.IDB, rows any) error {
 }
 
 // settle begins a comparison's side with empty tables and nothing left to write.
-func (x *durableSite) settle(b *testing.B) {
+func (x *durableSite) settle(b testing.TB) {
 	b.Helper()
 	x.exec(b, "TRUNCATE executions, sessions, webhook_deliveries CASCADE")
 	x.exec(b, "CHECKPOINT")
 }
 
 // finishing ends what was started a moment ago, until it is told to stop, so that no automation reaches its cap.
-func (x *durableSite) finishing(b *testing.B) (stop func()) {
+func (x *durableSite) finishing(b testing.TB) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
@@ -281,14 +290,14 @@ func (x *durableSite) finishing(b *testing.B) (stop func()) {
 }
 
 // call calls the trigger as senders do.
-func (x *durableSite) call(b *testing.B, clients int, tokens []string) load {
+func (x *durableSite) call(b testing.TB, clients int, tokens []string) load {
 	b.Helper()
 	x.settle(b)
 	defer x.finishing(b)()
 	transport := &http.Transport{MaxIdleConnsPerHost: clients}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
-	return together(b, clients, func(ctx context.Context, who, i int) error {
+	return together(b, clients, x.lasting, func(ctx context.Context, who, i int) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.public+"/api/automations/http-trigger",
 			strings.NewReader(`{"what":"the build","who":"main"}`))
 		if err != nil {
@@ -343,7 +352,7 @@ COMMIT;
 `
 
 // limit runs limitScript by pgbench, or where there is none by a loop of our own, which is a little slower.
-func (x *durableSite) limit(b *testing.B, clients, n int) load {
+func (x *durableSite) limit(b testing.TB, clients, n int) load {
 	b.Helper()
 	x.settle(b)
 	defer x.finishing(b)()
@@ -361,7 +370,7 @@ func (x *durableSite) limit(b *testing.B, clients, n int) load {
 	must(b, os.WriteFile(script, fmt.Appendf(nil, "\\set i random(1, %d)\n%s", n, limitScript), 0o600))
 	config := x.database.Pool.Config().ConnConfig
 	command := exec.Command(program, "-n", "-M", "prepared", "-c", strconv.Itoa(clients), "-j",
-		strconv.Itoa(min(2, clients)), "-T", strconv.Itoa(int(lasting/time.Second)),
+		strconv.Itoa(min(2, clients)), "-T", strconv.Itoa(int(x.lasting/time.Second)),
 		"-f", script, "-l", "--log-prefix", filepath.Join(dir, "log"), "-h", config.Host, "-p",
 		strconv.Itoa(int(config.Port)), "-U", config.User, config.Database)
 	if out, err := command.CombinedOutput(); err != nil {
@@ -379,10 +388,10 @@ func (x *durableSite) limit(b *testing.B, clients, n int) load {
 			latencies = append(latencies, time.Duration(took)*time.Microsecond)
 		}
 	}
-	return newLoad(latencies, lasting)
+	return newLoad(latencies, x.lasting)
 }
 
-func (x *durableSite) limitByLoop(b *testing.B, clients, n int) load {
+func (x *durableSite) limitByLoop(b testing.TB, clients, n int) load {
 	b.Helper()
 	conns := make([]*pgx.Conn, clients)
 	for i := range conns {
@@ -392,7 +401,7 @@ func (x *durableSite) limitByLoop(b *testing.B, clients, n int) load {
 		conns[i] = conn
 	}
 	statements := strings.SplitAfter(strings.TrimSpace(limitScript), ";\n")
-	return together(b, clients, func(ctx context.Context, who, i int) error {
+	return together(b, clients, x.lasting, func(ctx context.Context, who, i int) error {
 		for _, statement := range statements {
 			var args []any
 			if strings.Contains(statement, ":i") {
