@@ -275,8 +275,8 @@ func (l *look) read(ctx context.Context, w Worktree) error {
 	var submodules []string
 	both, doing := errgroup.WithContext(ctx)
 	both.Go(func() error {
-		c := l.call(nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "-t", "--stage", "--modified", "--others",
-			"--exclude-standard")
+		c := l.call(nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "-t", "--stage", "--modified",
+			"--others", "--exclude-standard")
 		c.entries = func() func([]byte) error {
 			l.changed, l.untracked, l.nested, l.more, submodules = nil, nil, nil, 0, nil
 			clear(l.conflicts)

@@ -94,7 +94,8 @@ func (l load) at(percent int) float64 {
 }
 
 // together lets clients do something again and again for a time, each at least once.
-func together(b testing.TB, clients int, lasting time.Duration, do func(ctx context.Context, client, i int) error) load {
+func together(b testing.TB, clients int, lasting time.Duration,
+	do func(ctx context.Context, client, i int) error) load {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
