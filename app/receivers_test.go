@@ -19,19 +19,19 @@ const maxMethods = 120
 // manyMethods has the types that are still above, with the count that each has now.
 // A bound here is lowered, never raised.
 var manyMethods = map[string]int{
-	"app/automation.Service": 337,
+	"app/automation.Service": 294,
 	"app/git.Store":          159,
 }
 
-// maxPackageLines is the most lines of a package, without its tests and without what templ generates.
+// maxPackageLines is the most lines of code of a package, without its tests and without what templ generates. Empty
+// lines and comments do not count: no package is to save on them.
 const maxPackageLines = 7000
 
 // longPackages has the packages that are still above, with the lines that each has now, in round figures.
 // A bound here is lowered, never raised.
 var longPackages = map[string]int{
-	"app/automation": 13800,
-	"app/web":        15900,
-	"db":             8900,
+	"app/automation": 9450,
+	"app/web":        9325,
 }
 
 // TestNoTypeHasTooManyMethods counts the methods of each type, without those that it has from what it embeds.
@@ -52,14 +52,24 @@ func TestNoTypeHasTooManyMethods(t *testing.T) {
 	checkBounds(t, "methods", methods, maxMethods, manyMethods)
 }
 
-// TestNoPackageIsTooLong counts lines, comments and empty ones included.
+// TestNoPackageIsTooLong counts lines of code.
 func TestNoPackageIsTooLong(t *testing.T) {
 	t.Parallel()
 	lines := map[string]int{}
 	for name, text := range productionCode(t) {
-		lines[path.Dir(name)] += bytes.Count(text, []byte("\n"))
+		lines[path.Dir(name)] += codeLines(text)
 	}
 	checkBounds(t, "lines", lines, maxPackageLines, longPackages)
+}
+
+// codeLines counts the lines that are neither empty nor a comment alone.
+func codeLines(text []byte) (n int) {
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && !bytes.HasPrefix(line, []byte("//")) {
+			n++
+		}
+	}
+	return n
 }
 
 // checkBounds holds counts to a bound, and those of a list to the one that the list has for them.
