@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -216,13 +217,11 @@ func (a *admission) addUser(ctx context.Context, email string) (*db.User, error)
 	}
 	u := &db.User{ID: db.NewID(), Email: email, Name: name, TimeZone: "UTC", CreatedAt: a.now, UpdatedAt: a.now}
 	if len(a.s.SignOn.Roles) > 0 {
-		wanted, _, refused, err := a.wanted(ctx)
+		groups, err := a.groupRoles(ctx)
 		switch {
 		case err != nil:
 			return nil, err
-		case refused != nil:
-			return nil, refused
-		case len(wanted) == 0:
+		case len(groups.held) == 0:
 			return nil, &NotAdmitted{"None of your groups is let in here. Ask an administrator."}
 		}
 	}
@@ -252,31 +251,38 @@ func (a *admission) addUser(ctx context.Context, email string) (*db.User, error)
 	return u, a.audit(ctx, u, "user.create", nil, after)
 }
 
-// wanted gives the roles of the person's groups, and all roles that groups assign.
-func (a *admission) wanted(ctx context.Context) (wanted, managed []db.Role, refused *NotAdmitted, err error) {
+// groupRoles are the roles that groups assign.
+type groupRoles struct {
+	held    []db.Role // those of the person's groups
+	managed []db.Role // those of any group
+}
+
+// groupRoles finds the roles that groups assign. It returns *NotAdmitted if the provider tells no groups.
+func (a *admission) groupRoles(ctx context.Context) (groupRoles, error) {
 	if !a.who.GroupsKnown {
-		return nil, nil,
-			&NotAdmitted{"The provider did not tell your groups, which decide what you may do here. Ask an " +
-				"administrator."}, nil
+		return groupRoles{}, &NotAdmitted{"The provider did not tell your groups, which decide what you may do here. " +
+			"Ask an administrator."}
 	}
 	var names []string
 	for _, r := range a.s.SignOn.Roles {
 		names = append(names, r.Role)
 	}
-	if managed, err = db.RolesNamed(ctx, a.tx, names); err != nil {
-		return nil, nil, nil, err
+	managed, err := db.RolesNamed(ctx, a.tx, names)
+	if err != nil {
+		return groupRoles{}, err
 	}
+	found := groupRoles{managed: managed}
 	for _, r := range a.s.SignOn.Roles {
 		i := slices.IndexFunc(managed, func(role db.Role) bool { return strings.EqualFold(role.Name, r.Role) })
 		switch {
 		case i < 0:
 			a.s.Log.Warn("the setting names a role that does not exist", "setting", "CARILLON_OIDC_ROLES", "role",
 				r.Role)
-		case slices.Contains(a.who.Groups, r.Group) && !holds(wanted, managed[i].ID):
-			wanted = append(wanted, managed[i])
+		case slices.Contains(a.who.Groups, r.Group) && !holds(found.held, managed[i].ID):
+			found.held = append(found.held, managed[i])
 		}
 	}
-	return wanted, managed, nil, nil
+	return found, nil
 }
 
 func holds(list []db.Role, id uuid.UUID) bool {
@@ -288,17 +294,20 @@ func (a *admission) roles(ctx context.Context, u *db.User) (*NotAdmitted, error)
 	if len(a.s.SignOn.Roles) == 0 {
 		return nil, nil
 	}
-	wanted, managed, refused, err := a.wanted(ctx)
-	if err != nil || refused != nil {
-		return refused, err
+	groups, err := a.groupRoles(ctx)
+	if refused := (*NotAdmitted)(nil); errors.As(err, &refused) {
+		return refused, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	held, err := db.RolesOf(ctx, a.tx, u.ID)
 	if err != nil {
 		return nil, err
 	}
-	after := slices.Clone(wanted)
+	after := slices.Clone(groups.held)
 	for _, r := range held {
-		if !holds(managed, r.ID) {
+		if !holds(groups.managed, r.ID) {
 			after = append(after, r)
 		}
 	}

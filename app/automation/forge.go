@@ -25,9 +25,9 @@ type Forge struct {
 // ForgeOf finds the forge of a workspace, by its settings and by its repository's address. It is not ok for a
 // repository that is on no forge that is known, such as a folder.
 func ForgeOf(w *db.Workspace) (Forge, bool) {
-	kind, base, repo, ok := forge.Detect(w.GitURL)
-	if ok && w.ForgeBase == "" && (w.Forge == "" || forge.Kind(w.Forge) == kind) {
-		return Forge{kind, base, repo}, true
+	public, ok := forge.Detect(w.GitURL)
+	if ok && w.ForgeBase == "" && (w.Forge == "" || forge.Kind(w.Forge) == public.Forge) {
+		return Forge{public.Forge, public.Base, public.Name}, true
 	}
 	if w.Forge == "" {
 		return Forge{}, false

@@ -158,7 +158,12 @@ func (n *night) days() *db.Automation {
 	n.t.Helper()
 	a := n.create(nil)
 	n.create(func(in *automation.Input) { in.Name, in.CatchUp = "Caught up", true })
-	n.create(func(in *automation.Input) { in.Name, in.Trigger, in.Cron, in.TimeZone = "Loop", "loop", "", "" })
+	n.create(func(in *automation.Input) {
+		in.Name = "Loop"
+		in.Trigger = "loop"
+		in.Cron = ""
+		in.TimeZone = ""
+	})
 	for i := range 24 {
 		n.hour()
 		switch {

@@ -45,7 +45,10 @@ func TestWhatIsLeftInAWorkersFolderIsFound(t *testing.T) {
 		}
 		return strings.Join(list, "\n")
 	}
-	mine, gone, elsewhere, moved := ids[0].ID, ids[1].ID, ids[2].ID, ids[3].ID
+	mine := ids[0].ID
+	gone := ids[1].ID
+	elsewhere := ids[2].ID
+	moved := ids[3].ID
 	n.exec("UPDATE sessions SET status = 'done', closed_at = now(), worker = ?, worktree_removed_at = NULL, "+
 		"changes_at = now(), files_changed = 0, commits = 0, stashes = 0", worker)
 	for _, id := range []string{mine, gone, elsewhere, moved} {

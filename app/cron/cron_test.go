@@ -31,7 +31,11 @@ func TestFiresAsTheVectorsSay(t *testing.T) {
 		t.Fatalf("read %d rows; want 116 and a heading", len(rows))
 	}
 	for _, row := range rows[1:] {
-		text, zone, from, want, why := row[0], zoneOf(t, row[1]), instant(t, row[2]), row[3], row[4]
+		text := row[0]
+		zone := zoneOf(t, row[1])
+		from := instant(t, row[2])
+		want := row[3]
+		why := row[4]
 		e, err := cron.Parse(text)
 		switch want {
 		case "INVALID":

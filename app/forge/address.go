@@ -6,13 +6,22 @@ import (
 	"strings"
 )
 
-// Detect reads the remote address of a repository, https, ssh or scp-like, on one of the well-known public forges.
-// Base is what Client.Base wants. It is not ok for other hosts (see RepositoryAt) and for what is no repository.
-func Detect(gitURL string) (kind Kind, base, repo string, ok bool) {
+// Repository says where a repository has its pull requests.
+type Repository struct {
+	Forge Kind
+	Base  string // web address of the forge, as Client.Base wants it
+	Name  string // as the forge names it
+}
+
+// Detect reads the remote address of a repository, https, ssh or scp-like, on one of the well-known public forges. It
+// is not ok for other hosts (see RepositoryAt) and for what is no repository.
+func Detect(gitURL string) (Repository, bool) {
 	r, ok := parseRemote(gitURL)
 	if !ok {
-		return "", "", "", false
+		return Repository{}, false
 	}
+	var kind Kind
+	var base string
 	switch host := strings.TrimPrefix(r.host, "www."); {
 	case host == "github.com" || host == "ssh.github.com":
 		kind, base = GitHub, "https://github.com"
@@ -25,12 +34,13 @@ func Detect(gitURL string) (kind Kind, base, repo string, ok bool) {
 	case host == "dev.azure.com" || host == "ssh.dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com"):
 		kind, base = Azure, "https://dev.azure.com"
 	default:
-		return "", "", "", false
+		return Repository{}, false
 	}
-	if repo, ok = repositoryIn(kind, r, ""); !ok {
-		return "", "", "", false
+	name, ok := repositoryIn(kind, r, "")
+	if !ok {
+		return Repository{}, false
 	}
-	return kind, base, repo, true
+	return Repository{Forge: kind, Base: base, Name: name}, true
 }
 
 // RepositoryAt reads the remote address of a repository on a forge of a kind that the caller knows, such as one of

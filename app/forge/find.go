@@ -83,11 +83,11 @@ func parseURL(address string) (PullRequest, bool) {
 		if known && kind != public {
 			continue
 		}
-		before, repo, number, ok := splitPath(kind, host, path)
+		found, ok := splitPath(kind, host, path)
 		if !ok {
 			continue
 		}
-		n, err := strconv.ParseInt(number, 10, 64)
+		n, err := strconv.ParseInt(found.number, 10, 64)
 		if err != nil || n <= 0 {
 			return PullRequest{}, false
 		}
@@ -98,12 +98,12 @@ func parseURL(address string) (PullRequest, bool) {
 		if kind == Azure && strings.HasSuffix(host, ".visualstudio.com") {
 			base = "https://dev.azure.com"
 		}
-		if before != "" {
-			base += "/" + escapeRepository(before)
+		if found.before != "" {
+			base += "/" + escapeRepository(found.before)
 		}
 		return PullRequest{
-			Forge: kind, Repository: repo, Number: n,
-			URL: webURL(kind, base, repo, strconv.FormatInt(n, 10)),
+			Forge: kind, Repository: found.repo, Number: n,
+			URL: webURL(kind, base, found.repo, strconv.FormatInt(n, 10)),
 		}, true
 	}
 	return PullRequest{}, false
@@ -124,10 +124,18 @@ func publicKind(host string) (Kind, bool) {
 	return "", false
 }
 
-// splitPath takes an address's path apart, if it is that of a pull request on a forge of the kind. Before is the path
-// under which the forge itself is served. At GitLab it cannot be told from the group and is taken for a part of it.
-func splitPath(kind Kind, host, path string) (before, repo, number string, ok bool) {
+// pullPath is the path of a pull request's address in parts.
+type pullPath struct {
+	// before is the path under which the forge itself is served. At GitLab it cannot be told from the group and is
+	// taken for a part of it.
+	before       string
+	repo, number string
+}
+
+// splitPath takes an address's path apart, if it is the path of a pull request on a forge of the kind.
+func splitPath(kind Kind, host, path string) (pullPath, bool) {
 	var m []string
+	before := ""
 	switch kind {
 	case GitHub:
 		m = githubPath.FindStringSubmatch(path)
@@ -135,7 +143,7 @@ func splitPath(kind Kind, host, path string) (before, repo, number string, ok bo
 		if m = gitlabPath.FindStringSubmatch(path); m != nil {
 			m[1] = strings.TrimSuffix(m[1], "/-") // addresses of before 2019 lack it
 			if strings.Contains("/"+m[1], "/api/v4/projects/") {
-				return "", "", "", false
+				return pullPath{}, false
 			}
 		}
 	case Gitea:
@@ -143,7 +151,7 @@ func splitPath(kind Kind, host, path string) (before, repo, number string, ok bo
 			// The addresses of an API end alike: https://api.github.com/repos/o/r/pulls/1,
 			// https://…/api/v1/repos/o/r/pulls/1.
 			if m[1] == "/repos" || strings.HasSuffix(m[1], "/repos") {
-				return "", "", "", false
+				return pullPath{}, false
 			}
 			before, m = strings.Trim(m[1], "/"), m[1:]
 		}
@@ -151,15 +159,15 @@ func splitPath(kind Kind, host, path string) (before, repo, number string, ok bo
 		m = azureFind.FindStringSubmatch(path)
 	}
 	if m == nil {
-		return "", "", "", false
+		return pullPath{}, false
 	}
 	repo, err := url.PathUnescape(m[1])
 	if err != nil {
-		return "", "", "", false
+		return pullPath{}, false
 	}
+	ok := validRepository(kind, repo)
 	if kind == Azure {
 		before, repo, ok = azurePath(host, repo)
-		return before, repo, m[2], ok
 	}
-	return before, repo, m[2], validRepository(kind, repo)
+	return pullPath{before, repo, m[2]}, ok
 }

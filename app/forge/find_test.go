@@ -32,9 +32,9 @@ func TestRemoteAddressesOfPublicForgesAreDetected(t *testing.T) {
 			"org/project/repo"},
 		{"https://org.visualstudio.com/_git/repo", Azure, "https://dev.azure.com", "org/repo/repo"},
 	} {
-		kind, base, repo, ok := Detect(tt.address)
-		if !ok || kind != tt.kind || base != tt.base || repo != tt.repo {
-			t.Errorf("%s is %s %s %s (%v); want %s %s %s", tt.address, kind, base, repo, ok, tt.kind, tt.base, tt.repo)
+		want := Repository{tt.kind, tt.base, tt.repo}
+		if got, ok := Detect(tt.address); !ok || got != want {
+			t.Errorf("%s is %v (%v); want %v", tt.address, got, ok, want)
 		}
 	}
 	for _, address := range []string{
@@ -46,8 +46,8 @@ func TestRemoteAddressesOfPublicForgesAreDetected(t *testing.T) {
 		"https://notghe.com/a/b", "https://.visualstudio.com/_git/", "ssh://", "https://[::1/a/b",
 		"https://github.com/a/b\x00",
 	} {
-		if kind, base, repo, ok := Detect(address); ok {
-			t.Errorf("%q is %s %s %s; want none", address, kind, base, repo)
+		if got, ok := Detect(address); ok {
+			t.Errorf("%q is %v; want none", address, got)
 		}
 	}
 }

@@ -25,7 +25,12 @@ func TestPublishedSignaturesAreJudgedAsPublished(t *testing.T) {
 	}
 	for _, line := range lines {
 		f := strings.Split(line, "\t")
-		name, key, message, header, value, verdict := f[0], f[2], f[3], f[4], f[5], f[6]
+		name := f[0]
+		key := f[2]
+		message := f[3]
+		header := f[4]
+		value := f[5]
+		verdict := f[6]
 		h, now := http.Header{}, time.Time{}
 		h.Set(header, value)
 		s := Signature{Scheme: SchemeGitHub, Secret: key}

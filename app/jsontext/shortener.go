@@ -36,7 +36,10 @@ func (s *Shortener) take(c byte) {
 	case !s.within:
 		s.add(c)
 		if c == '"' {
-			s.within, s.kept, s.cut, s.end = true, 0, false, s.end[:0]
+			s.within = true
+			s.kept = 0
+			s.cut = false
+			s.end = s.end[:0]
 		}
 	case len(s.unit) > 0:
 		if s.unit = append(s.unit, c); len(s.unit) == 6 || s.unit[1] != 'u' {

@@ -163,7 +163,10 @@ filter: {conditions: [{field: a.b, value: {from_env: VALUE}}]}
 func TestDefaultsAreLeftOutAndWhatIsNotWrittenIsNoted(t *testing.T) {
 	t.Parallel()
 	a := spec.Usual(reflect.TypeFor[spec.Automation]()).Addr().Interface().(*spec.Automation)
-	a.Name, a.Workspace, a.Trigger, a.Prompt = "Audit", "Scratch", "http", "Look.\nReport."
+	a.Name = "Audit"
+	a.Workspace = "Scratch"
+	a.Trigger = "http"
+	a.Prompt = "Look.\nReport."
 	a.Sender = "github"
 	a.AutoComplete = false
 	written, err := Write([]*Document{{Kind: KindAutomation, Spec: a}},

@@ -327,7 +327,10 @@ func fieldsOf(in *automation.Input) AutomationFields {
 // into takes over fields that a patch has set.
 func (f *AutomationFields) into(ctx context.Context, c *caller, in *automation.Input, patch spec.Patch) error {
 	is := f.Automation
-	is.Workspace, is.RunAt, is.Workflow, is.Bot = f.Workspace, f.RunAt, f.Workflow, f.Bot
+	is.Workspace = f.Workspace
+	is.RunAt = f.RunAt
+	is.Workflow = f.Workflow
+	is.Bot = f.Bot
 	if patch.Has("workspace") || f.Workspace == "" {
 		workspace, err := c.workspaceOf(ctx, f.Workspace)
 		if err != nil {

@@ -96,7 +96,10 @@ func (k *kit) allSettings(workflowID, botID uuid.UUID) []automation.Input {
 			in.Prompt, in.Parameters = "Look at {{what}}.\n\nThen report.\n",
 				map[string]string{"what": "the: tests # all"}
 			in.BaseBranch, in.Model, in.ExecutionType = "release", "large", "inline"
-			in.AutoComplete, in.MayAutomate, in.TimeoutMinutes, in.Retries = false, true, 90, 3
+			in.AutoComplete = false
+			in.MayAutomate = true
+			in.TimeoutMinutes = 90
+			in.Retries = 3
 			in.Gate = spec.Gate{Command: "test -f go.mod\nexit 0", BranchMoved: true, NoOpenPR: true}
 			in.Success = spec.Success{Command: "go test ./...", Contains: "done"}
 			in.Budget = spec.Budget{
@@ -119,8 +122,10 @@ func (k *kit) allSettings(workflowID, botID uuid.UUID) []automation.Input {
 			}
 			switch session {
 			case "develop":
-				in.AutoComplete, in.OnlyUnchanged, in.CreatePR, in.Toggles = true, true, true,
-					[]string{"edge_cases", "code_review"}
+				in.AutoComplete = true
+				in.OnlyUnchanged = true
+				in.CreatePR = true
+				in.Toggles = []string{"edge_cases", "code_review"}
 			case "develop-workflow":
 				in.ExecutionType, in.Workflow, in.Prompt = "workflow", workflowID.String(), ""
 				in.Parameters = map[string]string{"depth": "3", "token": theSecret}

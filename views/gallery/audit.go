@@ -24,7 +24,10 @@ func auditSpecimens() []Specimen {
 		CSV: views.AuditURL() + "/export/csv?",
 	}
 	empty := audit
-	empty.Rows, empty.Pager, empty.Filtered, empty.Subject = nil, views.Pager{}, false, ""
+	empty.Rows = nil
+	empty.Pager = views.Pager{}
+	empty.Filtered = false
+	empty.Subject = ""
 	return []Specimen{
 		{Name: "page-audit", Page: views.Audit(page, audit)},
 		{Name: "page-audit-empty", Page: views.Audit(page, empty)},

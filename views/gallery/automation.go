@@ -23,8 +23,10 @@ func automationSpecimens() []Specimen {
 			{Title: "Options", Facts: []views.Fact{{Label: "Allow Parallel Sessions", Value: "No"},
 				{Label: "Timeout", Value: "6 h"}}}}}
 	off := page
-	off.Automation, off.Selected, off.Detail, off.Why = rows[4], nil, false,
-		"Disabled after 3 failures in a row. The last: provider “codex” not found. Enabling it resets the count."
+	off.Automation = rows[4]
+	off.Selected = nil
+	off.Detail = false
+	off.Why = "Disabled after 3 failures in a row. The last: provider “codex” not found. Enabling it resets the count."
 
 	offered := page
 	offered.Offer = views.OfferData{Mine: true, Version: "7",

@@ -48,23 +48,39 @@ func sampleRows() []views.AutomationRowData {
 	audit := row("a1", "Nightly dependency audit", "payments-api · Develop", "recurring", "Every day at 02:00")
 	audit.Next = at(14*time.Hour + 14*time.Minute)
 	release := row("a2", "Roll the release branch", "payments-api · Cut release", "recurring", "Fridays at 16:00")
-	release.Next, release.Status, release.Failures, release.Asks = at(100*time.Hour), "failed", 2, true
+	release.Next = at(100 * time.Hour)
+	release.Status = "failed"
+	release.Failures = 2
+	release.Asks = true
 	release.Runs = sampleBars(manyTimes("succeeded", 28) + " failed failed")
 	loop := row("a3", "Continuous QA loop", "storefront · QA next ticket", "loop", "After each session ends")
-	loop.Then, loop.Status, loop.InFlight, loop.Blocking, loop.Start, loop.End = "When the session ends", "running",
-		true, "s1482", ago(12*time.Minute+8*time.Second), time.Time{}
+	loop.Then = "When the session ends"
+	loop.Status = "running"
+	loop.InFlight = true
+	loop.Blocking = "s1482"
+	loop.Start = ago(12*time.Minute + 8*time.Second)
+	loop.End = time.Time{}
 	loop.Runs = sampleBars(manyTimes("succeeded", 12) + " canceled succeeded running")
 	hook := row("a4", "Triage new Sentry issues", "storefront · bot Ada", "http", "When its webhook is called")
 	hook.Then, hook.AlwaysOn, hook.Exempt = "Token 9f3ac2e1", true, true
 	off := row("a5", "Refresh API reference", "docs-site · Develop", "recurring", "Weekdays at 07:30")
-	off.Enabled, off.Warning, off.Status, off.Failures, off.Runs = false, "Disabled after 3 failures", "failed", 3,
-		sampleBars(manyTimes("succeeded", 27)+" failed failed timed_out")
+	off.Enabled = false
+	off.Warning = "Disabled after 3 failures"
+	off.Status = "failed"
+	off.Failures = 3
+	off.Runs = sampleBars(manyTimes("succeeded", 27) + " failed failed timed_out")
 	once := row("a6", "Move tests to containers", "payments-api · Develop", "one_time", "Once, in 7 days")
-	once.Next, once.Status, once.LastAt, once.Runs = at(8*24*time.Hour), "", time.Time{}, nil
+	once.Next = at(8 * 24 * time.Hour)
+	once.Status = ""
+	once.LastAt = time.Time{}
+	once.Runs = nil
 	skipped := row("a7", "Sync translations with a name that is rather long for a list", "storefront · Develop",
 		"recurring", "Every 30 minutes")
-	skipped.Next, skipped.Status, skipped.LastAt, skipped.Start, skipped.Runs = at(14*time.Minute), "skipped",
-		ago(12*time.Minute), time.Time{}, sampleBars(manyTimes("succeeded skipped", 15))
+	skipped.Next = at(14 * time.Minute)
+	skipped.Status = "skipped"
+	skipped.LastAt = ago(12 * time.Minute)
+	skipped.Start = time.Time{}
+	skipped.Runs = sampleBars(manyTimes("succeeded skipped", 15))
 	other := row("a8", "Explain yesterday’s deploys", "ops · Chat", "manual", "Only when someone runs it")
 	other.Exempt, other.CanManage, other.Then = true, false, "No next run"
 	return []views.AutomationRowData{audit, release, loop, hook, off, once, skipped, other}

@@ -102,8 +102,11 @@ func conflictPage(p views.Page) views.Page {
 
 func httpForm() views.AutomationForm {
 	f := newForm()
-	f.ID, f.Was, f.Name.Value, f.Trigger.Value, f.SessionType.Value = "a4", "Triage new Sentry issues",
-		"Triage new Sentry issues", "http", "bot"
+	f.ID = "a4"
+	f.Was = "Triage new Sentry issues"
+	f.Name.Value = "Triage new Sentry issues"
+	f.Trigger.Value = "http"
+	f.SessionType.Value = "bot"
 	f.Bot.Value = "b1"
 	f.AllowParallel.Checked = true
 	f.Prompt.Value = "Triage {{issue.title}}."
@@ -113,8 +116,12 @@ func httpForm() views.AutomationForm {
 
 func workflowForm() views.AutomationForm {
 	f := newForm()
-	f.ID, f.Was, f.Name.Value, f.Trigger.Value, f.ExecutionType.Value, f.Workflow.Value = "a2",
-		"Roll the release branch", "", "loop", "workflow", "wf1"
+	f.ID = "a2"
+	f.Was = "Roll the release branch"
+	f.Name.Value = ""
+	f.Trigger.Value = "loop"
+	f.ExecutionType.Value = "workflow"
+	f.Workflow.Value = "wf1"
 	f.Name.Error, f.MaxIterations.Error, f.MaxIterations.Value = "Give the automation a name.",
 		"Write a whole number above 0.", "-1"
 	f.Parameters = []views.Field{{Name: "param.version", Label: "Version", Required: true},

@@ -90,7 +90,10 @@ func sampleExecutions() []views.ExecutionItem {
 		item("e1", "succeeded", "", "", "No changes", 98*time.Hour, 358*time.Second),
 	}
 	list[0].End, list[0].Current = time.Time{}, true
-	list[3].Start, list[3].End, list[3].Skips, list[3].Session = time.Time{}, time.Time{}, 3, ""
+	list[3].Start = time.Time{}
+	list[3].End = time.Time{}
+	list[3].Skips = 3
+	list[3].Session = ""
 	return list
 }
 

@@ -37,7 +37,10 @@ func peopleSpecimens() []Specimen {
 		},
 	}
 	none := list
-	none.Rows, none.Pager, none.Filtered, none.Search = nil, views.Pager{}, true, "zed"
+	none.Rows = nil
+	none.Pager = views.Pager{}
+	none.Filtered = true
+	none.Search = "zed"
 	roles := views.RoleChoices{List: []views.RoleChoice{
 		{
 			ID: "r1", Name: "Administrator", May: "Everything, in every workspace.",
@@ -52,7 +55,10 @@ func peopleSpecimens() []Specimen {
 		"Choose at least one role."
 
 	user := views.NewUserPage()
-	user.Now, user.Person, user.CanChange, user.CanMove = now, jonas, true, true
+	user.Now = now
+	user.Person = jonas
+	user.CanChange = true
+	user.CanMove = true
 	user.Facts = []views.Fact{{Label: "Email", Value: jonas.Email}, {Label: "Status", Value: "Active"},
 		{Label: "Signed in", Value: "2 browsers"}}
 	user.Name.Value, user.Email.Value, user.Roles = jonas.Name, jonas.Email, roles
@@ -65,21 +71,31 @@ func peopleSpecimens() []Specimen {
 	unmailed := changed
 	unmailed.Mails = false
 	link := user
-	link.Person, link.NewLink, link.LinkFor, link.LinkUntil = invited, "https://carillon.example/join/s3cret",
-		"invitation", now.Add(7*24*time.Hour)
+	link.Person = invited
+	link.NewLink = "https://carillon.example/join/s3cret"
+	link.LinkFor = "invitation"
+	link.LinkUntil = now.Add(7 * 24 * time.Hour)
 	reset := user
-	reset.NewLink, reset.LinkFor, reset.LinkUntil, reset.Mailed = "https://carillon.example/join/s3cret", "reset",
-		now.Add(24*time.Hour), true
+	reset.NewLink = "https://carillon.example/join/s3cret"
+	reset.LinkFor = "reset"
+	reset.LinkUntil = now.Add(24 * time.Hour)
+	reset.Mailed = true
 	inactive := user
-	inactive.Person, inactive.Workspaces, inactive.Events, inactive.Problem = gone, nil, nil,
-		"This is the last administrator. Make another one first."
+	inactive.Person = gone
+	inactive.Workspaces = nil
+	inactive.Events = nil
+	inactive.Problem = "This is the last administrator. Make another one first."
 	beyond := user
-	beyond.Person, beyond.CanChange, beyond.CanMove, beyond.Why = mira, false, false,
-		"Mira Okafor may do what you may not, so you cannot change the account."
+	beyond.Person = mira
+	beyond.CanChange = false
+	beyond.CanMove = false
+	beyond.Why = "Mira Okafor may do what you may not, so you cannot change the account."
 
 	join := views.NewJoinForm()
-	join.Address, join.Invites, join.Email.Value, join.Name.Value = views.JoinURL("s3cret"), true, "lee@acme.example",
-		"lee"
+	join.Address = views.JoinURL("s3cret")
+	join.Invites = true
+	join.Email.Value = "lee@acme.example"
+	join.Name.Value = "lee"
 	choose := join
 	choose.Invites, choose.Password.Error = false, "Use at least 10 characters."
 	linked := views.NewUserPage()

@@ -35,8 +35,10 @@ func profileSpecimens() []Specimen {
 		"This address is not on the public internet."
 	wrong.Notices.Kinds.Error = "There is no such kind of notice."
 	bare := p
-	bare.Notices.Email.Checked, bare.Notices.Email.Hint, bare.Notices.Email.Disabled, bare.Notices.EmailState = false,
-		"", true, ""
+	bare.Notices.Email.Checked = false
+	bare.Notices.Email.Hint = ""
+	bare.Notices.Email.Disabled = true
+	bare.Notices.EmailState = ""
 	bare.Notices.Email.Why = "This server cannot send e-mail: an administrator sets CARILLON_SMTP_URL."
 	bare.Notices.Webhook.Value, bare.Notices.HasWebhook, bare.Notices.WebhookState = "", false, ""
 	bare.Password.None = "You sign in without a password here. An administrator can give you one."

@@ -37,11 +37,17 @@ func roleSpecimens() []Specimen {
 		},
 	}
 	fixed := role
-	fixed.ID, fixed.Was, fixed.BuiltIn, fixed.Why, fixed.People = "r1", "Administrator", true,
-		"This role is built in, so it stays as it is.", []views.Link{{Text: "Mira Okafor", URL: views.UserURL("u1")}}
+	fixed.ID = "r1"
+	fixed.Was = "Administrator"
+	fixed.BuiltIn = true
+	fixed.Why = "This role is built in, so it stays as it is."
+	fixed.People = []views.Link{{Text: "Mira Okafor", URL: views.UserURL("u1")}}
 	wrong := role
-	wrong.ID, wrong.Was, wrong.Version, wrong.Name.Error, wrong.Error = "r2", "Release crew", "3",
-		"Give the role a name.", "A role cannot have the permission x."
+	wrong.ID = "r2"
+	wrong.Was = "Release crew"
+	wrong.Version = "3"
+	wrong.Name.Error = "Give the role a name."
+	wrong.Error = "A role cannot have the permission x."
 	return []Specimen{
 		{Name: "page-roles", Page: views.Roles(page, views.RolesPage{Matrix: m})},
 		{Name: "page-role-new", Page: views.Role(page, role)},

@@ -30,8 +30,12 @@ func sessionSpecimens() []Specimen {
 		},
 		CannotReply: "The agent is at work. Stop it to write to it."}
 	wait := live
-	wait.Session, wait.CanStop, wait.CanComplete, wait.CanReply, wait.CannotReply, wait.CanLinkPR = all[2], false, true,
-		true, "", true
+	wait.Session = all[2]
+	wait.CanStop = false
+	wait.CanComplete = true
+	wait.CanReply = true
+	wait.CannotReply = ""
+	wait.CanLinkPR = true
 	wait.Transcript.Live, wait.Transcript.Whole = false, ""
 	wait.Reply = views.Field{Name: "message", Label: "Reply", Rows: 3, Placeholder: "Tell the agent how to go on"}
 	wait.CanCreatePR, wait.ProblemPR = true, "The branch could not be pushed: the repository did not take the push."

@@ -76,8 +76,10 @@ func ticketSpecimens() []Specimen {
 	}
 	form.Priority.Value = "medium"
 	edit := form
-	edit.ID, edit.Was, edit.Version, edit.Title.Error = "t41", "#41 Refunds over 10,000 EUR time out", "3",
-		"Say in a few words what is to be done."
+	edit.ID = "t41"
+	edit.Was = "#41 Refunds over 10,000 EUR time out"
+	edit.Version = "3"
+	edit.Title.Error = "Say in a few words what is to be done."
 	edit.Status.Value, edit.Status.Options = "open",
 		[]views.Choice{{Value: "open", Label: "Open"}, {Value: "done", Label: "Done"}}
 

@@ -32,7 +32,11 @@ func workflowSpecimens() []Specimen {
 
 func sampleWorkflowForm(lines []views.StepLine) views.WorkflowForm {
 	f := views.NewWorkflowForm()
-	f.ID, f.Was, f.Version, f.Automatic, f.Preview = "wf1", "Cut release", "2", "$date, $branch", lines
+	f.ID = "wf1"
+	f.Was = "Cut release"
+	f.Version = "2"
+	f.Automatic = "$date, $branch"
+	f.Preview = lines
 	f.Name.Value = "Cut release"
 	kinds := []views.Choice{{Value: "message", Label: "Message"}, {Value: "loop", Label: "Loop block"}}
 	row := func(n, kind string) views.StepRow {

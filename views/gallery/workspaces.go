@@ -43,8 +43,12 @@ func workspaceSpecimens() []Specimen {
 		Members: one.Members[:1], Agents: one.Agents[1:],
 	}
 	form := views.NewWorkspaceForm()
-	form.ID, form.Was, form.Name.Value, form.URL.Value, form.URL.Error, form.KeepToken = "w1", "payments-api",
-		"payments-api", "htps://x", "Write an https or ssh address, or a path on this server.", true
+	form.ID = "w1"
+	form.Was = "payments-api"
+	form.Name.Value = "payments-api"
+	form.URL.Value = "htps://x"
+	form.URL.Error = "Write an https or ssh address, or a path on this server."
+	form.KeepToken = true
 	form.ForgeKind.Options, form.KeepForgeSecret = []views.Choice{{Label: "Detected by the Git URL"},
 		{Value: "github", Label: "GitHub"}}, true
 	form.Variables = []views.Variable{{Name: "NODE_ENV", Value: "test"}, {Name: "NPM_TOKEN", Secret: true, Kept: true},
