@@ -331,7 +331,7 @@ func newDoors(c *config, x *parts, pages *web.Server, log *slog.Logger) *middlew
 		Found: x.agents.bestFound, PublicURL: c.URL, Tokens: tokens, Log: log,
 	}
 	tools := &mcp.Server{DB: x.database, Rules: x.rules, PublicURL: c.URL, Tokens: tokens, Log: log}
-	pages.Tokens, pages.Envelope, pages.APIHelp = tokens, calls.Envelope, programs.Help
+	pages.Envelope, pages.APIHelp = calls.Envelope, programs.Help
 	routes := &middleware.Routes{}
 	pages.Routes(routes)
 	calls.Routes(routes)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/middleware"
 	"carillon/db"
 	"carillon/views"
@@ -27,10 +29,11 @@ type auditPages struct{ *Server }
 func auditFilter(r *http.Request, actor account.Actor) db.AuditFilter {
 	z := zone(actor)
 	f := db.AuditFilter{
-		Actor: optionalID(r.FormValue("person")), Subject: optionalID(r.FormValue("subject")),
-		Workspace: optionalID(r.FormValue("workspace")),
+		Actor: form.OptionalID(r.FormValue("person")), Subject: form.OptionalID(r.FormValue("subject")),
+		Workspace: form.OptionalID(r.FormValue("workspace")),
 		Action:    r.FormValue("action"), Since: dayStart(r.FormValue("from"), z), Until: dayEnd(r.FormValue("to"), z),
-		Before: optionalID(r.FormValue("before")), After: optionalID(r.FormValue("newer")), Limit: pageSize + 1,
+		Before: form.OptionalID(r.FormValue("before")), After: form.OptionalID(r.FormValue("newer")),
+		Limit: pageSize + 1,
 	}
 	return f
 }
@@ -89,7 +92,7 @@ func (s auditPages) namedIn(ctx context.Context, list []db.AuditEvent) (map[stri
 		for _, m := range []map[string]any{list[i].Before, list[i].After} {
 			for _, key := range []string{"workflow_id", "bot_id"} {
 				if text, _ := m[key].(string); text != "" {
-					ids = append(ids, optionalID(text))
+					ids = append(ids, form.OptionalID(text))
 				}
 			}
 		}
@@ -184,8 +187,8 @@ func differences(before, after map[string]any, ids map[string]string) []views.Ch
 			Name: strings.ReplaceAll(name, "_", " "), Before: inWords(was), After: inWords(is), New: !had, Gone: !has,
 		}
 		if strings.HasSuffix(name, "_id") && (ids[c.Before] != "" || ids[c.After] != "") {
-			c.Name, c.Before, c.After = strings.TrimSuffix(c.Name, " id"), cmp(ids[c.Before], c.Before),
-				cmp(ids[c.After], c.After)
+			c.Name, c.Before, c.After = strings.TrimSuffix(c.Name, " id"), cmp.Or(ids[c.Before], c.Before),
+				cmp.Or(ids[c.After], c.After)
 		}
 		if had && has && c.Before == c.After {
 			continue

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,9 +32,9 @@ func (s automationPages) list(w http.ResponseWriter, r *http.Request, actor acco
 	ctx, now := r.Context(), s.Now()
 	f := db.AutomationFilter{
 		Search: strings.TrimSpace(r.FormValue("q")), Trigger: db.Trigger(r.FormValue("trigger")),
-		Workspace: optionalID(s.workspaceFilter(r)),
+		Workspace: form.OptionalID(s.workspaceFilter(r)),
 		Mine:      r.FormValue("scope") == "own", State: r.FormValue("state"),
-		AfterName: r.FormValue("after"), AfterID: optionalID(r.FormValue("after_id")), Limit: pageSize + 1,
+		AfterName: r.FormValue("after"), AfterID: form.OptionalID(r.FormValue("after_id")), Limit: pageSize + 1,
 	}
 	list, err := s.Rules.Automations(ctx, actor, f)
 	if err != nil {
@@ -178,15 +179,16 @@ func (s automationPages) one(w http.ResponseWriter, r *http.Request, actor accou
 		return err
 	}
 	f := db.ExecutionFilter{
-		Automation: automationID, Before: optionalID(r.FormValue("before")), After: optionalID(r.FormValue("newer")),
+		Automation: automationID, Before: form.OptionalID(r.FormValue("before")),
+		After: form.OptionalID(r.FormValue("newer")),
 		Limit: pageSize + 1,
 	}
 	list, err := s.Rules.Executions(ctx, actor, f)
 	if err != nil {
 		return err
 	}
-	list, p.Pager = paged(r, f, list)
-	open := optionalID(r.FormValue("execution"))
+	p.Pager = executionPager(r, f, &list)
+	open := form.OptionalID(r.FormValue("execution"))
 	p.Detail = open != uuid.Nil
 	if open == uuid.Nil && len(list) > 0 {
 		open = list[0].ID
@@ -204,7 +206,7 @@ func (s automationPages) one(w http.ResponseWriter, r *http.Request, actor accou
 		if e.AutomationID != automationID {
 			return fault.ErrNotFound
 		}
-		if p.Selected, err = executionPages(s).data(r, actor, e); err != nil {
+		if p.Selected, err = s.executionData(r, actor, e); err != nil {
 			return err
 		}
 	}
@@ -377,8 +379,8 @@ func (s automationPages) settings(w http.ResponseWriter, r *http.Request, actor 
 	}
 	runs := []views.Fact{
 		{Label: "Workspace", Value: a.Workspace.Name}, {Label: "Session type", Value: sessionTypeWord(a.SessionType)},
-		{Label: "Provider", Value: s.providerName(a.Provider)}, {Label: "Model", Value: orDash(a.Model)},
-		{Label: "Base branch", Value: orDash(cmp(a.BaseBranch, a.Workspace.DefaultBranch)), Mono: true},
+		{Label: "Provider", Value: s.providerName(a.Provider)}, {Label: "Model", Value: cmp.Or(a.Model, "–")},
+		{Label: "Base branch", Value: cmp.Or(a.BaseBranch, a.Workspace.DefaultBranch, "–"), Mono: true},
 		{Label: "Timeout", Value: timeout},
 		{Label: "Retries", Value: strconv.Itoa(a.Retries)},
 	}
@@ -441,15 +443,6 @@ func qualityFacts(a *db.Automation) []views.Fact {
 	add("Success command", firstLine(a.Success.Command), true)
 	return list
 }
-
-func cmp(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
-func orDash(text string) string { return cmp(text, "–") }
 
 func (s automationPages) enable(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	automationID, err := id(r)
@@ -631,7 +624,7 @@ func parameters(r *http.Request) map[string]string {
 func (s automationPages) bulk(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	var ids []uuid.UUID
 	for _, text := range r.PostForm["id"] {
-		if parsed := optionalID(text); parsed != uuid.Nil {
+		if parsed := form.OptionalID(text); parsed != uuid.Nil {
 			ids = append(ids, parsed)
 		}
 	}

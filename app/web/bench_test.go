@@ -197,7 +197,7 @@ func newDurableSite(b testing.TB) *durableSite {
 	calls := &webhook.Server{
 		Rules: rules, PublicURL: public, Tokens: tokens, Calls: webhook.NewCallLimiter(0), Now: time.Now, Log: site.Log,
 	}
-	site.Tokens, site.Envelope = tokens, calls.Envelope
+	site.Envelope = calls.Envelope
 	routes := &middleware.Routes{}
 	site.Routes(routes)
 	calls.Routes(routes)

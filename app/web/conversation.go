@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -85,7 +86,7 @@ func (s sessionPages) resetContext(w http.ResponseWriter, r *http.Request, actor
 
 func (s sessionPages) withdraw(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.change(w, r, "Taken back, unless the agent has it already.", func(id uuid.UUID) error {
-		return s.Rules.Withdraw(r.Context(), actor, id, optionalID(r.PathValue("message")))
+		return s.Rules.Withdraw(r.Context(), actor, id, form.OptionalID(r.PathValue("message")))
 	})
 }
 

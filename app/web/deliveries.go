@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"unicode/utf8"
@@ -14,6 +15,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/app/spec"
 	"carillon/db"
 	"carillon/views"
@@ -37,7 +39,8 @@ func (s deliveryPages) list(w http.ResponseWriter, r *http.Request, actor accoun
 		return err
 	}
 	f := db.DeliveryFilter{
-		Before: optionalID(r.FormValue("before")), Streak: optionalID(r.FormValue("streak")), Limit: pageSize + 1,
+		Before: form.OptionalID(r.FormValue("before")), Streak: form.OptionalID(r.FormValue("streak")),
+		Limit: pageSize + 1,
 	}
 	if wanted := r.FormValue("verdict"); slices.Contains(verdicts, wanted) {
 		f.Verdict = wanted
@@ -105,7 +108,7 @@ func (s deliveryPages) one(w http.ResponseWriter, r *http.Request, actor account
 	if err != nil {
 		return err
 	}
-	d, err := s.Rules.Delivery(r.Context(), actor, automationID, optionalID(r.PathValue("delivery")))
+	d, err := s.Rules.Delivery(r.Context(), actor, automationID, form.OptionalID(r.PathValue("delivery")))
 	if err != nil {
 		return err
 	}
@@ -136,7 +139,7 @@ func (s deliveryPages) one(w http.ResponseWriter, r *http.Request, actor account
 		p.Cut = fmt.Sprintf("The first %s of %s were kept, so this call cannot be replayed.",
 			views.Bytes(int64(len(d.Body))), views.Bytes(d.Size))
 	}
-	for _, name := range sortedKeys(d.Headers) {
+	for _, name := range slices.Sorted(maps.Keys(d.Headers)) {
 		p.Headers = append(p.Headers, views.Parameter{Name: name, Value: d.Headers[name]})
 	}
 	if d.ExecutionID != uuid.Nil {
@@ -165,7 +168,7 @@ func (s deliveryPages) replay(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	run, err := s.Rules.Replay(r.Context(), actor, automationID, optionalID(r.PathValue("delivery")))
+	run, err := s.Rules.Replay(r.Context(), actor, automationID, form.OptionalID(r.PathValue("delivery")))
 	if err != nil {
 		return err
 	}
@@ -205,7 +208,7 @@ func (s automationPages) trial(w http.ResponseWriter, r *http.Request, actor acc
 		in = automationInput(r)
 		bringsForm(r, views.AutomationURL(automationID.String()))
 	}
-	d, err := s.Rules.Delivery(r.Context(), actor, automationID, optionalID(r.FormValue("delivery")))
+	d, err := s.Rules.Delivery(r.Context(), actor, automationID, form.OptionalID(r.FormValue("delivery")))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -613,7 +614,7 @@ func (n *behind) rows() []string {
 		}
 	}
 	for i := range list {
-		list[i] = anID.ReplaceAllStringFunc(list[i], func(id string) string { return cmp(names[id], id) })
+		list[i] = anID.ReplaceAllStringFunc(list[i], func(id string) string { return cmp.Or(names[id], id) })
 		list[i] = sealedValue.ReplaceAllString(list[i], "sealed")
 		list[i] = marks.ReplaceAllString(list[i], "marks")
 	}

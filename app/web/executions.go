@@ -1,6 +1,8 @@
 package web
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -12,6 +14,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/cron"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -22,11 +25,12 @@ type executionPages struct{ *Server }
 func (s executionPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	ctx, now, z := r.Context(), s.Now(), zone(actor)
 	f := db.ExecutionFilter{
-		Automation: optionalID(r.FormValue("automation")), Workspace: optionalID(s.workspaceFilter(r)),
+		Automation: form.OptionalID(r.FormValue("automation")), Workspace: form.OptionalID(s.workspaceFilter(r)),
 		Source: db.Source(r.FormValue("trigger")),
-		User:   optionalID(r.FormValue("person")), From: dayStart(r.FormValue("from"), z),
+		User:   form.OptionalID(r.FormValue("person")), From: dayStart(r.FormValue("from"), z),
 		To:     dayEnd(r.FormValue("to"), z),
-		Before: optionalID(r.FormValue("before")), After: optionalID(r.FormValue("newer")), Limit: pageSize + 1,
+		Before: form.OptionalID(r.FormValue("before")), After: form.OptionalID(r.FormValue("newer")),
+		Limit: pageSize + 1,
 	}
 	status := r.FormValue("status")
 	if slices.Contains(db.ExecutionStatuses, db.ExecutionStatus(status)) {
@@ -57,7 +61,7 @@ func (s executionPages) list(w http.ResponseWriter, r *http.Request, actor accou
 			})
 		}
 	}
-	list, p.Pager = paged(r, f, list)
+	p.Pager = executionPager(r, f, &list)
 	for i := range list {
 		p.Rows = append(p.Rows, item(&list[i], z, now))
 	}
@@ -107,33 +111,12 @@ func dayEnd(text string, z *time.Location) time.Time {
 	return end
 }
 
-// paged cuts a list that was asked for with one row too many, and finds the addresses of its neighbours.
-func paged(r *http.Request, f db.ExecutionFilter, list []db.Execution) ([]db.Execution, views.Pager) {
-	var p views.Pager
-	over := len(list) == f.Limit
-	if over && f.After != uuid.Nil {
-		list = list[1:] // newest first: the one too many is the farthest from where the reader came
-	} else if over {
-		list = list[:f.Limit-1]
-	}
-	if len(list) == 0 {
-		return list, p
-	}
-	address := func(key string, e db.Execution) string {
-		q := r.URL.Query()
-		q.Del("before")
-		q.Del("newer")
-		q.Del("execution")
-		q.Set(key, e.ID.String())
-		return r.URL.Path + "?" + q.Encode()
-	}
-	if f.Before != uuid.Nil || (f.After != uuid.Nil && over) {
-		p.Newer = address("newer", list[0])
-	}
-	if over || f.After != uuid.Nil {
-		p.Older = address("before", list[len(list)-1])
-	}
-	return list, p
+// executionPager cuts a list of executions, the newest first, that was asked for with one row too many. An execution
+// that is open on the page does not stay open on its neighbours.
+func executionPager(r *http.Request, f db.ExecutionFilter, list *[]db.Execution) views.Pager {
+	return pages(r, list, f.Before, f.After, f.Limit, func(e db.Execution) string {
+		return e.ID.String()
+	}, "newer", "before", "execution")
 }
 
 func (s executionPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -145,7 +128,7 @@ func (s executionPages) one(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	data, err := s.data(r, actor, e)
+	data, err := s.executionData(r, actor, e)
 	if err != nil {
 		return err
 	}
@@ -166,8 +149,8 @@ func (s executionPages) row(w http.ResponseWriter, r *http.Request, actor accoun
 	return s.show(w, r, views.ExecutionRow(item(e, zone(actor), s.Now())))
 }
 
-// data is an execution in full.
-func (s executionPages) data(r *http.Request, actor account.Actor, e *db.Execution) (*views.ExecutionData, error) {
+// executionData is an execution in full.
+func (s *Server) executionData(r *http.Request, actor account.Actor, e *db.Execution) (*views.ExecutionData, error) {
 	z := zone(actor)
 	sn := e.Snapshot
 	d := &views.ExecutionData{
@@ -201,7 +184,8 @@ func (s executionPages) data(r *http.Request, actor account.Actor, e *db.Executi
 	d.Snapshot = []views.Fact{
 		{Label: "Session type", Value: sessionTypeWord(sn.SessionType)},
 		{Label: "Provider", Value: s.providerName(sn.Provider)},
-		{Label: "Model", Value: orDash(sn.Model)}, {Label: "Base branch", Value: orDash(sn.BaseBranch), Mono: true},
+		{Label: "Model", Value: cmp.Or(sn.Model, "–")},
+		{Label: "Base branch", Value: cmp.Or(sn.BaseBranch, "–"), Mono: true},
 		{Label: "Timeout", Value: timeout},
 		{Label: "Retries", Value: strconv.Itoa(sn.Retries)},
 	}
@@ -219,14 +203,14 @@ func (s executionPages) data(r *http.Request, actor account.Actor, e *db.Executi
 			Label: "Session modes", Value: strings.Join(automation.ToggleNames(sn.Toggles), ", "),
 		})
 	}
-	for _, name := range sortedKeys(e.Parameters) {
+	for _, name := range slices.Sorted(maps.Keys(e.Parameters)) {
 		d.Parameters = append(d.Parameters, views.Parameter{Name: name, Value: e.Parameters[name],
 			Secret: slices.ContainsFunc(e.Snapshot.Parameters, func(p db.Parameter) bool {
 				return p.Alias == name && p.Type == db.SecretParameter
 			})})
 	}
 	if e.Session != nil {
-		pulls, err := sessionPages(s).pullRequests(r.Context(), []db.Session{*e.Session})
+		pulls, err := s.pullRequests(r.Context(), []db.Session{*e.Session})
 		if err != nil {
 			return nil, err
 		}
@@ -236,15 +220,6 @@ func (s executionPages) data(r *http.Request, actor account.Actor, e *db.Executi
 		d.Prompt, d.Script = promptParts(e), s.isScript(sn.Provider)
 	}
 	return d, nil
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func (s executionPages) cancel(w http.ResponseWriter, r *http.Request, actor account.Actor) error {

@@ -42,7 +42,7 @@ func TestFormsOfStrangersAreSmall(t *testing.T) {
 			check(t, err)
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			if who == forged {
-				req.Header.Set("Cookie", cookieName+"=forged")
+				req.Header.Set("Cookie", "carillon=forged")
 			}
 			if got := who.do(req); got.StatusCode != http.StatusRequestEntityTooLarge {
 				t.Errorf("%s of a stranger with %d bytes answered %d; want 413", path, maxStrangersForm, got.StatusCode)

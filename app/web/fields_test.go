@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"net/url"
@@ -69,7 +70,7 @@ func formsOf(t *testing.T, page string) []pageForm {
 		}
 		f := pageForm{values: url.Values{}}
 		f.method, _ = attribute(n, "method")
-		f.method = strings.ToUpper(cmp(f.method, "get"))
+		f.method = strings.ToUpper(cmp.Or(f.method, "get"))
 		f.action, _ = attribute(n, "action")
 		fields := slices.Collect(n.Descendants())
 		if id, ok := attribute(n, "id"); ok {
@@ -104,15 +105,15 @@ func (f *pageForm) read(n *dom.Node) {
 			if !ok {
 				v = textOf(o)
 			}
-			first = cmp(first, v)
+			first = cmp.Or(first, v)
 			if _, ok := attribute(o, "selected"); ok {
 				chosen = v
 			}
 		}
-		f.values.Add(name, cmp(chosen, first))
+		f.values.Add(name, cmp.Or(chosen, first))
 	case n.Data == "textarea":
 		f.texts = append(f.texts, name)
-		f.values.Add(name, cmp(textOf(n), "Look."))
+		f.values.Add(name, cmp.Or(textOf(n), "Look."))
 	case n.Data == "button" && anID.MatchString(value):
 		f.ids = append(f.ids, name)
 	case n.Data != "input":

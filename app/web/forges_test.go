@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -160,7 +161,7 @@ func TestEachForgesWebhooksMoveTheSessionAndTheInboxShowsWhatWasDiscarded(t *tes
 			b := open(t).as("Mira", account.RoleAdministrator)
 			kind := forge.Kind(filepath.Dir(tt.file))
 			w := b.repository("App", tt.git, kind)
-			session := b.opened(w, "loop", cmp(tt.branch, "carillon/other"))
+			session := b.opened(w, "loop", cmp.Or(tt.branch, "carillon/other"))
 			page := "/sessions/" + session.ID.String()
 			if tt.link != "" {
 				b.post(page+"/pull-request", "url", tt.link).expect(t, 303, "")

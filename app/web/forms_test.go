@@ -9,6 +9,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/bot"
+	"carillon/app/form"
 	"carillon/app/spec"
 	"carillon/app/workflow"
 	"carillon/db"
@@ -65,7 +66,7 @@ func TestAWorkspaceIsChangedThroughItsForm(t *testing.T) {
 	f.values["variable_name"], f.values["variable_value"] = []string{"KEY"}, []string{key}
 	ada.submit(f, "name", "Renamed").expect(t, 303, "")
 
-	ws, err := db.WorkspaceByID(t.Context(), s.server.DB, optionalID(s.workspace))
+	ws, err := db.WorkspaceByID(t.Context(), s.server.DB, form.OptionalID(s.workspace))
 	check(t, err)
 	list, err := db.VariablesOf(t.Context(), s.server.DB, ws.ID)
 	check(t, err)

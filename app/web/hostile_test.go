@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -275,7 +276,7 @@ func (b *browser) pages() []string {
 					for _, provider := range b.server.Providers() {
 						standing = append(standing, provider.ID)
 					}
-				} else if b.server.DB.NewRaw("SELECT id FROM ? LIMIT 12", bun.Ident(cmp(tables[of], of))).
+				} else if b.server.DB.NewRaw("SELECT id FROM ? LIMIT 12", bun.Ident(cmp.Or(tables[of], of))).
 					Scan(b.t.Context(), &standing) != nil {
 					b.t.Logf("no rows stand for %s of %s", part, path)
 				}

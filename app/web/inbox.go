@@ -7,6 +7,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -39,7 +40,7 @@ func (s inboxPages) one(w http.ResponseWriter, r *http.Request, actor account.Ac
 func (s inboxPages) showList(w http.ResponseWriter, r *http.Request, actor account.Actor, open *db.Notification) error {
 	show := r.FormValue("show")
 	f := db.NotificationFilter{
-		Kind: r.FormValue("kind"), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
+		Kind: r.FormValue("kind"), Before: form.OptionalID(r.FormValue("before")), Limit: pageSize + 1,
 	}
 	switch show {
 	case "unread":

@@ -21,7 +21,8 @@ type isolationPages struct{ *Server }
 // list is the page that says what keeps agents from the rest of each machine, and what does not.
 func (s isolationPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	f := db.UnconfinedFilter{
-		After: optionalID(r.FormValue("after")), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
+		After: form.OptionalID(r.FormValue("after")), Before: form.OptionalID(r.FormValue("before")),
+		Limit: pageSize + 1,
 	}
 	d, err := s.Rules.Isolation(r.Context(), actor, f)
 	if err != nil {

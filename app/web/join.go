@@ -11,6 +11,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/cron"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/views"
 )
 
@@ -67,7 +68,8 @@ func (s userPages) changeMembership(w http.ResponseWriter, r *http.Request, acto
 	if r.PostFormValue("do") == "remove" {
 		change, message = s.Rules.RemoveMember, "Removed."
 	}
-	return s.changed(w, r, user, change(r.Context(), actor, optionalID(r.PostFormValue("workspace")), user), message)
+	return s.changed(w, r, user, change(r.Context(), actor, form.OptionalID(r.PostFormValue("workspace")), user),
+		message)
 }
 
 // form asks the person of a link for a password. Looking at it does not use the link up: programs follow links in

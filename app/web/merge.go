@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -18,6 +19,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -197,11 +199,11 @@ func merge(stored *shownForm, typed url.Values) merged {
 func (f *shownForm) named(key string) shownField {
 	if i := f.place(key); i < len(f.fields) {
 		field := f.fields[i]
-		field.label = cmp(field.label, key)
+		field.label = cmp.Or(field.label, key)
 		return field
 	}
 	name, _, _ := strings.Cut(key, boxMark)
-	return shownField{key: key, label: cmp(strings.TrimPrefix(name, "param."), name)}
+	return shownField{key: key, label: cmp.Or(strings.TrimPrefix(name, "param."), name)}
 }
 
 func (f *shownForm) place(key string) int {
@@ -224,7 +226,7 @@ func (f *shownForm) shown(key string, list []string) string {
 		return ""
 	}
 	text := strings.Join(list, "")
-	text = strings.Join(strings.Fields(cmp(f.choices[[2]string{key, text}], text)), " ")
+	text = strings.Join(strings.Fields(cmp.Or(f.choices[[2]string{key, text}], text)), " ")
 	if utf8.RuneCountInString(text) > 80 {
 		text = string([]rune(text)[:80]) + "…"
 	}
@@ -295,7 +297,7 @@ func (s *Server) storedForm(r *http.Request, actor account.Actor, show handler) 
 // whoSaved finds in the audit log who changed last what a form is of. Nobody is named where the last line is of
 // something else, such as a session that took a ticket.
 func (s *Server) whoSaved(r *http.Request, actor account.Actor, c *views.Conflict) error {
-	subject := optionalID(r.PathValue("id"))
+	subject := form.OptionalID(r.PathValue("id"))
 	if strings.HasPrefix(r.URL.Path, views.ProfileURL()) {
 		subject = actor.ID
 	}

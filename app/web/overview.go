@@ -7,6 +7,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/cron"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -38,7 +39,7 @@ const overviewRows = 8
 func (s overviewPages) data(r *http.Request, actor account.Actor) (*views.OverviewPage, error) {
 	ctx, z := r.Context(), zone(actor)
 	now := s.Now().In(z)
-	workspaceID := optionalID(s.workspaceFilter(r))
+	workspaceID := form.OptionalID(s.workspaceFilter(r))
 	p := &views.OverviewPage{
 		Now: now, Greeting: greeting(now.Hour()) + ", " + firstName(actor.Name), CanCreate: actor.Can(account.Manage),
 	}
@@ -54,7 +55,7 @@ func (s overviewPages) data(r *http.Request, actor account.Actor) (*views.Overvi
 		if err != nil {
 			return nil, err
 		}
-		waits, err := sessionPages(s).waits(ctx, list, z, now)
+		waits, err := s.waits(ctx, list, z, now)
 		if err != nil {
 			return nil, err
 		}

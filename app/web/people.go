@@ -56,8 +56,9 @@ func (s *Server) withSettings(w http.ResponseWriter, r *http.Request, actor acco
 func (s userPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	f := db.PersonFilter{
 		Search: strings.TrimSpace(r.FormValue("q")), Status: db.PersonStatus(r.FormValue("status")),
-		Role:  optionalID(r.FormValue("role")),
-		After: optionalID(r.FormValue("after")), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
+		Role:  form.OptionalID(r.FormValue("role")),
+		After: form.OptionalID(r.FormValue("after")), Before: form.OptionalID(r.FormValue("before")),
+		Limit: pageSize + 1,
 	}
 	list, err := s.Accounts.People(r.Context(), actor, f)
 	if err != nil {
@@ -90,9 +91,10 @@ func (s userPages) list(w http.ResponseWriter, r *http.Request, actor account.Ac
 }
 
 // pages cuts a list that was asked for with one row too many, and finds the addresses of its neighbours: of the page
-// that begins after the last row, and of the one that ends before the first. The keys are those of the query.
+// that begins after the last row, and of the one that ends before the first. The keys are those of the query; the
+// addresses are without what is named last.
 func pages[T any](r *http.Request, list *[]T, after, before uuid.UUID, limit int, idOf func(T) string, beforeKey,
-	afterKey string) views.Pager {
+	afterKey string, without ...string) views.Pager {
 	var p views.Pager
 	over := len(*list) == limit
 	switch {
@@ -106,8 +108,9 @@ func pages[T any](r *http.Request, list *[]T, after, before uuid.UUID, limit int
 	}
 	address := func(key string, row T) string {
 		q := r.URL.Query()
-		q.Del(beforeKey)
-		q.Del(afterKey)
+		for _, name := range append(without, beforeKey, afterKey) {
+			q.Del(name)
+		}
 		q.Set(key, idOf(row))
 		return r.URL.Path + "?" + q.Encode()
 	}
@@ -168,7 +171,7 @@ func may(held []string) string {
 func chosenRoles(r *http.Request) []uuid.UUID {
 	var list []uuid.UUID
 	for _, text := range r.PostForm["roles"] {
-		list = append(list, optionalID(text))
+		list = append(list, form.OptionalID(text))
 	}
 	return list
 }

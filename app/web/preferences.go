@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/form"
 	"carillon/views"
 )
 
@@ -17,7 +18,7 @@ const workspaceCookie = "carillon-workspace"
 
 func (s *Server) chosenWorkspace(r *http.Request) string {
 	c, err := r.Cookie(workspaceCookie)
-	if err != nil || optionalID(c.Value) == uuid.Nil {
+	if err != nil || form.OptionalID(c.Value) == uuid.Nil {
 		return ""
 	}
 	return c.Value
@@ -52,7 +53,7 @@ func (s preferencePages) chooseWorkspace(w http.ResponseWriter, r *http.Request,
 		Name: workspaceCookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: s.PublicURL.Scheme == "https", MaxAge: 365 * 24 * 3600,
 	}
-	if chosen := optionalID(r.PostFormValue("workspace")); chosen != uuid.Nil {
+	if chosen := form.OptionalID(r.PostFormValue("workspace")); chosen != uuid.Nil {
 		c.Value = chosen.String()
 	} else {
 		c.MaxAge = -1

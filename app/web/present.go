@@ -74,15 +74,6 @@ func id(r *http.Request) (uuid.UUID, error) {
 	return parsed, nil
 }
 
-// optionalID reads an id from a field that may be empty or nonsense.
-func optionalID(text string) uuid.UUID {
-	parsed, err := uuid.Parse(text)
-	if err != nil {
-		return uuid.Nil
-	}
-	return parsed
-}
-
 func initials(name string) string {
 	var b strings.Builder
 	for _, word := range strings.Fields(name) {

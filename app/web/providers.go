@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -106,7 +107,7 @@ func (s providerPages) item(actor account.Actor, p agent.Provider, states *provi
 	if t, ok := states.Trials[p.ID]; ok {
 		i.Trial = &views.ProviderTrial{
 			Going: t.FinishedAt.IsZero(), OK: t.ErrorClass == "", At: in(t.FinishedAt, z),
-			Kind: cmp(views.FailureWord(t.ErrorClass), t.ErrorClass), Reason: t.Reason, Answer: t.Answer,
+			Kind: cmp.Or(views.FailureWord(t.ErrorClass), t.ErrorClass), Reason: t.Reason, Answer: t.Answer,
 			Usage: usageWords(t.Usage), NobodyTakes: t.StartedAt.IsZero() && now.Sub(t.RequestedAt) > trialTaken,
 		}
 		if !i.Trial.Going {

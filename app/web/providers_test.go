@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -146,11 +147,11 @@ func TestAQueuedSessionNamesTheWorkersThatHaveItsAgentAndAreFull(t *testing.T) {
 		{"none has the agent", []db.Worker{{ID: "w", Name: "forge-1", Slots: 1, Providers: lacks}}, ""},
 	} {
 		workers = tt.workers
-		if a := mira.get(page); strings.Contains(a.body, "Waiting for "+cmp(tt.want, "a place")) != (tt.want != "") {
+		if a := mira.get(page); strings.Contains(a.body, "Waiting for "+cmp.Or(tt.want, "a place")) != (tt.want != "") {
 			t.Errorf("%s: the page does not say %q, or says that it waits", tt.name, tt.want)
 		}
 		for _, list := range []string{"/", "/sessions"} {
-			if a := mira.get(list); strings.Contains(a.body, "waits for "+strings.TrimSuffix(cmp(tt.want, "a place"),
+			if a := mira.get(list); strings.Contains(a.body, "waits for "+strings.TrimSuffix(cmp.Or(tt.want, "a place"),
 				":")) != (tt.want != "") {
 				t.Errorf("%s: %s says otherwise than %q", tt.name, list, tt.want)
 			}

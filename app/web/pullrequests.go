@@ -14,12 +14,13 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/forge"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
 
 // pullRequests finds, for each of a list of sessions that has one, the pull request that it is best known by.
-func (s sessionPages) pullRequests(ctx context.Context,
+func (s *Server) pullRequests(ctx context.Context,
 	sessions []db.Session) (map[uuid.UUID]*views.PullRequest, error) {
 	ids := make([]uuid.UUID, len(sessions))
 	for i, session := range sessions {
@@ -83,7 +84,7 @@ var foundWords = map[db.FoundBy]string{
 // unlinkPullRequest takes a pull request off a session.
 func (s sessionPages) unlinkPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.change(w, r, "Unlinked.", func(id uuid.UUID) error {
-		return s.Rules.UnlinkPullRequest(r.Context(), actor, id, optionalID(r.PostFormValue("id")))
+		return s.Rules.UnlinkPullRequest(r.Context(), actor, id, form.OptionalID(r.PostFormValue("id")))
 	})
 }
 

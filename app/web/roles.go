@@ -10,8 +10,10 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
+	"carillon/views/help"
 )
 
 // rolePages are the pages of roles and their permissions.
@@ -41,8 +43,9 @@ func (s rolePages) permissions(w http.ResponseWriter, r *http.Request, actor acc
 			p.Yours = append(p.Yours, string(of.Permission))
 		}
 	}
+	manual, _ := help.Find("permissions")
 	return s.with(w, r, actor, "", "Permissions", func(page views.Page) error {
-		return s.show(w, r, views.Permissions(page, manual("permissions"), p))
+		return s.show(w, r, views.Permissions(page, manual.Document, p))
 	})
 }
 
@@ -95,7 +98,7 @@ func (s rolePages) new(w http.ResponseWriter, r *http.Request, actor account.Act
 		return fault.ErrForbidden
 	}
 	in := account.RoleInput{}
-	if from := optionalID(r.FormValue("from")); from != uuid.Nil {
+	if from := form.OptionalID(r.FormValue("from")); from != uuid.Nil {
 		d, err := s.Accounts.Role(r.Context(), actor, from)
 		if err != nil {
 			return err

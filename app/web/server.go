@@ -53,8 +53,7 @@ type Server struct {
 	SignOnName string
 	Gallery    bool // serve the gallery of components, in development
 
-	Metrics http.Handler       // answers Prometheus; nil: nobody is answered
-	Tokens  *middleware.Tokens // of programs
+	Metrics http.Handler // answers Prometheus; nil: nobody is answered
 	// Envelope is the answer to a call of the HTTP trigger as its caller reads it.
 	Envelope func(*automation.Answer) any
 	// APIHelp is what the help says of the API, with its operations.
@@ -394,7 +393,7 @@ func sameSecret(a, b string) bool {
 // Patterns are the routes of pages.
 func Patterns() []string {
 	var routes middleware.Routes
-	(&Server{PublicURL: &url.URL{}, Log: slog.New(slog.DiscardHandler), Tokens: &middleware.Tokens{}}).Routes(&routes)
+	(&Server{PublicURL: &url.URL{}}).Routes(&routes)
 	return routes.Patterns()
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -28,9 +29,9 @@ func (s sessionPages) list(w http.ResponseWriter, r *http.Request, actor account
 	ctx, now, z := r.Context(), s.Now(), zone(actor)
 	status := r.FormValue("status")
 	f := db.SessionFilter{
-		Type: db.SessionType(r.FormValue("type")), Workspace: optionalID(s.workspaceFilter(r)),
-		Mine: r.FormValue("scope") == "own", Automation: optionalID(r.FormValue("automation")),
-		Search: r.FormValue("q"), Before: optionalID(r.FormValue("before")), Limit: pageSize + 1,
+		Type: db.SessionType(r.FormValue("type")), Workspace: form.OptionalID(s.workspaceFilter(r)),
+		Mine: r.FormValue("scope") == "own", Automation: form.OptionalID(r.FormValue("automation")),
+		Search: r.FormValue("q"), Before: form.OptionalID(r.FormValue("before")), Limit: pageSize + 1,
 	}
 	if status != "" {
 		f.Statuses = []db.SessionStatus{db.SessionStatus(status)}
@@ -54,7 +55,7 @@ func (s sessionPages) list(w http.ResponseWriter, r *http.Request, actor account
 	}
 	if actor.Can(account.ViewAll) {
 		p.Scope = views.Field{
-			Name: "scope", Label: "Whose", Value: cmp(r.FormValue("scope"), "all"),
+			Name: "scope", Label: "Whose", Value: cmp.Or(r.FormValue("scope"), "all"),
 			Options: []views.Choice{{Value: "own", Label: "Mine"}, {Value: "all", Label: "Everyone’s"}},
 		}
 	}
@@ -111,7 +112,7 @@ func (s sessionPages) items(ctx context.Context, list []db.Session, z *time.Loca
 
 // waits says of the queued sessions whose provider is in trouble that they wait for it, of those that wait for a place
 // where that is, and of those that have yet to pass their gate that they do.
-func (s sessionPages) waits(ctx context.Context, list []db.Session, z *time.Location,
+func (s *Server) waits(ctx context.Context, list []db.Session, z *time.Location,
 	now time.Time) (map[uuid.UUID]string, error) {
 	if !slices.ContainsFunc(list, func(session db.Session) bool {
 		return session.AtGate || session.Status == db.SessionQueued
@@ -329,7 +330,7 @@ func (s sessionPages) data(r *http.Request, actor account.Actor, session *db.Ses
 	}
 	if session.BaseCommit != "" {
 		p.Facts = append(p.Facts, views.Fact{
-			Label: "Base", Value: cmp(session.BaseBranch, session.Workspace.DefaultBranch) + " at " +
+			Label: "Base", Value: cmp.Or(session.BaseBranch, session.Workspace.DefaultBranch) + " at " +
 				shortSHA(session.BaseCommit), Mono: true,
 		})
 	}
@@ -393,7 +394,7 @@ func rightsFacts(session account.Actor) []views.Fact {
 	may := strings.Join(list, ", ")
 	return []views.Fact{
 		{Label: "Acts for", Value: strings.Join(session.Names(), ", ")},
-		{Label: "May", Value: cmp(may, "read its own automation and report")},
+		{Label: "May", Value: cmp.Or(may, "read its own automation and report")},
 	}
 }
 

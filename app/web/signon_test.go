@@ -204,13 +204,13 @@ func TestAnAttemptHoldsOnceInItsOwnBrowser(t *testing.T) {
 	const notBegunHere = "was not started in this browser"
 	back := b.identify(p, "mira", "")
 	s.nobody().visit(back).expect(t, 400, notBegunHere) // stolen, or sent to a victim
-	kept := b.cookieNamed(attemptCookie)
+	kept := b.cookieNamed("carillon-sign-on")
 	if kept == nil {
 		t.Fatal("the browser keeps no attempt")
 	}
 	b.visit(back).expectTo(t, "/")
 	b.visit(back).expect(t, 400, notBegunHere) // replayed
-	address, err := url.Parse(s.http.URL + signOnPath)
+	address, err := url.Parse(s.http.URL + "/login/sso")
 	check(t, err)
 	thief := s.nobody()
 	thief.client.Jar.SetCookies(address, []*http.Cookie{kept})
@@ -237,7 +237,7 @@ func TestAnAttemptIsOverAfterTenMinutes(t *testing.T) {
 	s.mira()
 	b := s.nobody()
 	back := b.identify(p, "mira", "")
-	s.server.Now = func() time.Time { return time.Now().Add(attemptTime + time.Second) }
+	s.server.Now = func() time.Time { return time.Now().Add(10*time.Minute + time.Second) }
 	b.visit(back).expect(t, 400, "took too long")
 	b.get("/").expectTo(t, "/login")
 }
@@ -247,11 +247,11 @@ func TestAForgedAttemptIsWorthNothing(t *testing.T) {
 	s.mira()
 	b := s.nobody()
 	back := b.identify(p, "mira", "")
-	address, err := url.Parse(s.http.URL + signOnPath)
+	address, err := url.Parse(s.http.URL + "/login/sso")
 	check(t, err)
 	// A cookie of the same keys under another name does not pass for this one.
 	forged := s.forged(s.server.Keys, "x")
-	b.client.Jar.SetCookies(address, []*http.Cookie{{Name: attemptCookie, Value: forged, Path: signOnPath}})
+	b.client.Jar.SetCookies(address, []*http.Cookie{{Name: "carillon-sign-on", Value: forged, Path: "/login/sso"}})
 	b.visit(back).expect(t, 400, "was not started in this browser")
 }
 
@@ -264,7 +264,7 @@ func TestTheCookieOfAnAttemptHasEveryOption(t *testing.T) {
 		s.http.Config.Handler = s.handlerOf(&next)
 		var c *http.Cookie
 		for _, set := range s.nobody().get("/login/sso").Cookies() {
-			if set.Name == attemptCookie {
+			if set.Name == "carillon-sign-on" {
 				c = set
 			}
 		}
@@ -348,7 +348,7 @@ func (s *site) rolesOf(email string) string {
 // cookieNamed is a cookie as the browser would send it to the sign-on, or nil.
 func (b *browser) cookieNamed(name string) *http.Cookie {
 	b.t.Helper()
-	address, err := url.Parse(b.http.URL + signOnPath)
+	address, err := url.Parse(b.http.URL + "/login/sso")
 	check(b.t, err)
 	for _, c := range b.client.Jar.Cookies(address) {
 		if c.Name == name {

@@ -108,7 +108,7 @@ func openAlone(t *testing.T) *site {
 		PublicURL: public, Tokens: s.bearers, Log: log,
 	}
 	s.tools = &mcp.Server{DB: d, Rules: rules, PublicURL: public, Tokens: s.bearers, Log: log}
-	s.server.Tokens, s.server.Envelope, s.server.APIHelp = s.bearers, s.calls.Envelope, s.programs.Help
+	s.server.Envelope, s.server.APIHelp = s.calls.Envelope, s.programs.Help
 	s.routes = s.compose(s.server)
 	mux.Handle("/", s.server.Handler(s.routes))
 	list, err := db.Workspaces(t.Context(), d, [16]byte{})
@@ -133,7 +133,7 @@ func allPatterns() []string {
 		calls: &webhook.Server{}, programs: &api.Server{PublicURL: &url.URL{}, Tokens: &middleware.Tokens{}},
 		tools: &mcp.Server{Tokens: &middleware.Tokens{}},
 	}
-	return s.compose(&Server{PublicURL: &url.URL{}, Tokens: &middleware.Tokens{}}).Patterns()
+	return s.compose(&Server{PublicURL: &url.URL{}}).Patterns()
 }
 
 // handlerOf is the whole site with the pages of a server.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"time"
@@ -26,7 +27,7 @@ func (s sessionPages) stream(w http.ResponseWriter, r *http.Request, actor accou
 	if err != nil {
 		return err
 	}
-	after, _ := strconv.ParseInt(cmp(r.Header.Get("Last-Event-ID"), r.FormValue("after")), 10, 64)
+	after, _ := strconv.ParseInt(cmp.Or(r.Header.Get("Last-Event-ID"), r.FormValue("after")), 10, 64)
 	sub := s.hub.subscribe("session "+session.ID.String(), "inbox "+actor.ID.String())
 	defer s.hub.end(sub)
 	t, err := s.transcript(r, actor, session)

@@ -8,6 +8,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -35,7 +36,7 @@ func (s automationPages) beginWith(r *http.Request, actor account.Actor, t autom
 		in.Workflow = made
 		return views.Link{}, nil
 	}
-	workspace := optionalID(in.Workspace)
+	workspace := form.OptionalID(in.Workspace)
 	if workspace == uuid.Nil {
 		return views.Link{}, nil
 	}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -25,10 +27,10 @@ func (s ticketPages) list(w http.ResponseWriter, r *http.Request, actor account.
 	ctx, now, z := r.Context(), s.Now(), zone(actor)
 	status, assignee := r.FormValue("status"), r.FormValue("assignee")
 	f := db.TicketFilter{
-		Priority: automation.ParsePriority(r.FormValue("priority")), Workspace: optionalID(s.workspaceFilter(r)),
+		Priority: automation.ParsePriority(r.FormValue("priority")), Workspace: form.OptionalID(s.workspaceFilter(r)),
 		Label:  r.FormValue("label"),
 		Search: strings.TrimSpace(r.FormValue("q")), Queue: r.FormValue("order") == "queue",
-		After: optionalID(r.FormValue("after")), Limit: pageSize + 1,
+		After: form.OptionalID(r.FormValue("after")), Limit: pageSize + 1,
 	}
 	switch {
 	case status == "active":
@@ -43,7 +45,7 @@ func (s ticketPages) list(w http.ResponseWriter, r *http.Request, actor account.
 	case "nobody":
 		f.Unclaimed = true
 	default:
-		f.Assignee = optionalID(assignee)
+		f.Assignee = form.OptionalID(assignee)
 	}
 	list, err := s.Rules.Tickets(ctx, actor, f)
 	if err != nil {
@@ -53,7 +55,7 @@ func (s ticketPages) list(w http.ResponseWriter, r *http.Request, actor account.
 		Now: now, Search: f.Search, Filtered: r.URL.RawQuery != "" || f.Workspace != uuid.Nil,
 		CanCreate: actor.Can(account.ManageTickets),
 		Order: views.Field{
-			Name: "order", Label: "Order", Value: cmp(r.FormValue("order"), "newest"),
+			Name: "order", Label: "Order", Value: cmp.Or(r.FormValue("order"), "newest"),
 			Options: []views.Choice{{Value: "newest", Label: "Newest"}, {Value: "queue", Label: "Queue"}},
 		},
 		Status: views.Field{Name: "status", Label: "Status", Value: status, Options: []views.Choice{
@@ -134,7 +136,7 @@ func (s ticketPages) one(w http.ResponseWriter, r *http.Request, actor account.A
 	p.Moves = ticketMoves(t)
 	p.Facts = []views.Fact{
 		{Label: "Workspace", Value: p.Ticket.Workspace, URL: views.WorkspaceURL(t.WorkspaceID.String())},
-		{Label: "Assigned to", Value: cmp(p.Ticket.Assignee, "Nobody")},
+		{Label: "Assigned to", Value: cmp.Or(p.Ticket.Assignee, "Nobody")},
 		{Label: "Created", Show: views.Time(in(t.CreatedAt, z), now)},
 	}
 	if t.Author != nil {
@@ -150,7 +152,7 @@ func (s ticketPages) one(w http.ResponseWriter, r *http.Request, actor account.A
 			Label: "Claimed by", Value: "a session", URL: views.SessionURL(t.ClaimedBy.String()),
 		})
 	}
-	pulls, err := sessionPages(s).pullRequests(r.Context(), d.Sessions)
+	pulls, err := s.pullRequests(r.Context(), d.Sessions)
 	if err != nil {
 		return err
 	}
@@ -347,22 +349,22 @@ func (s ticketPages) form(w http.ResponseWriter, r *http.Request, actor account.
 	fill(&f.Workspace, in.Workspace)
 	fill(&f.Title, in.Title)
 	fill(&f.Body, in.Body)
-	fill(&f.Priority, cmp(in.Priority, "medium"))
+	fill(&f.Priority, cmp.Or(in.Priority, "medium"))
 	for _, known := range automation.TicketPriorities {
 		f.Priority.Options = append(f.Priority.Options,
 			views.Choice{Value: known.Word, Label: views.TicketPriorityWord(known.Word)})
 	}
-	fill(&f.Status, cmp(in.Status, string(db.TicketOpen)))
+	fill(&f.Status, cmp.Or(in.Status, string(db.TicketOpen)))
 	for _, st := range automation.TicketStatuses {
 		f.Status.Options = append(f.Status.Options, views.Choice{
 			Value: string(st), Label: views.TicketStatusWord(string(st)),
 		})
 	}
 	fill(&f.Labels, in.Labels)
-	if f.Labels.Suggest, err = s.Rules.TicketLabels(r.Context(), actor, optionalID(in.Workspace)); err != nil {
+	if f.Labels.Suggest, err = s.Rules.TicketLabels(r.Context(), actor, form.OptionalID(in.Workspace)); err != nil {
 		return err
 	}
-	if f.Assignee.Options, err = s.assigneeChoices(r.Context(), actor, optionalID(in.Workspace), t); err != nil {
+	if f.Assignee.Options, err = s.assigneeChoices(r.Context(), actor, form.OptionalID(in.Workspace), t); err != nil {
 		return err
 	}
 	fill(&f.Assignee, in.Assignee)
@@ -401,10 +403,11 @@ func (s ticketPages) assigneeChoices(ctx context.Context, actor account.Actor, w
 // assignees answers the form of a new ticket when a workspace is chosen.
 func (s ticketPages) assignees(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	f := views.NewTicketForm().Assignee
-	var err error
-	if f.Options, err = s.assigneeChoices(r.Context(), actor, optionalID(r.FormValue("workspace")), nil); err != nil {
+	options, err := s.assigneeChoices(r.Context(), actor, form.OptionalID(r.FormValue("workspace")), nil)
+	if err != nil {
 		return err
 	}
+	f.Options = options
 	return s.show(w, r, views.AssigneeField(f))
 }
 
@@ -426,7 +429,8 @@ func (s ticketPages) unlink(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.UnlinkTicket(r.Context(), actor, ticketID, optionalID(r.PostFormValue("session"))); err != nil {
+	if err := s.Rules.UnlinkTicket(r.Context(), actor, ticketID,
+		form.OptionalID(r.PostFormValue("session"))); err != nil {
 		return err
 	}
 	return s.redirect(w, r, views.TicketURL(ticketID.String()), "Unlinked.")

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -155,7 +156,7 @@ func (t *transcriptView) breakOff() []views.Entry {
 	case turn.Status == db.Succeeded:
 		e.Text = "Finished after " + views.Took(turn.FinishedAt.Sub(turn.StartedAt))
 	case turn.Status == db.Canceled:
-		e.Text = fault.Sentence(cmp(turn.Reason, "canceled"))
+		e.Text = fault.Sentence(cmp.Or(turn.Reason, "canceled"))
 	default:
 		e.Kind, e.Text = "error", turn.Reason
 	}
@@ -219,7 +220,7 @@ func (t *transcriptView) entry(ev *db.SessionEvent) (views.Entry, bool) {
 				e.Fill = withRest(promptParts(t.execution), turn.Prompt)
 			}
 		case db.StepTurn, db.ReviewTurn, db.VerificationTurn:
-			e.Kind, e.Who = "prompt", cmp(turn.Label, turn.Kind)
+			e.Kind, e.Who = "prompt", cmp.Or(turn.Label, turn.Kind)
 		}
 		return t.put(e), true
 	case transcript.KindTurnEnd:

@@ -11,6 +11,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/form"
 	"carillon/db"
 	"carillon/views"
 )
@@ -50,7 +51,7 @@ func (s automationPages) transfer(w http.ResponseWriter, r *http.Request, actor 
 	if err != nil {
 		return err
 	}
-	offered, err := s.Rules.Transfer(r.Context(), actor, automationID, optionalID(r.PostFormValue("to")))
+	offered, err := s.Rules.Transfer(r.Context(), actor, automationID, form.OptionalID(r.PostFormValue("to")))
 	if err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func (s userPages) handOver(w http.ResponseWriter, r *http.Request, actor accoun
 		return fault.ErrForbidden
 	}
 	var result automation.BulkResult
-	if result, err = s.Rules.HandOver(r.Context(), actor, user, optionalID(r.PostFormValue("to"))); err != nil {
+	if result, err = s.Rules.HandOver(r.Context(), actor, user, form.OptionalID(r.PostFormValue("to"))); err != nil {
 		return err
 	}
 	return s.changed(w, r, user, nil, result.String())

@@ -1,9 +1,7 @@
 package web
 
 import (
-	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"carillon/app/account"
@@ -135,7 +133,7 @@ func usedText(u *transcript.Usage) string {
 		if text != "" {
 			text += ", "
 		}
-		text += money(u.CostUSD)
+		text += views.Dollars(u.CostUSD)
 	}
 	return text
 }
@@ -143,29 +141,9 @@ func usedText(u *transcript.Usage) string {
 // tokenText counts tokens the one way that all pages do: all that went in, those of them that came from a cache, what
 // came out.
 func tokenText(some bool, all, cached, out int64) string {
-	text := atLeast(some) + tokens(all) + " tokens in"
+	text := atLeast(some) + views.Thousands(all) + " tokens in"
 	if cached > 0 {
-		text += " (" + tokens(cached) + " cached)"
+		text += " (" + views.Thousands(cached) + " cached)"
 	}
-	return text + ", " + tokens(out) + " out"
-}
-
-// tokens is a count with its thousands apart.
-func tokens(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	text := ""
-	for i, d := range digits {
-		if i > 0 && (len(digits)-i)%3 == 0 {
-			text += ","
-		}
-		text += string(d)
-	}
-	return text
-}
-
-func money(usd float64) string {
-	if usd > 0 && usd < 0.01 {
-		return fmt.Sprintf("$%.4f", usd)
-	}
-	return fmt.Sprintf("$%.2f", usd)
+	return text + ", " + views.Thousands(out) + " out"
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -282,7 +283,7 @@ func (s workflowPages) formAt(w http.ResponseWriter, r *http.Request, actor acco
 	f.Name.Value, f.Name.Error = in.Name, bad["name"]
 	f.Workspace.Value, f.Workspace.Error = in.Workspace, bad["workspace"]
 	f.Description.Value, f.Description.Error = in.Description, bad["description"]
-	f.Problems = views.Field{ID: "steps", Label: "Steps", Error: cmp(bad["steps"], bad["parameters"])}
+	f.Problems = views.Field{ID: "steps", Label: "Steps", Error: cmp.Or(bad["steps"], bad["parameters"])}
 	f.Automatic = "$" + strings.Join(workflow.AutomaticAliases(), ", $")
 	list, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
@@ -361,7 +362,7 @@ func parameterRow(i int, p workflow.ParameterInput, bad fault.Invalid) views.Par
 // preview shows the steps of a form, their texts filled in.
 func (s workflowPages) preview(in workflow.Input) []views.StepLine {
 	values := workflow.Automatic(workflow.Surroundings{
-		At: s.Now().UTC(), Session: "0197…", Execution: "0197…", Automation: cmp(in.Name, "My automation"),
+		At: s.Now().UTC(), Session: "0197…", Execution: "0197…", Automation: cmp.Or(in.Name, "My automation"),
 		Workspace: "Scratch", Branch: "carillon/0197…", Ticket: "42", Title: "A ticket",
 	})
 	for _, p := range in.Parameters {
@@ -438,7 +439,8 @@ func valueFields(parameters []db.Parameter, values map[string]string, kept bool,
 	var list []views.Field
 	for _, p := range parameters {
 		f := views.Field{
-			Name: "param." + p.Alias, Label: cmp(p.Label, p.Alias), Value: values[p.Alias], Error: bad[prefix+p.Alias],
+			Name: "param." + p.Alias, Label: cmp.Or(p.Label, p.Alias), Value: values[p.Alias],
+			Error:        bad[prefix+p.Alias],
 			Autocomplete: "off",
 		}
 		if p.Required && p.Default == "" {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -27,7 +28,7 @@ func (s workspacePages) list(w http.ResponseWriter, r *http.Request, actor accou
 	p := views.WorkspacesPage{CanCreate: actor.Can(account.ManageWorkspaces)}
 	for _, ws := range list {
 		p.Rows = append(p.Rows, views.WorkspaceItem{
-			ID: ws.ID.String(), Name: ws.Name, URL: cmp(ws.GitURL, "made by Carillon"), Branch: ws.DefaultBranch,
+			ID: ws.ID.String(), Name: ws.Name, URL: cmp.Or(ws.GitURL, "made by Carillon"), Branch: ws.DefaultBranch,
 			Automations: int(ws.Automations), Sessions: int(ws.Live), Members: int(ws.Members),
 		})
 	}
@@ -53,7 +54,7 @@ func (s workspacePages) showOne(w http.ResponseWriter, r *http.Request, actor ac
 	manage := actor.Can(account.ManageWorkspaces)
 	p := views.WorkspacePage{Now: s.Now(), ID: d.ID.String(), Name: d.Name, CanManage: manage, Problem: problem}
 	p.Facts = []views.Fact{
-		{Label: "Repository", Value: cmp(d.GitURL, "Made by Carillon"), Mono: d.GitURL != ""},
+		{Label: "Repository", Value: cmp.Or(d.GitURL, "Made by Carillon"), Mono: d.GitURL != ""},
 		{Label: "Default branch", Value: d.DefaultBranch, Mono: true},
 	}
 	if d.HasToken {
@@ -277,7 +278,7 @@ func (s workspacePages) addMember(w http.ResponseWriter, r *http.Request, actor 
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.AddMember(r.Context(), actor, workspaceID, optionalID(r.PostFormValue("user"))); err != nil {
+	if err := s.Rules.AddMember(r.Context(), actor, workspaceID, form.OptionalID(r.PostFormValue("user"))); err != nil {
 		return err
 	}
 	return s.redirect(w, r, views.WorkspaceURL(workspaceID.String()), "Added.")
@@ -288,7 +289,7 @@ func (s workspacePages) removeMember(w http.ResponseWriter, r *http.Request, act
 	if err != nil {
 		return err
 	}
-	person := optionalID(r.PostFormValue("user"))
+	person := form.OptionalID(r.PostFormValue("user"))
 	if err := s.Rules.RemoveMember(r.Context(), actor, workspaceID, person); err != nil {
 		return err
 	}
