@@ -71,10 +71,19 @@ var layers = map[string]string{
 		"app/plan app/spec app/workflow db views",
 	"app/mcp":     "app/account app/automation app/fault app/jsontext app/middleware app/spec app/workflow db views",
 	"app/webhook": "app/automation app/fault app/forge app/middleware db views",
+
+	// The pages: what all share, rows as pages show them, and the packages of pages, which web puts together.
+	"app/web/page": "app/account app/agent app/automation app/cron app/fault app/form app/middleware app/secret " +
+		"app/workflow db views",
+	"app/web/present": "app/automation app/form app/transcript app/workflow db views",
+	"app/web/signin":  "app/account app/cron app/fault app/middleware app/sso app/web/page db views",
+	"app/web/runs": "app/account app/automation app/fault app/form app/git app/middleware app/transcript " +
+		"app/web/page app/web/present app/workflow db views",
+	"app/web/settings": "app/account app/agent app/automation app/cron app/fault app/form app/isolation " +
+		"app/middleware app/transcript app/web/page app/web/present db views views/help",
 	"app/web": "app/account app/agent app/automation app/bot app/check app/cron app/fault app/forge app/form " +
-		"app/isolation " +
-		"app/jsontext app/middleware app/outbound app/secret app/spec app/sso " +
-		"app/transcript app/workflow app/git db static views views/gallery views/help views/markdown",
+		"app/middleware app/spec app/web/page app/web/present app/web/runs app/web/settings app/web/signin " +
+		"app/workflow db static views views/gallery views/help views/markdown",
 
 	// What happens without a request.
 	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/form app/jsontext app/outbound " +

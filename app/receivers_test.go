@@ -31,7 +31,6 @@ const maxPackageLines = 7000
 // A bound here is lowered, never raised.
 var longPackages = map[string]int{
 	"app/automation": 9450,
-	"app/web":        9325,
 }
 
 // TestNoTypeHasTooManyMethods counts the methods of each type, without those that it has from what it embeds.

@@ -38,6 +38,8 @@ import (
 	"carillon/app/runas"
 	"carillon/app/secret"
 	"carillon/app/web"
+	"carillon/app/web/page"
+	"carillon/app/web/signin"
 	"carillon/app/webhook"
 	"carillon/app/workflow"
 	"carillon/db"
@@ -271,22 +273,23 @@ func (p *program) runRoles(ctx context.Context, c *config, log *slog.Logger, x *
 	var stopHTTP func()
 	if c.has(roleWeb) {
 		server := &web.Server{
-			DB: x.database, Accounts: x.accounts, Rules: x.rules, Workflows: newWorkflows(x.rules),
-			Bots: newBots(x.rules),
-			Keys: x.keys, Providers: x.agents.providers,
-			Found: x.agents.bestFound, Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies,
-			Now: x.rules.Now, Log: log, SetupToken: x.setup, Gallery: c.Gallery,
+			Site: page.Site{
+				DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers,
+				Found: x.agents.bestFound, Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies,
+				Now: x.rules.Now, Log: log,
+			},
+			SignIn:    signin.Pages{SetupToken: x.setup, SignOn: newSignOn(c), SignOnName: c.OIDC.Name},
+			Workflows: newWorkflows(x.rules), Bots: newBots(x.rules), Gallery: c.Gallery,
 		}
 		if c.SMTP != nil {
-			server.Letter = (&jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}).SendNow
+			server.Settings.Letter = (&jobs.Mail{Server: c.SMTP, From: c.SMTPFrom}).SendNow
 		}
-		server.SignOn, server.SignOnName = newSignOn(c), c.OIDC.Name
 		if scheduler != nil {
 			server.SincePass = scheduler.SincePass
 		}
 		server.Metrics = promhttp.HandlerFor(newMetrics(x.database, x.rules.Now, scheduler), promhttp.HandlerOpts{})
 		server.Init()
-		loop("live pages", server.Listen)
+		loop("live pages", server.Runs.Listen)
 		site := server.HTTP(newDoors(c, x, server, log))
 		loops.Go(func() {
 			if err := site.Serve(x.listener); !errors.Is(err, http.ErrServerClosed) {

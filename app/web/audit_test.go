@@ -20,6 +20,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/bot"
 	"carillon/app/spec"
+	"carillon/app/web/page"
 	"carillon/db"
 )
 
@@ -136,12 +137,12 @@ func TestALineShowsWhatChanged(t *testing.T) {
 func TestTheAuditLogIsTurnedOverInBothDirections(t *testing.T) {
 	s := open(t)
 	admin := s.as("Ada", account.RoleAdministrator)
-	for i := range pageSize + 3 {
+	for i := range page.Rows + 3 {
 		s.event(db.AuditEvent{Action: "x.y", SubjectName: fmt.Sprintf("n%03d", i)})
 	}
 	first := admin.get("/settings/audit?action=x")
 	older := regexp.MustCompile(`href="([^"]+)" rel="next"`).FindStringSubmatch(first.body)
-	if older == nil || !strings.Contains(first.body, fmt.Sprintf("n%03d", pageSize+2)) ||
+	if older == nil || !strings.Contains(first.body, fmt.Sprintf("n%03d", page.Rows+2)) ||
 		strings.Contains(first.body, "n002") {
 		t.Fatal("the first page is not the newest lines with a way to older ones")
 	}
@@ -151,7 +152,7 @@ func TestTheAuditLogIsTurnedOverInBothDirections(t *testing.T) {
 	if newer == nil || strings.Contains(second.body, "n003") {
 		t.Fatal("the second page is not the last three lines with a way back")
 	}
-	admin.get(strings.ReplaceAll(newer[1], "&amp;", "&")).expect(t, 200, fmt.Sprintf("n%03d", pageSize+2))
+	admin.get(strings.ReplaceAll(newer[1], "&amp;", "&")).expect(t, 200, fmt.Sprintf("n%03d", page.Rows+2))
 }
 
 func TestAnExportIsWholeAndHarmless(t *testing.T) {
@@ -201,7 +202,13 @@ func TestAnExportIsWholeAndHarmless(t *testing.T) {
 	lines := json.NewDecoder(strings.NewReader(admin.get("/settings/audit/export/ndjson?action=x").body))
 	seen := map[string]bool{}
 	for {
-		var l auditLine
+		var l struct {
+			ID          uuid.UUID      `json:"id"`
+			Actor       string         `json:"actor"`
+			SubjectName string         `json:"subject_name"`
+			Before      map[string]any `json:"before"`
+			After       map[string]any `json:"after"`
+		}
 		err := lines.Decode(&l)
 		if errors.Is(err, io.EOF) {
 			break

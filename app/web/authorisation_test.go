@@ -277,7 +277,7 @@ func newWalk(t *testing.T) *walk { return walkOn(t, open(t)) }
 
 func walkOn(t *testing.T, s *site) *walk {
 	s.server.Gallery, s.server.Accounts.Mail = true, true
-	s.server.Letter = func(context.Context, string, string, string) error { return nil }
+	s.server.Settings.Letter = func(context.Context, string, string, string) error { return nil }
 	s.server.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "carillon 1\n")
 	})

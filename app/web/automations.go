@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,9 @@ import (
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/web/page"
+	"carillon/app/web/present"
+	"carillon/app/web/runs"
 	"carillon/db"
 	"carillon/views"
 )
@@ -25,16 +27,13 @@ import (
 // automationPages are the pages of automations: lists, the page of one, its editor, and what is done with it.
 type automationPages struct{ *Server }
 
-// pageSize is how many rows a list shows at once.
-const pageSize = 50
-
 func (s automationPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	ctx, now := r.Context(), s.Now()
 	f := db.AutomationFilter{
 		Search: strings.TrimSpace(r.FormValue("q")), Trigger: db.Trigger(r.FormValue("trigger")),
-		Workspace: form.OptionalID(s.workspaceFilter(r)),
+		Workspace: form.OptionalID(s.WorkspaceFilter(r)),
 		Mine:      r.FormValue("scope") == "own", State: r.FormValue("state"),
-		AfterName: r.FormValue("after"), AfterID: form.OptionalID(r.FormValue("after_id")), Limit: pageSize + 1,
+		AfterName: r.FormValue("after"), AfterID: form.OptionalID(r.FormValue("after_id")), Limit: page.Rows + 1,
 	}
 	list, err := s.Rules.Automations(ctx, actor, f)
 	if err != nil {
@@ -69,13 +68,13 @@ func (s automationPages) list(w http.ResponseWriter, r *http.Request, actor acco
 				{Value: "all", Label: "Everyone’s"}},
 		}
 	}
-	if p.Workspace, err = s.workspaceField(r, actor, f.Workspace); err != nil {
+	if p.Workspace, err = s.WorkspaceField(r, actor, f.Workspace); err != nil {
 		return err
 	}
-	if len(list) > pageSize {
-		list = list[:pageSize]
-		last := list[pageSize-1]
-		p.Pager.Older = more(r, "after", last.Name, "after_id", last.ID.String())
+	if len(list) > page.Rows {
+		list = list[:page.Rows]
+		last := list[page.Rows-1]
+		p.Pager.Older = page.More(r, "after", last.Name, "after_id", last.ID.String())
 	}
 	ids := make([]uuid.UUID, len(list))
 	for i := range list {
@@ -94,18 +93,9 @@ func (s automationPages) list(w http.ResponseWriter, r *http.Request, actor acco
 		return err
 	}
 	p.ShowUpcoming = len(p.Upcoming.Runs) > 0
-	return s.with(w, r, actor, "automations", "Automations", func(page views.Page) error {
-		return s.show(w, r, views.Automations(page, p))
+	return s.With(w, r, actor, "automations", "Automations", func(page views.Page) error {
+		return s.Show(w, r, views.Automations(page, p))
 	})
-}
-
-// more is the address of this list with some parameters changed.
-func more(r *http.Request, pairs ...string) string {
-	q := r.URL.Query()
-	for i := 0; i < len(pairs); i += 2 {
-		q.Set(pairs[i], pairs[i+1])
-	}
-	return r.URL.Path + "?" + q.Encode()
 }
 
 // maxAhead is how many coming runs the strip of the next 24 hours draws.
@@ -117,7 +107,7 @@ func (s automationPages) ahead(r *http.Request, actor account.Actor, now time.Ti
 	if err != nil {
 		return views.Upcoming{}, err
 	}
-	z := zone(actor)
+	z := page.Zone(actor)
 	a := views.Upcoming{Now: now.In(z)}
 	until := now.Add(24 * time.Hour)
 	for _, item := range list {
@@ -157,7 +147,7 @@ func (s automationPages) readRow(r *http.Request, actor account.Actor,
 }
 
 func (s automationPages) row(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -165,15 +155,15 @@ func (s automationPages) row(w http.ResponseWriter, r *http.Request, actor accou
 	if err != nil {
 		return err
 	}
-	return s.show(w, r, views.AutomationRow(row))
+	return s.Show(w, r, views.AutomationRow(row))
 }
 
 func (s automationPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
-	ctx, now, z := r.Context(), s.Now(), zone(actor)
+	ctx, now, z := r.Context(), s.Now(), page.Zone(actor)
 	p, a, err := s.data(r, actor, automationID)
 	if err != nil {
 		return err
@@ -181,20 +171,20 @@ func (s automationPages) one(w http.ResponseWriter, r *http.Request, actor accou
 	f := db.ExecutionFilter{
 		Automation: automationID, Before: form.OptionalID(r.FormValue("before")),
 		After: form.OptionalID(r.FormValue("newer")),
-		Limit: pageSize + 1,
+		Limit: page.Rows + 1,
 	}
 	list, err := s.Rules.Executions(ctx, actor, f)
 	if err != nil {
 		return err
 	}
-	p.Pager = executionPager(r, f, &list)
+	p.Pager = runs.Pager(r, f, &list)
 	open := form.OptionalID(r.FormValue("execution"))
 	p.Detail = open != uuid.Nil
 	if open == uuid.Nil && len(list) > 0 {
 		open = list[0].ID
 	}
 	for i := range list {
-		e := item(&list[i], z, now)
+		e := present.Execution(&list[i], z, now)
 		e.Automation, e.Current = a.Name, list[i].ID == open
 		p.Executions = append(p.Executions, e)
 	}
@@ -206,7 +196,7 @@ func (s automationPages) one(w http.ResponseWriter, r *http.Request, actor accou
 		if e.AutomationID != automationID {
 			return fault.ErrNotFound
 		}
-		if p.Selected, err = s.executionData(r, actor, e); err != nil {
+		if p.Selected, err = s.Runs.ExecutionData(r, actor, e); err != nil {
 			return err
 		}
 	}
@@ -224,8 +214,8 @@ func (s automationPages) one(w http.ResponseWriter, r *http.Request, actor accou
 			p.Ask.Error = "Choose a date and a time."
 		}
 	}
-	return s.with(w, r, actor, "automations", a.Name, func(page views.Page) error {
-		return s.show(w, r, views.Automation(page, *p))
+	return s.With(w, r, actor, "automations", a.Name, func(page views.Page) error {
+		return s.Show(w, r, views.Automation(page, *p))
 	})
 }
 
@@ -292,7 +282,7 @@ func (s automationPages) data(r *http.Request, actor account.Actor,
 		p.Uses = fmt.Sprintf("Its history of %s is deleted too. Sessions are kept.", form.Count(n, "execution"))
 	}
 	if !a.Enabled && a.DisabledReason != "" {
-		p.Why = fmt.Sprintf("It is off since %s: %s. %s", a.DisabledAt.In(zone(actor)).Format("2 January, 15:04"),
+		p.Why = fmt.Sprintf("It is off since %s: %s. %s", a.DisabledAt.In(page.Zone(actor)).Format("2 January, 15:04"),
 			a.DisabledReason, switchingOn(&a.Automation, s.Now()))
 	} else if a.Enabled && a.OwnerGone != "" {
 		p.Why = automation.RowWarning(a) + ", so its runs fail until it has another."
@@ -325,7 +315,7 @@ func summary(runs []views.Bar) string {
 }
 
 func (s automationPages) settings(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -378,8 +368,9 @@ func (s automationPages) settings(w http.ResponseWriter, r *http.Request, actor 
 		starts = append(starts, views.Fact{Label: "Stop when the final answer contains", Value: a.StopText})
 	}
 	runs := []views.Fact{
-		{Label: "Workspace", Value: a.Workspace.Name}, {Label: "Session type", Value: sessionTypeWord(a.SessionType)},
-		{Label: "Provider", Value: s.providerName(a.Provider)}, {Label: "Model", Value: cmp.Or(a.Model, "–")},
+		{Label: "Workspace", Value: a.Workspace.Name},
+		{Label: "Session type", Value: present.SessionType(a.SessionType)},
+		{Label: "Provider", Value: s.ProviderName(a.Provider)}, {Label: "Model", Value: cmp.Or(a.Model, "–")},
 		{Label: "Base branch", Value: cmp.Or(a.BaseBranch, a.Workspace.DefaultBranch, "–"), Mono: true},
 		{Label: "Timeout", Value: timeout},
 		{Label: "Retries", Value: strconv.Itoa(a.Retries)},
@@ -399,16 +390,16 @@ func (s automationPages) settings(w http.ResponseWriter, r *http.Request, actor 
 	if err != nil {
 		return err
 	}
-	p.Used = usageFacts(used.Usage)
+	p.Used = present.UsageFacts(used.Usage)
 	p.Groups = []views.FactGroup{{Title: "What starts it", Facts: starts}, {Title: "What it runs", Facts: runs},
 		{Title: "When it ends", Facts: ends},
 		{Title: "Ownership", Facts: []views.Fact{{Label: "Creator", Value: a.Creator.Name},
-			{Label: "Created", Value: a.CreatedAt.In(zone(actor)).Format("2 January 2006, 15:04")}}}}
+			{Label: "Created", Value: a.CreatedAt.In(page.Zone(actor)).Format("2 January 2006, 15:04")}}}}
 	if err := s.transferForm(r, actor, automationID, p); err != nil {
 		return err
 	}
-	return s.with(w, r, actor, "automations", a.Name, func(page views.Page) error {
-		return s.show(w, r, views.Automation(page, *p))
+	return s.With(w, r, actor, "automations", a.Name, func(page views.Page) error {
+		return s.Show(w, r, views.Automation(page, *p))
 	})
 }
 
@@ -429,7 +420,7 @@ func qualityFacts(a *db.Automation) []views.Fact {
 		gate = append(gate, "no pull request of it is open")
 	}
 	add("Runs only if", strings.Join(gate, "; "), false)
-	add("Gate command", firstLine(a.Gate.Command), true)
+	add("Gate command", present.FirstLine(a.Gate.Command), true)
 	if a.Success.FilesChanged {
 		success = append(success, "files changed")
 	}
@@ -440,12 +431,12 @@ func qualityFacts(a *db.Automation) []views.Fact {
 		success = append(success, "the final answer contains “"+a.Success.Contains+"”")
 	}
 	add("Succeeds only if", strings.Join(success, "; "), false)
-	add("Success command", firstLine(a.Success.Command), true)
+	add("Success command", present.FirstLine(a.Success.Command), true)
 	return list
 }
 
 func (s automationPages) enable(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -459,42 +450,33 @@ func (s automationPages) enable(w http.ResponseWriter, r *http.Request, actor ac
 // rowOrBack answers a change made in the list with the row, and any other with the page that it came from.
 func (s automationPages) rowOrBack(w http.ResponseWriter, r *http.Request, actor account.Actor, automationID uuid.UUID,
 	message string) error {
-	if !fragment(r) || !strings.HasPrefix(r.Header.Get("HX-Target"), "tr#") &&
+	if !page.IsFragment(r) || !strings.HasPrefix(r.Header.Get("HX-Target"), "tr#") &&
 		!strings.Contains(r.Header.Get("HX-Target"), "automation-") {
-		return s.redirect(w, r, refererPath(r, views.AutomationURL(automationID.String())), message)
+		return s.Redirect(w, r, page.RefererPath(r, views.AutomationURL(automationID.String())), message)
 	}
 	row, _, err := s.readRow(r, actor, automationID)
 	if err != nil {
 		return err
 	}
-	s.render(w, r, http.StatusOK, join(views.AutomationRow(row),
+	s.Render(w, r, http.StatusOK, page.Join(views.AutomationRow(row),
 		views.ToastPart(views.Toast{Kind: "ok", Text: row.Name + ": " + message})))
 	return nil
 }
 
-// refererPath is the page of ours that a request came from.
-func refererPath(r *http.Request, otherwise string) string {
-	u, err := url.Parse(r.Referer())
-	if err != nil || u.Host != r.Host {
-		return otherwise
-	}
-	return local(u.RequestURI(), otherwise)
-}
-
 func (s automationPages) delete(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
 	if err := s.Rules.Delete(r.Context(), actor, automationID); err != nil {
 		return err
 	}
-	return s.redirect(w, r, "/automations", "Deleted.")
+	return s.Redirect(w, r, "/automations", "Deleted.")
 }
 
 // askToRun asks for the values of an automation's placeholders, with the stored ones filled in.
 func (s automationPages) askToRun(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -506,11 +488,11 @@ func (s automationPages) askToRun(w http.ResponseWriter, r *http.Request, actor 
 	if err != nil {
 		return err
 	}
-	if fragment(r) {
-		return s.show(w, r, views.RunDialog(f))
+	if page.IsFragment(r) {
+		return s.Show(w, r, views.RunDialog(f))
 	}
-	return s.with(w, r, actor, "automations", "Run "+a.Name, func(page views.Page) error {
-		return s.show(w, r, views.RunPage(page, f))
+	return s.With(w, r, actor, "automations", "Run "+a.Name, func(page views.Page) error {
+		return s.Show(w, r, views.RunPage(page, f))
 	})
 }
 
@@ -538,7 +520,7 @@ func (s automationPages) runForm(r *http.Request, a *db.Automation, given map[st
 }
 
 func (s automationPages) run(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -557,18 +539,18 @@ func (s automationPages) run(w http.ResponseWriter, r *http.Request, actor accou
 		if err != nil {
 			return err
 		}
-		return s.with(w, r, actor, "automations", "Run "+a.Name, func(page views.Page) error {
-			s.render(w, r, http.StatusUnprocessableEntity, views.RunPage(page, f))
+		return s.With(w, r, actor, "automations", "Run "+a.Name, func(page views.Page) error {
+			s.Render(w, r, http.StatusUnprocessableEntity, views.RunPage(page, f))
 			return nil
 		})
 	}
 	if err != nil {
 		return err
 	}
-	if fragment(r) && strings.Contains(r.Header.Get("HX-Target"), "automation-") {
+	if page.IsFragment(r) && strings.Contains(r.Header.Get("HX-Target"), "automation-") {
 		return s.rowOrBack(w, r, actor, automationID, "started.")
 	}
-	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), "Started.")
+	return s.Redirect(w, r, views.SessionURL(run.Session.ID.String()), "Started.")
 }
 
 // emptied adds to what is given the values that were shown in the form of a run and were taken out of it: each is the
@@ -631,13 +613,13 @@ func (s automationPages) bulk(w http.ResponseWriter, r *http.Request, actor acco
 	result, err := s.Rules.Bulk(r.Context(), actor, automation.BulkAction(r.PostFormValue("do")), ids)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) { // nothing selected, or far too many: the list stays
-		if err := s.flash(w, r, views.Toast{Kind: "fail", Text: sentences(invalid)}); err != nil {
+		if err := s.Flash(w, r, views.Toast{Kind: "fail", Text: page.Sentences(invalid)}); err != nil {
 			return err
 		}
-		return s.redirect(w, r, refererPath(r, "/automations"), "")
+		return s.Redirect(w, r, page.RefererPath(r, "/automations"), "")
 	}
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, refererPath(r, "/automations"), result.String())
+	return s.Redirect(w, r, page.RefererPath(r, "/automations"), result.String())
 }

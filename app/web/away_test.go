@@ -10,14 +10,15 @@ import (
 	"testing"
 
 	"carillon/app/middleware"
+	"carillon/app/web/page"
 )
 
 func TestWhileTheDatabaseIsAwayPagesAndCallsAreAnswered503WithATimeToTryAgain(t *testing.T) {
 	t.Parallel()
-	s := &Server{Log: slog.New(slog.DiscardHandler)}
+	s := &page.Site{Log: slog.New(slog.DiscardHandler)}
 	away := fmt.Errorf("list sessions: %w", io.ErrUnexpectedEOF)
 	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request){
-		"a page": func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, away) },
+		"a page": func(w http.ResponseWriter, r *http.Request) { s.Fail(w, r, away) },
 		"a call of ours": func(w http.ResponseWriter, r *http.Request) {
 			status, _ := middleware.Failure(w, r, away)
 			w.WriteHeader(status)

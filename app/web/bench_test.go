@@ -28,6 +28,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/middleware"
 	"carillon/app/secret"
+	"carillon/app/web/page"
 	"carillon/app/webhook"
 	"carillon/db"
 	"carillon/db/embedded"
@@ -185,14 +186,14 @@ func newDurableSite(b testing.TB) *durableSite {
 	x.public = "http://" + listener.Addr().String()
 	public, err := url.Parse(x.public)
 	must(b, err)
-	site := &Server{
+	site := &Server{Site: page.Site{
 		DB: d, Accounts: &account.Service{DB: d, Now: time.Now, Log: log}, Rules: rules, Keys: keys, PublicURL: public,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
-	}
+	}}
 	site.Init()
 	ctx, stop := context.WithCancel(ctx)
 	var all sync.WaitGroup
-	all.Go(func() { _ = site.Listen(ctx) }) // a server has someone who hears what is announced
+	all.Go(func() { _ = site.Runs.Listen(ctx) }) // a server has someone who hears what is announced
 	tokens := &middleware.Tokens{Bad: middleware.NewBadTokenLimiter()}
 	calls := &webhook.Server{
 		Rules: rules, PublicURL: public, Tokens: tokens, Calls: webhook.NewCallLimiter(0), Now: time.Now, Log: site.Log,

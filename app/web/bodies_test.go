@@ -14,6 +14,7 @@ import (
 	"carillon/app/forge"
 	"carillon/app/mcp"
 	"carillon/app/middleware"
+	"carillon/app/web/page"
 )
 
 // bodyBound is what one may send to some routes at most, and what one request may cost there.
@@ -50,7 +51,7 @@ var bodyBounds = []bodyBound{
 		return strings.HasPrefix(path, api.Prefix+"/") && !manifestPath(path) &&
 			!strings.HasPrefix(path, api.Prefix+"/workflows")
 	}, workBound{40, 20, 4, 512, 4}},
-	{"forms", maxForm, func(_, path string) bool {
+	{"forms", page.MaxForm, func(_, path string) bool {
 		return !strings.HasPrefix(path, "/api/") && path != "/mcp"
 	}, workBound{60, 30, 4, 768, 64}},
 }
@@ -123,8 +124,8 @@ func TestNoDoorTakesABodyOverItsBound(t *testing.T) {
 		}
 	}
 	if answered, _ := x.ask("admin", expectation{
-		route: "POST /tickets", form: "title=" + strings.Repeat("x", maxForm),
+		route: "POST /tickets", form: "title=" + strings.Repeat("x", page.MaxForm),
 	}); answered != "413" {
-		t.Errorf("a form of more than %d bytes is answered %s; want 413", maxForm, answered)
+		t.Errorf("a form of more than %d bytes is answered %s; want 413", page.MaxForm, answered)
 	}
 }

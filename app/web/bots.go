@@ -12,6 +12,8 @@ import (
 	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/app/spec"
+	"carillon/app/web/page"
+	"carillon/app/web/present"
 	"carillon/db"
 	"carillon/views"
 )
@@ -28,19 +30,19 @@ func (s botPages) list(w http.ResponseWriter, r *http.Request, actor account.Act
 	for i := range list {
 		p.Cards = append(p.Cards, s.card(&list[i]))
 	}
-	return s.with(w, r, actor, "bots", "Bots", func(page views.Page) error { return s.show(w, r, views.Bots(page, p)) })
+	return s.With(w, r, actor, "bots", "Bots", func(page views.Page) error { return s.Show(w, r, views.Bots(page, p)) })
 }
 
 func (s botPages) card(b *db.Bot) views.BotCard {
 	c := views.BotCard{
-		ID: b.ID.String(), Name: b.Name, About: firstLine(b.Instructions), Uses: b.Uses, Enabled: b.Enabled,
+		ID: b.ID.String(), Name: b.Name, About: present.FirstLine(b.Instructions), Uses: b.Uses, Enabled: b.Enabled,
 		ReadOnly: b.ReadOnly, Locked: b.LocksAgent, Where: "All workspaces",
 	}
 	if b.Workspace != nil {
 		c.Where = b.Workspace.Name
 	}
 	if b.Provider != "" {
-		c.Agent = s.providerName(b.Provider)
+		c.Agent = s.ProviderName(b.Provider)
 		if b.Model != "" {
 			c.Agent += ", " + b.Model
 		}
@@ -49,7 +51,7 @@ func (s botPages) card(b *db.Bot) views.BotCard {
 }
 
 func (s botPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	botID, err := id(r)
+	botID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -71,7 +73,7 @@ func (s botPages) one(w http.ResponseWriter, r *http.Request, actor account.Acto
 			" with it stay without a bot. Those that a schedule starts are disabled at once, and their creators are " +
 			"told; runs of the others fail until another bot is chosen."
 	}
-	return s.with(w, r, actor, "bots", b.Name, func(page views.Page) error { return s.show(w, r, views.Bot(page, p)) })
+	return s.With(w, r, actor, "bots", b.Name, func(page views.Page) error { return s.Show(w, r, views.Bot(page, p)) })
 }
 
 // botInput reads the form of a bot.
@@ -87,12 +89,12 @@ func (s botPages) new(w http.ResponseWriter, r *http.Request, actor account.Acto
 		return fault.ErrForbidden
 	}
 	in := bot.Input{Bot: spec.New[spec.Bot]()}
-	in.Workspace = s.chosenWorkspace(r)
+	in.Workspace = s.ChosenWorkspace(r)
 	return s.form(w, r, actor, http.StatusOK, nil, in, nil)
 }
 
 func (s botPages) edit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	botID, err := id(r)
+	botID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -113,22 +115,22 @@ func (s botPages) create(w http.ResponseWriter, r *http.Request, actor account.A
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.BotURL(b.ID.String()), "Saved.")
+	return s.Redirect(w, r, views.BotURL(b.ID.String()), "Saved.")
 }
 
 func (s botPages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	botID, err := id(r)
+	botID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
 	in := botInput(r)
 	b, err := s.Bots.Update(r.Context(), actor, botID, in)
-	invalid, status, err := s.again(r, actor, s.edit, err)
+	invalid, status, err := s.Again(r, actor, s.edit, err)
 	if err != nil {
 		return err
 	}
 	if status == 0 {
-		return s.redirect(w, r, views.BotURL(b.ID.String()), "Saved.")
+		return s.Redirect(w, r, views.BotURL(b.ID.String()), "Saved.")
 	}
 	stored, err := s.Bots.Editable(r.Context(), actor, botID)
 	if err != nil {
@@ -145,7 +147,7 @@ func (s botPages) form(w http.ResponseWriter, r *http.Request, actor account.Act
 		f.ID, f.Was, title = b.ID.String(), b.Name, "Edit "+b.Name
 	}
 	f.Version = strconv.FormatInt(in.Version, 10)
-	fillFields(&f, &in.Bot, form.Write(&in.Bot), bad)
+	page.FillFields(&f, &in.Bot, form.Write(&in.Bot), bad)
 	f.Tools.Value = strings.Join(in.AllowedTools, "\n")
 	list, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
@@ -155,30 +157,30 @@ func (s botPages) form(w http.ResponseWriter, r *http.Request, actor account.Act
 		f.Workspace.Options = append(f.Workspace.Options, views.Choice{Value: ws.ID.String(), Label: ws.Name})
 	}
 	for _, p := range s.Providers() {
-		if !s.isScript(p.ID) {
-			f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
+		if !s.IsScript(p.ID) {
+			f.Provider.Options = append(f.Provider.Options, s.ProviderChoice(p, in.Provider))
 		}
 		if p.ID == in.Provider {
-			if err := s.offerModels(r, actor, &f.Model, p); err != nil {
+			if err := s.OfferModels(r, actor, &f.Model, p); err != nil {
 				return err
 			}
 		}
 	}
-	return s.with(w, r, actor, "bots", title, func(page views.Page) error {
-		s.render(w, r, status, views.EditBot(page, f))
+	return s.With(w, r, actor, "bots", title, func(page views.Page) error {
+		s.Render(w, r, status, views.EditBot(page, f))
 		return nil
 	})
 }
 
 func (s botPages) remove(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	botID, err := id(r)
+	botID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
 	if err := s.Bots.Remove(r.Context(), actor, botID); err != nil {
 		return err
 	}
-	return s.redirect(w, r, "/bots", "Removed.")
+	return s.Redirect(w, r, "/bots", "Removed.")
 }
 
 // botField fills in the choice of a bot in the editor of an automation. One that decides about the agent hides those

@@ -6,6 +6,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/form"
+	"carillon/app/web/page"
 	"carillon/db"
 	"carillon/views"
 )
@@ -38,7 +39,7 @@ func (s automationPages) gauges(r *http.Request, actor account.Actor, a *db.Auto
 
 // raiseBudget makes a limit half as large again.
 func (s automationPages) raiseBudget(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -46,6 +47,6 @@ func (s automationPages) raiseBudget(w http.ResponseWriter, r *http.Request, act
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, refererPath(r, views.AutomationSettingsURL(automationID.String())),
+	return s.Redirect(w, r, page.RefererPath(r, views.AutomationSettingsURL(automationID.String())),
 		"The budget is "+now+" now.")
 }

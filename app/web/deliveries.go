@@ -17,6 +17,8 @@ import (
 	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/app/spec"
+	"carillon/app/web/page"
+	"carillon/app/web/present"
 	"carillon/db"
 	"carillon/views"
 )
@@ -30,7 +32,7 @@ var verdicts = []string{"started", "busy", "filtered", "signature", "invalid", "
 
 // list is the tab of an HTTP Trigger with the calls that it got.
 func (s deliveryPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -40,7 +42,7 @@ func (s deliveryPages) list(w http.ResponseWriter, r *http.Request, actor accoun
 	}
 	f := db.DeliveryFilter{
 		Before: form.OptionalID(r.FormValue("before")), Streak: form.OptionalID(r.FormValue("streak")),
-		Limit: pageSize + 1,
+		Limit: page.Rows + 1,
 	}
 	if wanted := r.FormValue("verdict"); slices.Contains(verdicts, wanted) {
 		f.Verdict = wanted
@@ -49,7 +51,7 @@ func (s deliveryPages) list(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	page := views.DeliveriesPage{
+	shown := views.DeliveriesPage{
 		AutomationPage: *p, Filtered: f.Verdict != "" || f.Before != uuid.Nil || f.Streak != uuid.Nil,
 	}
 	if f.Streak != uuid.Nil {
@@ -57,31 +59,31 @@ func (s deliveryPages) list(w http.ResponseWriter, r *http.Request, actor accoun
 		if err != nil {
 			return err
 		}
-		page.Streak = &views.DeliveryStreak{Calls: first.Folded, Kept: min(first.Folded, db.KeptOfStreak)}
+		shown.Streak = &views.DeliveryStreak{Calls: first.Folded, Kept: min(first.Folded, db.KeptOfStreak)}
 	}
-	page.Calls = true
-	page.Verdict = views.Field{
+	shown.Calls = true
+	shown.Verdict = views.Field{
 		Name: "verdict", Label: "Outcome", Value: f.Verdict, Options: []views.Choice{{Label: "Outcome"}},
 	}
 	for _, v := range verdicts {
-		page.Verdict.Options = append(page.Verdict.Options, views.Choice{Value: v, Label: views.VerdictWord(v)})
+		shown.Verdict.Options = append(shown.Verdict.Options, views.Choice{Value: v, Label: views.VerdictWord(v)})
 	}
-	if len(list) > pageSize {
-		list = list[:pageSize]
-		page.More.Older = more(r, "before", list[pageSize-1].ID.String())
+	if len(list) > page.Rows {
+		list = list[:page.Rows]
+		shown.More.Older = page.More(r, "before", list[page.Rows-1].ID.String())
 	}
 	for i := range list {
-		page.Rows = append(page.Rows, s.item(&list[i], actor))
+		shown.Rows = append(shown.Rows, s.item(&list[i], actor))
 	}
-	return s.with(w, r, actor, "automations", a.Name, func(frame views.Page) error {
-		return s.show(w, r, views.Deliveries(frame, page))
+	return s.With(w, r, actor, "automations", a.Name, func(frame views.Page) error {
+		return s.Show(w, r, views.Deliveries(frame, shown))
 	})
 }
 
 func (s deliveryPages) item(d *db.Delivery, actor account.Actor) views.DeliveryItem {
 	return views.DeliveryItem{
 		ID: d.ID.String(), Automation: d.AutomationID.String(), Verdict: d.Verdict, Status: d.Status,
-		At: in(d.At, zone(actor)), Last: in(d.LastAt, zone(actor)),
+		At: present.In(d.At, page.Zone(actor)), Last: present.In(d.LastAt, page.Zone(actor)),
 		Now: s.Now(), Method: d.Method, Address: d.Address, Fingerprint: d.Fingerprint, Size: views.Bytes(d.Size),
 		Folded: d.Folded, Streak: streakOf(d),
 	}
@@ -100,7 +102,7 @@ func streakOf(d *db.Delivery) string {
 
 // one is the page of one call.
 func (s deliveryPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -145,8 +147,8 @@ func (s deliveryPages) one(w http.ResponseWriter, r *http.Request, actor account
 	if d.ExecutionID != uuid.Nil {
 		p.Execution = views.Link{Text: "Execution", URL: views.ExecutionURL(d.ExecutionID.String())}
 	}
-	return s.with(w, r, actor, "automations", a.Name, func(frame views.Page) error {
-		return s.show(w, r, views.Delivery(frame, p))
+	return s.With(w, r, actor, "automations", a.Name, func(frame views.Page) error {
+		return s.Show(w, r, views.Delivery(frame, p))
 	})
 }
 
@@ -164,7 +166,7 @@ func readable(raw []byte) string {
 
 // replay starts a run with what a call brought.
 func (s deliveryPages) replay(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -172,30 +174,13 @@ func (s deliveryPages) replay(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), "Started with the content of this call.")
-}
-
-// repeat starts a run with the input of an earlier one.
-func (s executionPages) repeat(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	executionID, err := id(r)
-	if err != nil {
-		return err
-	}
-	run, edited, err := s.Rules.RunAgain(r.Context(), actor, executionID)
-	if err != nil {
-		return err
-	}
-	message := "Started with the same input."
-	if edited {
-		message += " The automation was edited since then and runs with its current settings."
-	}
-	return s.redirect(w, r, views.SessionURL(run.Session.ID.String()), message)
+	return s.Redirect(w, r, views.SessionURL(run.Session.ID.String()), "Started with the content of this call.")
 }
 
 // trial is the editor with what a stored call would lead to: by GET as the automation is stored, by POST as it is
 // typed.
 func (s automationPages) trial(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -206,18 +191,19 @@ func (s automationPages) trial(w http.ResponseWriter, r *http.Request, actor acc
 	in := automation.InputOf(a)
 	if r.Method == http.MethodPost {
 		in = automationInput(r)
-		bringsForm(r, views.AutomationURL(automationID.String()))
+		page.BringsForm(r, views.AutomationURL(automationID.String()))
 	}
 	d, err := s.Rules.Delivery(r.Context(), actor, automationID, form.OptionalID(r.FormValue("delivery")))
 	if err != nil {
 		return err
 	}
-	t := &views.TrialData{Delivery: d.ID.String(), When: views.Moment(d.At.In(zone(actor)), s.Now().In(zone(actor)))}
+	t := &views.TrialData{Delivery: d.ID.String(),
+		When: views.Moment(d.At.In(page.Zone(actor)), s.Now().In(page.Zone(actor)))}
 	trial, err := s.Rules.Try(r.Context(), actor, automationID, d.ID, in)
 	var invalid fault.Invalid
 	switch {
 	case errors.As(err, &invalid):
-		t.Problem = sentences(invalid)
+		t.Problem = page.Sentences(invalid)
 	case err != nil:
 		return err
 	default:

@@ -24,6 +24,7 @@ import (
 	"carillon/app/forge"
 	"carillon/app/middleware"
 	"carillon/app/spec"
+	"carillon/app/web/page"
 	"carillon/db/dbtest"
 )
 
@@ -351,7 +352,7 @@ func (c *costs) heaviest(s *stage, name string, of func(size int) string) {
 		}
 	}
 	typed := url.Values{"name": {"Costly"}, "workspace": {c.workspace}}
-	for size := 0; size+len(url.QueryEscape(of(128<<10))) < maxForm-(1<<20) &&
+	for size := 0; size+len(url.QueryEscape(of(128<<10))) < page.MaxForm-(1<<20) &&
 		len(typed["step_text"]) < 100; size += len(url.QueryEscape(of(128 << 10))) {
 		typed.Add("step_kind", "message")
 		typed.Add("step_text", of(128<<10))

@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"carillon/app/account"
-	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/web/page"
 	"carillon/db"
 	"carillon/views"
 )
@@ -46,7 +46,7 @@ func (s automationPages) new(w http.ResponseWriter, r *http.Request, actor accou
 	if err != nil {
 		return err
 	}
-	in.Workspace = s.chosenWorkspace(r)
+	in.Workspace = s.ChosenWorkspace(r)
 	if in.Workspace == "" && len(list) > 0 {
 		in.Workspace = list[0].ID.String()
 	}
@@ -72,7 +72,7 @@ func (s automationPages) new(w http.ResponseWriter, r *http.Request, actor accou
 }
 
 func (s automationPages) edit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (s automationPages) afterSave(w http.ResponseWriter, r *http.Request, actor
 		message += " The prompt does not use " + strings.Join(dropped, ", ") +
 			" any more. Its stored value was deleted."
 	}
-	return s.redirect(w, r, views.AutomationURL(a.ID.String()), message)
+	return s.Redirect(w, r, views.AutomationURL(a.ID.String()), message)
 }
 
 // droppedValues are the placeholders for which a form brought a value, and which the saved prompt does not have.
@@ -124,13 +124,13 @@ func droppedValues(a *db.Automation, given map[string]string) []string {
 }
 
 func (s automationPages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
 	in := automationInput(r)
 	a, token, err := s.Rules.Update(r.Context(), actor, automationID, in)
-	invalid, status, err := s.again(r, actor, s.edit, err)
+	invalid, status, err := s.Again(r, actor, s.edit, err)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (s automationPages) formWith(w http.ResponseWriter, r *http.Request, actor 
 	for name := range in.Unread { // as it was typed
 		values.Set(name, r.PostForm.Get(name))
 	}
-	fillFields(&f, &in.Automation, values, bad)
+	page.FillFields(&f, &in.Automation, values, bad)
 	list, err := s.Rules.Workspaces(r.Context(), actor)
 	if err != nil {
 		return err
@@ -190,9 +190,9 @@ func (s automationPages) formWith(w http.ResponseWriter, r *http.Request, actor 
 		f.ExecutionType.Value = string(db.Inline)
 	}
 	for _, p := range s.Providers() {
-		f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
+		f.Provider.Options = append(f.Provider.Options, s.ProviderChoice(p, in.Provider))
 		if p.ID == in.Provider {
-			if err := s.offerModels(r, actor, &f.Model, p); err != nil {
+			if err := s.OfferModels(r, actor, &f.Model, p); err != nil {
 				return err
 			}
 		}
@@ -215,8 +215,8 @@ func (s automationPages) formWith(w http.ResponseWriter, r *http.Request, actor 
 		f.Schedule = s.schedulePreview(actor, in.Cron, in.TimeZone)
 	}
 	more(&f)
-	return s.with(w, r, actor, "automations", title, func(page views.Page) error {
-		s.render(w, r, status, views.EditAutomation(page, f))
+	return s.With(w, r, actor, "automations", title, func(page views.Page) error {
+		s.Render(w, r, status, views.EditAutomation(page, f))
 		return nil
 	})
 }
@@ -243,12 +243,12 @@ func (s automationPages) found(in automation.Input) []views.Placeholder {
 
 // placeholders answers the editor while a prompt is typed.
 func (s automationPages) placeholders(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
-	return s.show(w, r, views.Placeholders(s.found(automationInput(r))))
+	return s.Show(w, r, views.Placeholders(s.found(automationInput(r))))
 }
 
 // moment answers the editor while the time of a One-Time is typed.
 func (s automationPages) moment(w http.ResponseWriter, r *http.Request, _ account.Actor) error {
-	return s.show(w, r, views.MomentPart(momentOf(r.FormValue("run_at"), r.FormValue("time_zone"),
+	return s.Show(w, r, views.MomentPart(momentOf(r.FormValue("run_at"), r.FormValue("time_zone"),
 		instant(r.FormValue("run_at_instant")))))
 }
 
@@ -277,7 +277,7 @@ func momentOf(text, zoneName string, shown time.Time) views.MomentData {
 
 // schedule answers the editor while a schedule is typed.
 func (s automationPages) schedule(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.show(w, r, views.SchedulePreview(s.schedulePreview(actor, r.FormValue("cron"), r.FormValue("time_zone"))))
+	return s.Show(w, r, views.SchedulePreview(s.schedulePreview(actor, r.FormValue("cron"), r.FormValue("time_zone"))))
 }
 
 // previewRuns is how many runs a preview shows.
@@ -303,7 +303,7 @@ func (s automationPages) schedulePreview(actor account.Actor, expression, zoneNa
 	}
 	for _, o := range e.Upcoming(now, z, previewRuns) {
 		preview.Runs = append(preview.Runs, views.NextRun{
-			At: o.At.In(z), Here: o.At.In(zone(actor)), Note: o.Explain(),
+			At: o.At.In(z), Here: o.At.In(page.Zone(actor)), Note: o.Explain(),
 		})
 	}
 	if len(preview.Runs) == 0 {
@@ -322,29 +322,12 @@ func (s automationPages) models(w http.ResponseWriter, r *http.Request, actor ac
 	f := views.NewAutomationForm().Model
 	for _, p := range s.Providers() {
 		if p.ID == r.FormValue("provider") {
-			if err := s.offerModels(r, actor, &f, p); err != nil {
+			if err := s.OfferModels(r, actor, &f, p); err != nil {
 				return err
 			}
 		}
 	}
-	return s.show(w, r, views.ModelField(f))
-}
-
-// providerChoice offers a provider, greyed where its program is missing, unless it is the one chosen already.
-func (s *Server) providerChoice(p agent.Provider, chosen string) views.Choice {
-	c := views.Choice{Value: p.ID, Label: p.Name}
-	if s.Found == nil {
-		return c
-	}
-	if found, known := s.Found(p.ID); known && found.Problem != "" {
-		c.Off = found.Problem
-		if p.ID == chosen { // else saving would change it
-			c.Label, c.Off = c.Label+" ("+found.Problem+")", ""
-		}
-	} else if known && found.Version != "" && p.Driver != agent.DriverShell {
-		c.Label += " " + found.Version
-	}
-	return c
+	return s.Show(w, r, views.ModelField(f))
 }
 
 // fillQuality completes the part of the editor with toggles, gate, success check and budget.

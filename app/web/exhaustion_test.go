@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"carillon/app/account"
+	"carillon/app/web/page"
 )
 
 // served is the site behind the server of a real start, with its limits, as an address.
@@ -38,18 +39,19 @@ func TestFormsOfStrangersAreSmall(t *testing.T) {
 	for _, who := range []*browser{s.nobody(), forged} {
 		for _, path := range []string{"/login", "/setup", "/join/x", "/automations", "/logout", "/nowhere"} {
 			req, err := http.NewRequest(http.MethodPost, s.http.URL+path,
-				strings.NewReader("email="+strings.Repeat("x", maxStrangersForm)))
+				strings.NewReader("email="+strings.Repeat("x", page.MaxStrangersForm)))
 			check(t, err)
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			if who == forged {
 				req.Header.Set("Cookie", "carillon=forged")
 			}
 			if got := who.do(req); got.StatusCode != http.StatusRequestEntityTooLarge {
-				t.Errorf("%s of a stranger with %d bytes answered %d; want 413", path, maxStrangersForm, got.StatusCode)
+				t.Errorf("%s of a stranger with %d bytes answered %d; want 413", path, page.MaxStrangersForm,
+					got.StatusCode)
 			}
 		}
 	}
-	b.post("/tickets", "workspace", s.workspace, "title", "X", "body", strings.Repeat("x", maxStrangersForm+1)).
+	b.post("/tickets", "workspace", s.workspace, "title", "X", "body", strings.Repeat("x", page.MaxStrangersForm+1)).
 		expect(t, 422, "At most 64 KiB fit.")
 }
 

@@ -11,34 +11,35 @@ import (
 	"carillon/app/bot"
 	"carillon/app/form"
 	"carillon/app/spec"
+	"carillon/app/web/page"
 	"carillon/app/workflow"
 	"carillon/db"
 )
 
 // formAt is the form of a page that is sent to an address.
-func (b *browser) formAt(page, action string) *shownForm {
+func (b *browser) formAt(page, action string) *page.Form {
 	b.t.Helper()
 	a := b.get(page)
 	a.expect(b.t, 200, "<form")
 	return formIn(b.t, a.body, action)
 }
 
-func formIn(t *testing.T, page, action string) *shownForm {
+func formIn(t *testing.T, body, action string) *page.Form {
 	t.Helper()
-	list, err := forms(strings.NewReader(page))
+	list, err := page.Forms(strings.NewReader(body))
 	check(t, err)
-	i := slices.IndexFunc(list, func(f *shownForm) bool { return f.action == action })
+	i := slices.IndexFunc(list, func(f *page.Form) bool { return f.Action == action })
 	if i < 0 {
-		t.Fatalf("there is no form that is sent to %s in %.3000s", action, page)
+		t.Fatalf("there is no form that is sent to %s in %.3000s", action, body)
 	}
 	return list[i]
 }
 
 // submit sends a form as it is, with some fields changed: of several with one name the first.
-func (b *browser) submit(f *shownForm, changed ...string) *answer {
+func (b *browser) submit(f *page.Form, changed ...string) *answer {
 	b.t.Helper()
 	values := url.Values{}
-	for name, list := range f.values {
+	for name, list := range f.Values {
 		values[name] = slices.Clone(list)
 	}
 	for i := 0; i+1 < len(changed); i += 2 {
@@ -54,7 +55,7 @@ func (b *browser) submit(f *shownForm, changed ...string) *answer {
 			fields = append(fields, name, strings.ReplaceAll(v, "\n", "\r\n")) // as browsers do
 		}
 	}
-	return b.post(f.action, fields...)
+	return b.post(f.Action, fields...)
 }
 
 func TestAWorkspaceIsChangedThroughItsForm(t *testing.T) {
@@ -63,7 +64,7 @@ func TestAWorkspaceIsChangedThroughItsForm(t *testing.T) {
 	address := "/workspaces/" + s.workspace
 	f := ada.formAt(address+"/edit", address)
 	key := "-----BEGIN KEY-----\nAAAA\nBBBB\n-----END KEY-----\n"
-	f.values["variable_name"], f.values["variable_value"] = []string{"KEY"}, []string{key}
+	f.Values["variable_name"], f.Values["variable_value"] = []string{"KEY"}, []string{key}
 	ada.submit(f, "name", "Renamed").expect(t, 303, "")
 
 	ws, err := db.WorkspaceByID(t.Context(), s.server.DB, form.OptionalID(s.workspace))
@@ -131,10 +132,10 @@ func TestAManualAutomationBecomesRecurringAsANewOneDoes(t *testing.T) {
 	now, err := db.AutomationByID(t.Context(), s.server.DB, a.ID)
 	check(t, err)
 	fresh := ada.formAt("/automations/new", "/automations")
-	if now.TimeZone != "Europe/Berlin" || now.Cron == "" || now.Cron != fresh.values.Get("cron") ||
-		now.TimeZone != fresh.values.Get("time_zone") {
+	if now.TimeZone != "Europe/Berlin" || now.Cron == "" || now.Cron != fresh.Values.Get("cron") ||
+		now.TimeZone != fresh.Values.Get("time_zone") {
 		t.Errorf("it recurs by %q in %q; want Berlin, and as a new one, which would by %q in %q", now.Cron,
-			now.TimeZone, fresh.values.Get("cron"), fresh.values.Get("time_zone"))
+			now.TimeZone, fresh.Values.Get("cron"), fresh.Values.Get("time_zone"))
 	}
 }
 
@@ -204,7 +205,7 @@ func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T)
 			[]string{"name", "Jo"}, "Email"},
 	} {
 		first, second := grace.formAt(tt.page, tt.action), ada.formAt(tt.page, tt.action)
-		base := second.values.Get(tt.theirs[0])
+		base := second.Values.Get(tt.theirs[0])
 		grace.submit(first, tt.theirs...).expect(t, 303, "")
 		met := ada.submit(second, tt.mine...)
 		who := "grace saved this"
@@ -216,13 +217,13 @@ func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T)
 			t.Errorf("%s: the page does not name %s", tt.name, tt.label)
 		}
 		again := formIn(t, met.body, tt.action)
-		if got := again.values.Get(tt.mine[0]); got != tt.mine[1] {
+		if got := again.Values.Get(tt.mine[0]); got != tt.mine[1] {
 			t.Errorf("%s: what was typed came back as %q; want %q", tt.name, got, tt.mine[1])
 		}
 		ada.submit(again).expect(t, 303, "")
 		now := ada.formAt(tt.page, tt.action)
 		for _, want := range [][]string{tt.theirs, tt.mine} {
-			if got := now.values[want[0]]; !slices.Contains(got, want[1]) {
+			if got := now.Values[want[0]]; !slices.Contains(got, want[1]) {
 				t.Errorf("%s: %s is %q; want %q, which was %q", tt.name, want[0], got, want[1], base)
 			}
 		}
@@ -249,8 +250,8 @@ func TestAFieldThatTwoPeopleChangedKeepsWhatWasTypedAndShowsWhatIsStored(t *test
 	met.expect(t, 409, "Instructions")
 	ada.submit(formIn(t, met.body, address)).expect(t, 303, "")
 	now := ada.formAt(address+"/edit", address)
-	if now.values.Get("name") != "Mine" || now.values.Get("instructions") != "Be still." {
-		t.Errorf("the bot is %v; want the name typed last and the instructions saved last", now.values)
+	if now.Values.Get("name") != "Mine" || now.Values.Get("instructions") != "Be still." {
+		t.Errorf("the bot is %v; want the name typed last and the instructions saved last", now.Values)
 	}
 }
 
@@ -262,16 +263,16 @@ func TestBoxesOfOneNameAreMergedOneByOne(t *testing.T) {
 	page, action := "/settings/users/"+person, "/settings/users/"+person+"/roles"
 	admin, member := s.roleID(account.RoleAdministrator), s.roleID(account.RoleMember)
 	first, second := ada.formAt(page, action), ada.formAt(page, action)
-	first.values["roles"] = []string{member, admin}
+	first.Values["roles"] = []string{member, admin}
 	ada.submit(first).expect(t, 303, "")
 	guest, err := s.server.Accounts.CreateRole(t.Context(), ada.actor,
 		account.RoleInput{Name: "Guest", Permissions: []string{string(account.ViewOwn)}})
 	check(t, err)
-	second.values["roles"] = []string{guest.ID.String()} // and not the member's any more
+	second.Values["roles"] = []string{guest.ID.String()} // and not the member's any more
 	met := ada.submit(second)
 	met.expect(t, 409, "You saved this")
 	ada.submit(formIn(t, met.body, action)).expect(t, 303, "")
-	held := ada.formAt(page, action).values["roles"]
+	held := ada.formAt(page, action).Values["roles"]
 	slices.Sort(held)
 	want := []string{admin, guest.ID.String()}
 	slices.Sort(want)
@@ -318,9 +319,9 @@ func TestAStoredValueIsKeptUntilThePromptIsSavedWithoutItsPlaceholder(t *testing
 	gone := ada.post("/automations/placeholders", "prompt", "Ask about {{what}}.", "provider", "agent", "param.who",
 		"Ada\r\nGrace", "param.what", "bugs")
 	gone.expect(t, 200, "is deleted when you save.")
-	if list, err := forms(strings.NewReader("<form method=post>" + gone.body + "</form>")); err != nil ||
-		list[0].values.Get("param.who") != "Ada\nGrace" {
-		t.Errorf("without its placeholder the value is %q, %v; want it kept", list[0].values, err)
+	if list, err := page.Forms(strings.NewReader("<form method=post>" + gone.body + "</form>")); err != nil ||
+		list[0].Values.Get("param.who") != "Ada\nGrace" {
+		t.Errorf("without its placeholder the value is %q, %v; want it kept", list[0].Values, err)
 	}
 	// The save without it drops the value, and says so.
 	address := "/automations/" + a.ID.String()
@@ -340,7 +341,7 @@ func TestWhatIsTypedBeforeACallIsTriedIsNoPartOfWhatWasStored(t *testing.T) {
 	h.send(`{"what":"the build"}`).expect(t, 200, "")
 	address := "/automations/" + h.a.ID.String()
 	typed := h.owner.formAt(address+"/edit", address)
-	typed.action = address + "/trial?delivery=" + h.deliveries("")[0].ID.String()
+	typed.Action = address + "/trial?delivery=" + h.deliveries("")[0].ID.String()
 	tried := h.owner.submit(typed, "prompt", "Mend {{what}}.", "retries", "7")
 	tried.expect(t, 200, "Mend the build.")
 	h.owner.submit(h.owner.formAt(address+"/edit", address), "timeout", "9").expect(t, 303, "")
@@ -348,7 +349,7 @@ func TestWhatIsTypedBeforeACallIsTriedIsNoPartOfWhatWasStored(t *testing.T) {
 	met.expect(t, 409, "Timeout in minutes")
 	again := formIn(t, met.body, address)
 	for name, want := range map[string]string{"prompt": "Mend {{what}}.", "retries": "7", "timeout": "9"} {
-		if got := again.values.Get(name); got != want {
+		if got := again.Values.Get(name); got != want {
 			t.Errorf("after another change the form has %q as %s; want %q", got, name, want)
 		}
 	}
@@ -359,7 +360,7 @@ func TestTheFormBesideASecretThatIsShownOnceCanBeSaved(t *testing.T) {
 	f := b.formAt("/settings/profile", "/settings/profile/notices")
 	first := b.submit(f, "webhook", "https://example.com/hook")
 	first.expect(t, 200, "Copy the secret of your webhook now.")
-	b.submit(formIn(t, first.body, f.action), "webhook", "https://example.com/other").expect(t, 303, "")
+	b.submit(formIn(t, first.body, f.Action), "webhook", "https://example.com/other").expect(t, 303, "")
 }
 
 // Who saved something long ago is not said to have saved it meanwhile.
@@ -390,14 +391,14 @@ func TestWhatIsTypedOutlivesTheOtherButtonsOfItsForm(t *testing.T) {
 	ada := s.as("ada", account.RoleAdministrator)
 	ada.submit(ada.formAt("/settings/toggles", "/settings/toggles"), "edge_cases", "Mind the gap.").expect(t, 303, "")
 	typed := ada.formAt("/settings/toggles", "/settings/toggles")
-	typed.action = "/settings/toggles/edge_cases/reset"
+	typed.Action = "/settings/toggles/edge_cases/reset"
 	back := ada.submit(typed, "update_docs", "Write.")
 	back.expect(t, 200, "Write.")
 	ada.submit(ada.formAt("/settings/toggles", "/settings/toggles"), "update_tests", "Test.").expect(t, 303, "")
 	met := ada.submit(formIn(t, back.body, "/settings/toggles")) // and is still theirs after another change
 	met.expect(t, 409, "Update Tests")
 	ada.submit(formIn(t, met.body, "/settings/toggles")).expect(t, 303, "")
-	now := ada.formAt("/settings/toggles", "/settings/toggles").values
+	now := ada.formAt("/settings/toggles", "/settings/toggles").Values
 	if now.Get("update_docs") != "Write." || now.Get("update_tests") != "Test." ||
 		now.Get("edge_cases") == "Mind the gap." {
 		t.Errorf("the texts are %q, %q and %q; want both that were typed, and edge_cases reset", now.Get("update_docs"),
@@ -409,11 +410,11 @@ func TestWhatIsTypedOutlivesTheOtherButtonsOfItsForm(t *testing.T) {
 	ada.submit(ada.formAt("/settings/profile", notices), "webhook", "https://example.com/hook").
 		expect(t, 200, "Copy the secret")
 	f := ada.formAt("/settings/profile", notices)
-	f.action = "/settings/profile/webhook-secret"
+	f.Action = "/settings/profile/webhook-secret"
 	renewed := ada.submit(f, "webhook", "https://example.com/other")
 	renewed.expect(t, 200, "Copy the secret")
 	ada.submit(formIn(t, renewed.body, notices)).expect(t, 303, "")
-	if got := ada.formAt("/settings/profile", notices).values.Get("webhook"); got != "https://example.com/other" {
+	if got := ada.formAt("/settings/profile", notices).Values.Get("webhook"); got != "https://example.com/other" {
 		t.Errorf("the webhook is %s; want the one that was typed before its secret was renewed", got)
 	}
 }

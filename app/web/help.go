@@ -22,8 +22,8 @@ func (s helpPages) list(w http.ResponseWriter, r *http.Request, actor account.Ac
 	for _, p := range help.Pages() {
 		topics = append(topics, views.HelpTopic{Title: p.Title, About: p.About, URL: views.ManualURL(p.Name)})
 	}
-	return s.with(w, r, actor, "", "Help", func(page views.Page) error {
-		return s.show(w, r, views.Help(page, topics))
+	return s.With(w, r, actor, "", "Help", func(page views.Page) error {
+		return s.Show(w, r, views.Help(page, topics))
 	})
 }
 
@@ -33,8 +33,8 @@ func (s helpPages) manual(w http.ResponseWriter, r *http.Request, actor account.
 	if !ok {
 		return fault.ErrNotFound
 	}
-	return s.with(w, r, actor, "", p.Title, func(page views.Page) error {
-		return s.show(w, r, views.Manual(page, p.Document))
+	return s.With(w, r, actor, "", p.Title, func(page views.Page) error {
+		return s.Show(w, r, views.Manual(page, p.Document))
 	})
 }
 
@@ -50,8 +50,8 @@ func (s helpPages) promises(w http.ResponseWriter, r *http.Request, actor accoun
 	for _, p := range promised.List() {
 		list = append(list, views.Promise{Name: p.Promise, Sentence: p.Sentence})
 	}
-	return s.with(w, r, actor, "", "What is promised and how it is tested", func(page views.Page) error {
-		return s.show(w, r, views.Promises(page, manual("promises"), list, s.obediences()))
+	return s.With(w, r, actor, "", "What is promised and how it is tested", func(page views.Page) error {
+		return s.Show(w, r, views.Promises(page, manual("promises"), list, s.obediences()))
 	})
 }
 
@@ -72,14 +72,14 @@ func (s helpPages) obediences() []views.Obedience {
 
 // gallery shows the components with sample data, in development.
 func (s helpPages) gallery(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.with(w, r, actor, "gallery", "Components", func(page views.Page) error {
-		return s.show(w, r, gallery.Page(page, gallery.Specimens()))
+	return s.With(w, r, actor, "gallery", "Components", func(page views.Page) error {
+		return s.Show(w, r, gallery.Page(page, gallery.Specimens()))
 	})
 }
 
 // api explains the API, with its operations.
 func (s helpPages) api(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.with(w, r, actor, "", "API", func(page views.Page) error {
-		return s.show(w, r, views.APIHelp(page, manual("api"), s.APIHelp()))
+	return s.With(w, r, actor, "", "API", func(page views.Page) error {
+		return s.Show(w, r, views.APIHelp(page, manual("api"), s.APIHelp()))
 	})
 }

@@ -23,7 +23,7 @@ type outbox struct{ to, subject, text string }
 func (s *site) withMail() *outbox {
 	o := &outbox{}
 	s.server.Accounts.Mail = true
-	s.server.Letter = func(_ context.Context, to, subject, text string) error {
+	s.server.Settings.Letter = func(_ context.Context, to, subject, text string) error {
 		o.to, o.subject, o.text = to, subject, text
 		return nil
 	}
@@ -123,8 +123,8 @@ func TestAnAddressThatSomebodyChangedIsLinkedOnlyOnceItsMailIsAnswered(t *testin
 	s, p := withProvider(t, account.SignOn{})
 	mail := s.withMail()
 	var former outbox // the letter before the last
-	send := s.server.Letter
-	s.server.Letter = func(ctx context.Context, to, subject, text string) error {
+	send := s.server.Settings.Letter
+	s.server.Settings.Letter = func(ctx context.Context, to, subject, text string) error {
 		former = *mail
 		return send(ctx, to, subject, text)
 	}
@@ -235,7 +235,7 @@ func TestALinkGoesByMailAloneToSomebodyOfAWorkspaceOfWhichItsMakerIsNoMember(t *
 	if strings.Contains(answer.body, "/join/") {
 		t.Error("the page shows an invitation of somebody of another workspace")
 	}
-	s.server.Letter = func(context.Context, string, string, string) error {
+	s.server.Settings.Letter = func(context.Context, string, string, string) error {
 		return errors.New("the mail server is away")
 	}
 	clerk.post(page+"/reset").expect(t, 502, "could not be sent")

@@ -8,6 +8,8 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/form"
+	"carillon/app/web/page"
+	"carillon/app/web/present"
 	"carillon/db"
 	"carillon/views"
 )
@@ -20,7 +22,7 @@ func (s inboxPages) list(w http.ResponseWriter, r *http.Request, actor account.A
 }
 
 func (s inboxPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	noticeID, err := id(r)
+	noticeID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -40,7 +42,7 @@ func (s inboxPages) one(w http.ResponseWriter, r *http.Request, actor account.Ac
 func (s inboxPages) showList(w http.ResponseWriter, r *http.Request, actor account.Actor, open *db.Notification) error {
 	show := r.FormValue("show")
 	f := db.NotificationFilter{
-		Kind: r.FormValue("kind"), Before: form.OptionalID(r.FormValue("before")), Limit: pageSize + 1,
+		Kind: r.FormValue("kind"), Before: form.OptionalID(r.FormValue("before")), Limit: page.Rows + 1,
 	}
 	switch show {
 	case "unread":
@@ -54,7 +56,7 @@ func (s inboxPages) showList(w http.ResponseWriter, r *http.Request, actor accou
 	if err != nil {
 		return err
 	}
-	z := zone(actor)
+	z := page.Zone(actor)
 	p := views.InboxPage{
 		Now: s.Now().In(z), Filtered: r.URL.RawQuery != "", Detail: open != nil,
 		Show: views.Field{Name: "show", Label: "Show", Value: show, Options: []views.Choice{
@@ -64,23 +66,23 @@ func (s inboxPages) showList(w http.ResponseWriter, r *http.Request, actor accou
 	for _, k := range automation.NoticeKinds {
 		p.Kind.Options = append(p.Kind.Options, views.Choice{Value: k.Kind, Label: k.Name})
 	}
-	if len(list) > pageSize {
-		list = list[:pageSize]
-		p.Pager.Older = more(r, "before", list[pageSize-1].ID.String())
+	if len(list) > page.Rows {
+		list = list[:page.Rows]
+		p.Pager.Older = page.More(r, "before", list[page.Rows-1].ID.String())
 	}
 	for i := range list {
 		n := noticeItem(&list[i])
-		n.At = in(list[i].CreatedAt, z)
+		n.At = present.In(list[i].CreatedAt, z)
 		n.Current = open != nil && open.ID == list[i].ID
 		p.Items = append(p.Items, n)
 	}
 	if open != nil {
 		p.Open = noticeDetail(open)
-		p.Open.At = in(open.CreatedAt, z)
+		p.Open.At = present.In(open.CreatedAt, z)
 	}
-	return s.with(w, r, actor, "inbox", "Inbox", func(page views.Page) error {
+	return s.With(w, r, actor, "inbox", "Inbox", func(page views.Page) error {
 		p.Unread = page.Unread
-		return s.show(w, r, views.Inbox(page, p))
+		return s.Show(w, r, views.Inbox(page, p))
 	})
 }
 
@@ -108,7 +110,7 @@ func noticeItem(n *db.Notification) views.NoticeItem {
 		look = [3]string{"inbox", "idle", n.Kind}
 	}
 	return views.NoticeItem{
-		ID: n.ID.String(), Icon: look[0], Kind: look[1], Title: n.Title, Sub: firstLine(n.Body),
+		ID: n.ID.String(), Icon: look[0], Kind: look[1], Title: n.Title, Sub: present.FirstLine(n.Body),
 		Unread: n.ReadAt.IsZero(), Starred: !n.StarredAt.IsZero(),
 	}
 }
@@ -179,45 +181,45 @@ func (s inboxPages) link(w http.ResponseWriter, r *http.Request, actor account.A
 	if err != nil {
 		return err
 	}
-	return s.show(w, r, views.InboxPart(int(n), int(live), r.FormValue("current") == "true"))
+	return s.Show(w, r, views.InboxPart(int(n), int(live), r.FormValue("current") == "true"))
 }
 
 func (s inboxPages) readAll(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	if err := s.Rules.ReadAll(r.Context(), actor); err != nil {
 		return err
 	}
-	return s.redirect(w, r, refererPath(r, "/inbox"), "All marked as read.")
+	return s.Redirect(w, r, page.RefererPath(r, "/inbox"), "All marked as read.")
 }
 
 func (s inboxPages) read(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	noticeID, err := id(r)
+	noticeID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
 	if err := s.Rules.Read(r.Context(), actor, noticeID, r.PostFormValue("read") != "false"); err != nil {
 		return err
 	}
-	return s.redirect(w, r, "/inbox", "")
+	return s.Redirect(w, r, "/inbox", "")
 }
 
 func (s inboxPages) star(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	noticeID, err := id(r)
+	noticeID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
 	if err := s.Rules.Star(r.Context(), actor, noticeID, r.PostFormValue("star") != "false"); err != nil {
 		return err
 	}
-	return s.redirect(w, r, refererPath(r, views.NoticeURL(noticeID.String())), "")
+	return s.Redirect(w, r, page.RefererPath(r, views.NoticeURL(noticeID.String())), "")
 }
 
 func (s inboxPages) dismiss(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	noticeID, err := id(r)
+	noticeID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
 	if err := s.Rules.Dismiss(r.Context(), actor, noticeID); err != nil {
 		return err
 	}
-	return s.redirect(w, r, "/inbox", "Dismissed.")
+	return s.Redirect(w, r, "/inbox", "Dismissed.")
 }

@@ -12,6 +12,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/form"
+	"carillon/app/web/page"
 	"carillon/db"
 	"carillon/views"
 )
@@ -70,7 +71,7 @@ func TestWorkspacesWithoutASandboxAreListedByPagesToWhoMaySeeThem(t *testing.T) 
 	admin := s.as("Mira", account.RoleAdministrator)
 	item := func(id string) string { return fmt.Sprintf(`item" href="%s"`, views.WorkspaceURL(id)) }
 	confined := db.NewID()
-	for i := range pageSize + 1 {
+	for i := range page.Rows + 1 {
 		now, id := time.Now(), db.NewID()
 		if i == 0 {
 			id = confined
@@ -80,23 +81,23 @@ func TestWorkspacesWithoutASandboxAreListedByPagesToWhoMaySeeThem(t *testing.T) 
 			Version: 1, Sandbox: i == 0,
 		}))
 	}
-	page := admin.get(views.IsolationURL())
-	page.expect(t, http.StatusOK, form.Count(pageSize+1, "workspace")) // with Scratch
-	page.expect(t, http.StatusOK, "open 001")
-	page.expect(t, http.StatusOK, `rel="next"`)
-	if strings.Contains(page.body, item(confined.String())) || strings.Contains(page.body, item(s.workspace)) {
+	first := admin.get(views.IsolationURL())
+	first.expect(t, http.StatusOK, form.Count(page.Rows+1, "workspace")) // with Scratch
+	first.expect(t, http.StatusOK, "open 001")
+	first.expect(t, http.StatusOK, `rel="next"`)
+	if strings.Contains(first.body, item(confined.String())) || strings.Contains(first.body, item(s.workspace)) {
 		t.Error("the first page has a workspace with a sandbox, or one of the next page")
 	}
-	_, rest, _ := strings.Cut(page.body, `<a class="btn btn-small" href="`)
+	_, rest, _ := strings.Cut(first.body, `<a class="btn btn-small" href="`)
 	next, _, _ := strings.Cut(rest, `"`)
 	admin.get(next).expect(t, http.StatusOK, item(s.workspace))
 
 	keeper := s.as("Keeper", account.RoleMember)
 	s.custom(keeper, "Keeper", account.ManageSettings)
 	check(t, db.RemoveMember(t.Context(), s.server.DB, uuid.MustParse(s.workspace), keeper.actor.ID))
-	page = keeper.get(views.IsolationURL())
-	page.expect(t, http.StatusOK, "You are not a member of any of them")
-	if strings.Contains(page.body, "open 001") {
+	first = keeper.get(views.IsolationURL())
+	first.expect(t, http.StatusOK, "You are not a member of any of them")
+	if strings.Contains(first.body, "open 001") {
 		t.Error("who is a member of none of them learns their names")
 	}
 }

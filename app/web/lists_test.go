@@ -11,13 +11,14 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/spec"
+	"carillon/app/web/page"
 	"carillon/db"
 )
 
 // PostgreSQL and Go disagree about the lower case of some letters, so only one of them may decide where a page ends.
 func TestPagesOfAutomationsLeaveNoneOutWhateverTheLetters(t *testing.T) {
 	b := open(t).as("Jonas", "member")
-	for i := range pageSize + 10 {
+	for i := range page.Rows + 10 {
 		_, _, err := b.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
 			TimeoutMinutes: 360,
 			Name:           fmt.Sprintf("İẞŁ %02d", i),
@@ -44,8 +45,8 @@ func TestPagesOfAutomationsLeaveNoneOutWhateverTheLetters(t *testing.T) {
 			path = strings.ReplaceAll(m[1], "&amp;", "&")
 		}
 	}
-	if len(seen) != pageSize+10 {
-		t.Errorf("the pages show %d automations; want %d", len(seen), pageSize+10)
+	if len(seen) != page.Rows+10 {
+		t.Errorf("the pages show %d automations; want %d", len(seen), page.Rows+10)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -20,12 +19,11 @@ import (
 	"github.com/gorilla/sessions"
 
 	"carillon/app/account"
-	"carillon/app/fault"
 	"carillon/app/middleware"
 	"carillon/app/secret"
+	"carillon/app/web/page"
 	"carillon/db"
 	"carillon/static"
-	"carillon/views"
 )
 
 const password = "correct horse battery"
@@ -52,7 +50,7 @@ func (b *browser) kept() *http.Cookie {
 	address, err := url.Parse(b.http.URL)
 	check(b.t, err)
 	for _, c := range b.client.Jar.Cookies(address) {
-		if c.Name == cookieName {
+		if c.Name == "carillon" {
 			return c
 		}
 	}
@@ -65,7 +63,7 @@ func (s *site) bearing(value string) *browser {
 	b := s.nobody()
 	address, err := url.Parse(s.http.URL)
 	check(s.t, err)
-	b.client.Jar.SetCookies(address, []*http.Cookie{{Name: cookieName, Value: value, Path: "/"}})
+	b.client.Jar.SetCookies(address, []*http.Cookie{{Name: "carillon", Value: value, Path: "/"}})
 	return b
 }
 
@@ -74,7 +72,7 @@ func (s *site) forged(keys *secret.Keys, login string) string {
 	s.t.Helper()
 	store := sessions.NewCookieStore(keys.Cookies()...)
 	r := httptest.NewRequest(http.MethodGet, s.http.URL, nil)
-	c, err := store.New(r, cookieName)
+	c, err := store.New(r, "carillon")
 	check(s.t, err)
 	c.Values["login"] = login
 	w := httptest.NewRecorder()
@@ -403,56 +401,19 @@ func TestARefusalIsWrittenIntoTheAuditLog(t *testing.T) {
 // frame is a server without a database behind it, for what needs none.
 func frame(t *testing.T, log io.Writer) *Server {
 	t.Helper()
-	s := &Server{
+	s := &Server{Site: page.Site{
 		Keys: keys(t, firstKey), PublicURL: &url.URL{Scheme: "http", Host: "localhost"}, Now: time.Now,
 		Log: slog.New(slog.NewTextHandler(log, nil)),
-	}
+	}}
 	s.Init()
 	return s
-}
-
-func TestMessagesNeverFillTheCookie(t *testing.T) {
-	t.Parallel()
-	s := frame(t, io.Discard)
-	jar := ""
-	for i := range 60 {
-		r, w := httptest.NewRequest(http.MethodPost, "/", nil), httptest.NewRecorder()
-		r.Header.Set("Cookie", jar)
-		text := "message " + strconv.Itoa(i)
-		if i == 30 {
-			text = strings.Repeat("<", 5000)
-		}
-		if err := s.redirect(w, r, "/", text); err != nil || w.Code != http.StatusSeeOther {
-			t.Fatalf("message %d: %d, %v; want a redirect", i, w.Code, err)
-		}
-		jar = strings.Split(w.Header().Get("Set-Cookie"), ";")[0]
-	}
-	r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
-	r.Header.Set("Cookie", jar)
-	got := s.flashed(w, r)
-	if len(got) != 2 || got[1].Text != "message 59" || got[0].Text != "message 58" {
-		t.Errorf("got %v; want the newest two", got)
-	}
-	r, w = httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
-	check(t, s.flash(w, r, views.Toast{Text: "seen"}))
-	r = httptest.NewRequest(http.MethodGet, "/", nil)
-	r.Header.Set("Cookie", strings.Split(w.Header().Get("Set-Cookie"), ";")[0])
-	w = httptest.NewRecorder()
-	if first := s.flashed(w, r); len(first) != 1 {
-		t.Fatalf("got %v; want the message", first)
-	}
-	r = httptest.NewRequest(http.MethodGet, "/", nil)
-	r.Header.Set("Cookie", strings.Split(w.Header().Get("Set-Cookie"), ";")[0])
-	if second := s.flashed(httptest.NewRecorder(), r); len(second) != 0 {
-		t.Errorf("got %v again; want a message to be shown once", second)
-	}
 }
 
 func TestEveryAnswerHasTheHeaders(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
 	mux := s.compose(s.server)
-	mux.HandleFunc("GET /broken", s.server.page(func(http.ResponseWriter, *http.Request, account.Actor) error {
+	mux.HandleFunc("GET /broken", s.server.Page(func(http.ResponseWriter, *http.Request, account.Actor) error {
 		return errors.New("secret detail")
 	}))
 	mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("secret detail") })
@@ -502,7 +463,7 @@ func TestFormsThatCannotBeStoredAreRefused(t *testing.T) {
 	b.post("/workspaces", "name", "a\x00b").expect(t, 400, "not text")
 	b.post("/workspaces", "name", "a\xffb").expect(t, 400, "not text")
 	b.post("/workspaces", "na\x00me", "b").expect(t, 400, "not text")
-	b.post("/workspaces", "name", strings.Repeat("x", maxForm+1)).expect(t, 413, "A form holds at most 16 MiB.")
+	b.post("/workspaces", "name", strings.Repeat("x", page.MaxForm+1)).expect(t, 413, "A form holds at most 16 MiB.")
 	s.nobody().post("/login", "email", "a\x00@example.com", "password", "x").expect(t, 400, "not text")
 }
 
@@ -545,56 +506,6 @@ func (s *safeBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
-}
-
-func TestErrorsBecomeAnswersInOnePlace(t *testing.T) {
-	t.Parallel()
-	s := frame(t, io.Discard)
-	for _, tt := range []struct {
-		err    error
-		status int
-		text   string
-	}{
-		{fault.ErrNotFound, 404, "There is nothing here"},
-		{fault.ErrForbidden, 403, "You may not do this"},
-		{fault.ErrStale, 409, "Someone else saved this"},
-		{fault.Invalid{"b": "Second.", "a": "First.", "c": "Third."}, 400, "First. Second. Third."},
-		{&http.MaxBytesError{Limit: 3 << 20}, 413, "at most 3 MiB"},
-		{errors.New("relation users does not exist"), 500, "It was noted as"},
-	} {
-		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
-		r.Header.Set("HX-Request", "true")
-		s.fail(w, r, tt.err)
-		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.text) ||
-			strings.Contains(w.Body.String(), "<html") || strings.Contains(w.Body.String(), "relation") {
-			t.Errorf("%v: answered %d %s; want %d with %q, as a fragment", tt.err, w.Code, w.Body, tt.status, tt.text)
-		}
-	}
-}
-
-func TestTheAddressIsTheNearestHopThatIsNoTrustedProxy(t *testing.T) {
-	t.Parallel()
-	s := &Server{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}}
-	for _, tt := range []struct {
-		name, remote string
-		forwarded    []string
-		want         string
-	}{
-		{"no proxy", "203.0.113.9:1234", nil, "203.0.113.9"},
-		{"a stranger's claim", "203.0.113.9:1234", []string{"127.0.0.1"}, "203.0.113.9"},
-		{"one proxy", "10.0.0.1:1234", []string{"203.0.113.9"}, "203.0.113.9"},
-		{"one proxy, and a claim before it", "10.0.0.1:1234", []string{"127.0.0.1, 203.0.113.9"}, "203.0.113.9"},
-		{"two proxies", "10.0.0.1:1234", []string{"198.51.100.1, 203.0.113.9, 10.2.3.4"}, "203.0.113.9"},
-		{"in two lines", "10.0.0.1:1234", []string{"198.51.100.1", "203.0.113.9"}, "203.0.113.9"},
-		{"rubbish", "10.0.0.1:1234", []string{"rubbish"}, "10.0.0.1"},
-		{"IPv4 in IPv6", "10.0.0.1:1234", []string{"::ffff:203.0.113.9"}, "203.0.113.9"},
-		{"IPv6", "[fd00::1]:1234", []string{"2001:db8::7"}, "2001:db8::7"},
-	} {
-		r := &http.Request{RemoteAddr: tt.remote, Header: http.Header{"X-Forwarded-For": tt.forwarded}}
-		if got := s.Proxies.Address(r); got != tt.want {
-			t.Errorf("%s: got %s; want %s", tt.name, got, tt.want)
-		}
-	}
 }
 
 func TestSomebodyNewHasTheTimeZoneThatTheySee(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
-	"carillon/app/cron"
 	"carillon/db"
 )
 
@@ -132,17 +131,5 @@ func TestAnInstantGivenToAToolStaysWhatItIs(t *testing.T) {
 		s.must(c, "edit_automation", map[string]any{"automation": id, "name": "Renamed"})
 		s.must(c, "edit_automation", map[string]any{"automation": id, "time_zone": "Asia/Tokyo"})
 		s.expectRunAt(id, secondPass)
-	}
-}
-
-func TestADateOfAFilterBeginsWithTheDayItself(t *testing.T) {
-	cairo := cron.ZoneOrUTC("Africa/Cairo")
-	start, end := dayStart("2026-04-24", cairo), dayEnd("2026-04-24", cairo)
-	if got := start.UTC().Format(time.RFC3339) + " " + end.UTC().
-		Format(time.RFC3339); got != "2026-04-23T22:00:00Z 2026-04-24T21:00:00Z" {
-		t.Errorf("the day on which midnight does not exist is %s", got)
-	}
-	if !dayStart("", cairo).IsZero() || !dayEnd("x", cairo).IsZero() {
-		t.Error("nonsense is a day")
 	}
 }

@@ -142,14 +142,14 @@ func withProvider(t *testing.T, signOn account.SignOn) (*site, *provider) {
 		EmailVerified: true,
 	}})
 
-	s.server.SignOn = &sso.Provider{
+	s.server.SignIn.SignOn = &sso.Provider{
 		Issuer: p.http.URL, ClientID: clientID, ClientSecret: clientSecret, Scopes: []string{"profile", "email"},
 		HTTP: p.http.Client(), Now: time.Now,
 	}
 	if len(signOn.Roles) > 0 {
-		s.server.SignOn.GroupsClaim = "groups"
+		s.server.SignIn.SignOn.GroupsClaim = "groups"
 	}
-	s.server.SignOnName = "Sign in with Acme"
+	s.server.SignIn.SignOnName = "Sign in with Acme"
 	s.server.Accounts.SignOn = signOn
 	return s, p
 }
@@ -166,7 +166,11 @@ func (b *browser) visit(address string) *answer {
 // browser back, not visited yet.
 func (b *browser) identify(p *provider, username, next string) string {
 	b.t.Helper()
-	to := b.get(signOnURL(next))
+	address := "/login/sso"
+	if next != "" {
+		address += "?next=" + url.QueryEscape(next)
+	}
+	to := b.get(address)
 	if to.StatusCode != http.StatusSeeOther {
 		b.t.Fatalf("the sign-on answered %d %.300s; want to be sent to the provider", to.StatusCode, to.body)
 	}

@@ -8,6 +8,8 @@ import (
 	"carillon/app/automation"
 	"carillon/app/cron"
 	"carillon/app/form"
+	"carillon/app/web/page"
+	"carillon/app/web/present"
 	"carillon/db"
 	"carillon/views"
 )
@@ -20,8 +22,8 @@ func (s overviewPages) whole(w http.ResponseWriter, r *http.Request, actor accou
 	if err != nil {
 		return err
 	}
-	return s.with(w, r, actor, "overview", "Overview", func(page views.Page) error {
-		return s.show(w, r, views.Overview(page, *p))
+	return s.With(w, r, actor, "overview", "Overview", func(page views.Page) error {
+		return s.Show(w, r, views.Overview(page, *p))
 	})
 }
 
@@ -30,16 +32,16 @@ func (s overviewPages) now(w http.ResponseWriter, r *http.Request, actor account
 	if err != nil {
 		return err
 	}
-	return s.show(w, r, views.OverviewNow(*p))
+	return s.Show(w, r, views.OverviewNow(*p))
 }
 
 // overviewRows is how many lines each part of the overview has.
 const overviewRows = 8
 
 func (s overviewPages) data(r *http.Request, actor account.Actor) (*views.OverviewPage, error) {
-	ctx, z := r.Context(), zone(actor)
+	ctx, z := r.Context(), page.Zone(actor)
 	now := s.Now().In(z)
-	workspaceID := form.OptionalID(s.workspaceFilter(r))
+	workspaceID := form.OptionalID(s.WorkspaceFilter(r))
 	p := &views.OverviewPage{
 		Now: now, Greeting: greeting(now.Hour()) + ", " + firstName(actor.Name), CanCreate: actor.Can(account.Manage),
 	}
@@ -55,13 +57,13 @@ func (s overviewPages) data(r *http.Request, actor account.Actor) (*views.Overvi
 		if err != nil {
 			return nil, err
 		}
-		waits, err := s.waits(ctx, list, z, now)
+		waits, err := s.Runs.Waits(ctx, list, z, now)
 		if err != nil {
 			return nil, err
 		}
 		var items []views.SessionItem
 		for i := range list {
-			item := sessionItem(&list[i], z, now)
+			item := present.Session(&list[i], z, now)
 			item.Waits = waits[list[i].ID]
 			items = append(items, item)
 		}
@@ -80,7 +82,7 @@ func (s overviewPages) data(r *http.Request, actor account.Actor) (*views.Overvi
 		return nil, err
 	}
 	for i := range failed {
-		p.Failed = append(p.Failed, item(&failed[i], z, now))
+		p.Failed = append(p.Failed, present.Execution(&failed[i], z, now))
 	}
 	next, err := db.Upcoming(ctx, s.DB, actor.Access(), now.AddDate(1, 0, 0), overviewRows)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/middleware"
+	"carillon/app/web/page"
 	"carillon/db"
 )
 
@@ -252,7 +253,7 @@ func TestPeopleAreSearchedAndTurnedOverByName(t *testing.T) {
 	s := open(t)
 	admin := s.as("Ada", account.RoleAdministrator)
 	now := time.Now()
-	for i := range pageSize + 5 {
+	for i := range page.Rows + 5 {
 		name := string(rune('a'+i%26)) + strings.Repeat("x", i/26) + " person"
 		check(t, db.InsertUser(t.Context(), s.server.DB,
 			&db.User{
@@ -268,10 +269,10 @@ func TestPeopleAreSearchedAndTurnedOverByName(t *testing.T) {
 	second := admin.get(next[1])
 	previous := regexp.MustCompile(`href="(/settings/users\?before=[^"]+)" rel="prev"`).FindStringSubmatch(second.body)
 	rows := func(a *answer) int { return strings.Count(a.body, `class="title-link"`) }
-	if rows(first) != pageSize || rows(second) != 6 || previous == nil {
-		t.Fatalf("pages of %d and %d rows, back by %v; want %d and 6", rows(first), rows(second), previous, pageSize)
+	if rows(first) != page.Rows || rows(second) != 6 || previous == nil {
+		t.Fatalf("pages of %d and %d rows, back by %v; want %d and 6", rows(first), rows(second), previous, page.Rows)
 	}
-	if back := admin.get(previous[1]); rows(back) != pageSize || !strings.Contains(back.body, ">Ada<") ||
+	if back := admin.get(previous[1]); rows(back) != page.Rows || !strings.Contains(back.body, ">Ada<") ||
 		strings.Contains(back.body, `rel="prev"`) {
 		t.Errorf("back came to %d rows; want the first page", rows(back))
 	}
@@ -295,7 +296,7 @@ func TestALinkGoesOutByEmailWhereThereIsAMailServer(t *testing.T) {
 	s := open(t)
 	admin := s.as("Ada", account.RoleAdministrator)
 	var to, text string
-	s.server.Letter = func(_ context.Context, recipient, _, body string) error {
+	s.server.Settings.Letter = func(_ context.Context, recipient, _, body string) error {
 		to, text = recipient, body
 		return nil
 	}
@@ -305,7 +306,7 @@ func TestALinkGoesOutByEmailWhereThereIsAMailServer(t *testing.T) {
 		!strings.Contains(text, s.http.URL+link) {
 		t.Errorf("the letter to %q says %q", to, text)
 	}
-	s.server.Letter = func(context.Context, string, string, string) error {
+	s.server.Settings.Letter = func(context.Context, string, string, string) error {
 		return errors.New("the mail server is away")
 	}
 	page = admin.post("/settings/users", "email", "kim@example.com", "roles", s.roleID(account.RoleMember))

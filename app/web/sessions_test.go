@@ -188,7 +188,7 @@ func TestAStreamEndsForWhoMayNotSeeItsSessionAnyMore(t *testing.T) {
 		deadline, again := time.After(patience), time.NewTicker(20*time.Millisecond)
 		defer again.Stop()
 		for over := false; !over; {
-			x.server.hub.wake("session", id) // as something new of the session does
+			x.server.Runs.Wake("session", id) // as something new of the session does
 			select {
 			case <-ended:
 				over = true

@@ -309,15 +309,15 @@ func TestWhatTheProviderRefusesIsTold(t *testing.T) {
 func TestAProviderThatIsDownKeepsNobodyFromAPassword(t *testing.T) {
 	s, p := withProvider(t, account.SignOn{})
 	s.mira()
-	working := s.server.SignOn.Issuer
-	s.server.SignOn.Issuer = "http://127.0.0.1:1"
+	working := s.server.SignIn.SignOn.Issuer
+	s.server.SignIn.SignOn.Issuer = "http://127.0.0.1:1"
 	b := s.nobody()
 	b.get("/login").expect(t, 200, "Sign in with Acme")
 	b.get("/login/sso?next=%2Finbox").expect(t, 502, "The sign-on provider does not answer.")
 	b.signIn("").expectTo(t, "/")
 	// It is looked for again, and not only at the start.
-	s.server.SignOn.Issuer = working
-	s.server.SignOn.Now = func() time.Time { return time.Now().Add(time.Minute) }
+	s.server.SignIn.SignOn.Issuer = working
+	s.server.SignIn.SignOn.Now = func() time.Time { return time.Now().Add(time.Minute) }
 	s.nobody().signOn(p, "mira", "").expectTo(t, "/")
 
 	other := s.nobody()

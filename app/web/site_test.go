@@ -26,6 +26,8 @@ import (
 	"carillon/app/middleware"
 	"carillon/app/plan"
 	"carillon/app/secret"
+	"carillon/app/web/page"
+	"carillon/app/web/signin"
 	"carillon/app/webhook"
 	"carillon/app/workflow"
 	"carillon/db"
@@ -88,14 +90,17 @@ func openAlone(t *testing.T) *site {
 	public, err := url.Parse(s.http.URL)
 	check(t, err)
 	s.server = &Server{
-		DB: d, Accounts: &account.Service{
-			DB: d, Now: time.Now, Log: log, Joined: rules.JoinScratch, PasswordMemory: 64,
-		}, Rules: rules, Workflows: s.workflows, Bots: s.bots, Keys: keys,
-		Providers: func() []agent.Provider {
-			return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell},
-				{ID: "agent", Name: "Agent"}}
+		Site: page.Site{
+			DB: d, Accounts: &account.Service{
+				DB: d, Now: time.Now, Log: log, Joined: rules.JoinScratch, PasswordMemory: 64,
+			}, Rules: rules, Keys: keys,
+			Providers: func() []agent.Provider {
+				return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell},
+					{ID: "agent", Name: "Agent"}}
+			},
+			PublicURL: public, Now: time.Now, Log: log,
 		},
-		PublicURL: public, Now: time.Now, Log: log, SetupToken: "one-time",
+		SignIn: signin.Pages{SetupToken: "one-time"}, Workflows: s.workflows, Bots: s.bots,
 	}
 	s.bearers = &middleware.Tokens{Person: s.server.Accounts.ActorByToken, Bad: middleware.NewBadTokenLimiter()}
 	s.server.Init()
@@ -133,7 +138,7 @@ func allPatterns() []string {
 		calls: &webhook.Server{}, programs: &api.Server{PublicURL: &url.URL{}, Tokens: &middleware.Tokens{}},
 		tools: &mcp.Server{Tokens: &middleware.Tokens{}},
 	}
-	return s.compose(&Server{PublicURL: &url.URL{}}).Patterns()
+	return s.compose(&Server{}).Patterns()
 }
 
 // handlerOf is the whole site with the pages of a server.
@@ -166,7 +171,7 @@ func (s *site) as(name, role string) *browser {
 	b := s.nobody()
 	w := httptest.NewRecorder()
 	req := httptest.NewRequest(http.MethodGet, s.http.URL, nil)
-	c := s.server.cookie(req)
+	c := s.server.Cookie(req)
 	c.Values["login"] = login.ID.String()
 	check(s.t, c.Save(req, w))
 	address, err := url.Parse(s.http.URL)

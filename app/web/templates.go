@@ -9,6 +9,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/form"
+	"carillon/app/web/page"
 	"carillon/db"
 	"carillon/views"
 )
@@ -22,13 +23,13 @@ func (s automationPages) beginWith(r *http.Request, actor account.Actor, t autom
 	in.Workspace, in.Provider, in.Model = blank.Workspace, blank.Provider, blank.Model
 	in.TimeZone, in.TimeoutMinutes, in.Retries = blank.TimeZone, blank.TimeoutMinutes, blank.Retries
 	in.CreatePR = in.CreatePR && ws != nil && automation.CanHavePullRequests(ws)
-	if s.isScript(in.Provider) { // a pattern is for an agent, and no script
+	if s.IsScript(in.Provider) { // a pattern is for an agent, and no script
 		in.Provider, in.Model = s.anyAgent(), ""
 	}
 	if t.Workflow == nil {
 		return views.Link{}, nil
 	}
-	if !nav().Workflows {
+	if !page.Nav().Workflows {
 		in.ExecutionType, in.Prompt = string(db.Inline), t.Workflow.Prompt()
 		return views.Link{}, nil
 	}

@@ -16,6 +16,8 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/web/page"
+	"carillon/app/web/present"
 	"carillon/db"
 	"carillon/views"
 )
@@ -24,13 +26,13 @@ import (
 type ticketPages struct{ *Server }
 
 func (s ticketPages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	ctx, now, z := r.Context(), s.Now(), zone(actor)
+	ctx, now, z := r.Context(), s.Now(), page.Zone(actor)
 	status, assignee := r.FormValue("status"), r.FormValue("assignee")
 	f := db.TicketFilter{
-		Priority: automation.ParsePriority(r.FormValue("priority")), Workspace: form.OptionalID(s.workspaceFilter(r)),
+		Priority: automation.ParsePriority(r.FormValue("priority")), Workspace: form.OptionalID(s.WorkspaceFilter(r)),
 		Label:  r.FormValue("label"),
 		Search: strings.TrimSpace(r.FormValue("q")), Queue: r.FormValue("order") == "queue",
-		After: form.OptionalID(r.FormValue("after")), Limit: pageSize + 1,
+		After: form.OptionalID(r.FormValue("after")), Limit: page.Rows + 1,
 	}
 	switch {
 	case status == "active":
@@ -86,38 +88,23 @@ func (s ticketPages) list(w http.ResponseWriter, r *http.Request, actor account.
 	for _, l := range labels {
 		p.Label.Options = append(p.Label.Options, views.Choice{Value: l, Label: l})
 	}
-	if p.Workspace, err = s.workspaceField(r, actor, f.Workspace); err != nil {
+	if p.Workspace, err = s.WorkspaceField(r, actor, f.Workspace); err != nil {
 		return err
 	}
-	if len(list) > pageSize {
-		list = list[:pageSize]
-		p.Pager.Older = more(r, "after", list[pageSize-1].ID.String())
+	if len(list) > page.Rows {
+		list = list[:page.Rows]
+		p.Pager.Older = page.More(r, "after", list[page.Rows-1].ID.String())
 	}
 	for i := range list {
-		p.Rows = append(p.Rows, ticketItem(&list[i], z, now))
+		p.Rows = append(p.Rows, present.Ticket(&list[i], z, now))
 	}
-	return s.with(w, r, actor, "tickets", "Tickets", func(page views.Page) error {
-		return s.show(w, r, views.Tickets(page, p))
+	return s.With(w, r, actor, "tickets", "Tickets", func(page views.Page) error {
+		return s.Show(w, r, views.Tickets(page, p))
 	})
 }
 
-func ticketItem(t *db.Ticket, z *time.Location, now time.Time) views.TicketItem {
-	i := views.TicketItem{
-		ID: t.ID.String(), Number: strconv.FormatInt(t.Number, 10), Title: t.Title, Status: string(t.Status),
-		Priority: automation.PriorityWord(t.Priority),
-		Labels:   t.Labels, At: in(t.CreatedAt, z), Now: now,
-	}
-	if t.Assignee != nil {
-		i.Assignee = t.Assignee.Name
-	}
-	if t.Workspace != nil {
-		i.Workspace = t.Workspace.Name
-	}
-	return i
-}
-
 func (s ticketPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	ticketID, err := id(r)
+	ticketID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -129,15 +116,15 @@ func (s ticketPages) one(w http.ResponseWriter, r *http.Request, actor account.A
 	if err != nil {
 		return err
 	}
-	z, now := zone(actor), s.Now()
+	z, now := page.Zone(actor), s.Now()
 	p := views.TicketPage{
-		Ticket: ticketItem(t, z, now), Body: t.Body, Hidden: d.Hidden, CanManage: actor.Can(account.ManageTickets),
+		Ticket: present.Ticket(t, z, now), Body: t.Body, Hidden: d.Hidden, CanManage: actor.Can(account.ManageTickets),
 	}
 	p.Moves = ticketMoves(t)
 	p.Facts = []views.Fact{
 		{Label: "Workspace", Value: p.Ticket.Workspace, URL: views.WorkspaceURL(t.WorkspaceID.String())},
 		{Label: "Assigned to", Value: cmp.Or(p.Ticket.Assignee, "Nobody")},
-		{Label: "Created", Show: views.Time(in(t.CreatedAt, z), now)},
+		{Label: "Created", Show: views.Time(present.In(t.CreatedAt, z), now)},
 	}
 	if t.Author != nil {
 		p.Facts = append(p.Facts, views.Fact{Label: "Created by", Value: t.Author.Name})
@@ -152,21 +139,21 @@ func (s ticketPages) one(w http.ResponseWriter, r *http.Request, actor account.A
 			Label: "Claimed by", Value: "a session", URL: views.SessionURL(t.ClaimedBy.String()),
 		})
 	}
-	pulls, err := s.pullRequests(r.Context(), d.Sessions)
+	pulls, err := s.Runs.PullRequests(r.Context(), d.Sessions)
 	if err != nil {
 		return err
 	}
 	for i := range d.Sessions {
-		item := sessionItem(&d.Sessions[i], z, now)
+		item := present.Session(&d.Sessions[i], z, now)
 		item.PullRequest = pulls[d.Sessions[i].ID]
 		p.Sessions = append(p.Sessions, item)
 	}
-	p.Reports = reportItems(d.Reports, z, true)
+	p.Reports = present.Reports(d.Reports, z, true)
 	for i := len(d.History) - 1; i >= 0; i-- {
 		p.History = append(p.History, ticketStep(&d.History[i], z))
 	}
-	return s.with(w, r, actor, "tickets", "#"+p.Ticket.Number+" "+t.Title, func(page views.Page) error {
-		return s.show(w, r, views.Ticket(page, p))
+	return s.With(w, r, actor, "tickets", "#"+p.Ticket.Number+" "+t.Title, func(page views.Page) error {
+		return s.Show(w, r, views.Ticket(page, p))
 	})
 }
 
@@ -190,25 +177,13 @@ func ticketMoves(t *db.Ticket) []views.Action {
 	return []views.Action{move(db.TicketOpen, "Reopen", "rotate-ccw", "plain")}
 }
 
-func reportItems(list []db.SessionReport, z *time.Location, linked bool) []views.ReportItem {
-	var items []views.ReportItem
-	for _, r := range list {
-		item := views.ReportItem{Outcome: string(r.Outcome), Text: r.Summary, At: in(r.CreatedAt, z)}
-		if linked {
-			item.Session = views.Link{Text: "Session", URL: views.SessionURL(r.SessionID.String())}
-		}
-		items = append(items, item)
-	}
-	return items
-}
-
 // ticketStep is a line of a ticket's history.
 func ticketStep(e *db.AuditEvent, z *time.Location) views.Step {
 	who := "Carillon"
 	if e.Actor != nil {
 		who = e.Actor.Name
 	}
-	step := views.Step{Kind: "idle", At: in(e.At, z)}
+	step := views.Step{Kind: "idle", At: present.In(e.At, z)}
 	if session, ok := e.After["session_id"].(string); ok {
 		step.URL = views.SessionURL(session)
 		if e.Actor != nil {
@@ -270,7 +245,7 @@ func (s ticketPages) new(w http.ResponseWriter, r *http.Request, actor account.A
 	if !actor.Can(account.ManageTickets) {
 		return fault.ErrForbidden
 	}
-	in := automation.TicketInput{Workspace: s.chosenWorkspace(r), Priority: "medium"}
+	in := automation.TicketInput{Workspace: s.ChosenWorkspace(r), Priority: "medium"}
 	return s.form(w, r, actor, http.StatusOK, nil, in, nil)
 }
 
@@ -284,12 +259,12 @@ func (s ticketPages) create(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.TicketURL(t.ID.String()), "Created.")
+	return s.Redirect(w, r, views.TicketURL(t.ID.String()), "Created.")
 }
 
 // editable finds the ticket of a path for who may change it.
 func (s ticketPages) editable(r *http.Request, actor account.Actor) (*db.Ticket, error) {
-	ticketID, err := id(r)
+	ticketID, err := page.ID(r)
 	if err != nil {
 		return nil, err
 	}
@@ -314,14 +289,14 @@ func (s ticketPages) update(w http.ResponseWriter, r *http.Request, actor accoun
 		return err
 	}
 	_, err = s.Rules.UpdateTicket(r.Context(), actor, t.ID, ticketInput(r))
-	invalid, status, err := s.again(r, actor, s.edit, err)
+	invalid, status, err := s.Again(r, actor, s.edit, err)
 	if err != nil {
 		return err
 	}
 	if status != 0 {
 		return s.form(w, r, actor, status, t, ticketInput(r), invalid)
 	}
-	return s.redirect(w, r, views.TicketURL(t.ID.String()), "Saved.")
+	return s.Redirect(w, r, views.TicketURL(t.ID.String()), "Saved.")
 }
 
 // form shows the form with what was typed and what is wrong with it. A nil ticket is a new one.
@@ -368,8 +343,8 @@ func (s ticketPages) form(w http.ResponseWriter, r *http.Request, actor account.
 		return err
 	}
 	fill(&f.Assignee, in.Assignee)
-	return s.with(w, r, actor, "tickets", title, func(page views.Page) error {
-		s.render(w, r, status, views.EditTicket(page, f))
+	return s.With(w, r, actor, "tickets", title, func(page views.Page) error {
+		s.Render(w, r, status, views.EditTicket(page, f))
 		return nil
 	})
 }
@@ -408,11 +383,11 @@ func (s ticketPages) assignees(w http.ResponseWriter, r *http.Request, actor acc
 		return err
 	}
 	f.Options = options
-	return s.show(w, r, views.AssigneeField(f))
+	return s.Show(w, r, views.AssigneeField(f))
 }
 
 func (s ticketPages) move(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	ticketID, err := id(r)
+	ticketID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -421,11 +396,11 @@ func (s ticketPages) move(w http.ResponseWriter, r *http.Request, actor account.
 		automation.TicketChange{Status: &status}); err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.TicketURL(ticketID.String()), views.TicketStatusWord(status)+".")
+	return s.Redirect(w, r, views.TicketURL(ticketID.String()), views.TicketStatusWord(status)+".")
 }
 
 func (s ticketPages) unlink(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	ticketID, err := id(r)
+	ticketID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -433,66 +408,5 @@ func (s ticketPages) unlink(w http.ResponseWriter, r *http.Request, actor accoun
 		form.OptionalID(r.PostFormValue("session"))); err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.TicketURL(ticketID.String()), "Unlinked.")
-}
-
-// tickets answers the part of a session's page with its tickets.
-func (s sessionPages) tickets(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seen(r, actor)
-	if err != nil {
-		return err
-	}
-	work, err := s.work(r.Context(), actor, session)
-	if err != nil {
-		return err
-	}
-	return s.show(w, r, views.SessionTickets(work))
-}
-
-// work is what a session has to do with tickets.
-func (s sessionPages) work(ctx context.Context, actor account.Actor, session *db.Session) (views.SessionWork, error) {
-	z, now := zone(actor), s.Now()
-	work := views.SessionWork{
-		Session: session.ID.String(), Live: session.Status == db.SessionInProgress, Now: now,
-		CanLink: actor.Can(account.ManageTickets),
-		Link:    views.Field{Name: "ticket", Label: "Link a ticket", Placeholder: "#12", Autocomplete: "off"},
-	}
-	worked, created, err := s.Rules.SessionTickets(ctx, session.ID)
-	if err != nil {
-		return work, err
-	}
-	for i := range worked {
-		work.Tickets = append(work.Tickets, ticketItem(&worked[i], z, now))
-	}
-	for i := range created {
-		work.Created = append(work.Created, ticketItem(&created[i], z, now))
-	}
-	list, err := db.ReportsOf(ctx, s.DB, session.ID, 20)
-	work.Reports = reportItems(list, z, false)
-	return work, err
-}
-
-// linkTicket links a session to a ticket by its number.
-func (s sessionPages) linkTicket(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	session, err := s.seen(r, actor)
-	if err != nil {
-		return err
-	}
-	typed := r.PostFormValue("ticket")
-	number, err := strconv.ParseInt(strings.TrimPrefix(strings.TrimSpace(typed), "#"), 10, 64)
-	if err != nil {
-		err = fault.Invalid{"ticket": "Write a ticket’s number, such as #12."}
-	} else {
-		err = s.Rules.LinkTicket(r.Context(), actor, session.ID, number)
-	}
-	var invalid fault.Invalid
-	if errors.As(err, &invalid) && invalid["ticket"] != "" {
-		return s.showOne(w, r, actor, session, http.StatusUnprocessableEntity, func(p *views.SessionPage) {
-			p.Work.Link.Value, p.Work.Link.Error = typed, invalid["ticket"]
-		})
-	}
-	if err != nil {
-		return err
-	}
-	return s.redirect(w, r, views.SessionURL(session.ID.String()), "Linked.")
+	return s.Redirect(w, r, views.TicketURL(ticketID.String()), "Unlinked.")
 }

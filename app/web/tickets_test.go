@@ -11,6 +11,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/spec"
+	"carillon/app/web/page"
 	"carillon/db"
 )
 
@@ -57,13 +58,13 @@ func TestMistakesInANewTicketStandBesideTheirFields(t *testing.T) {
 
 func TestTicketsAreFilteredByTheAddressAndPaged(t *testing.T) {
 	b := open(t).as("Mira", account.RoleMember)
-	for i := range pageSize + 1 {
+	for i := range page.Rows + 1 {
 		b.ticket("title", "Ticket "+string(rune('A'+i%26))+strings.Repeat("x", i/26), "priority",
 			[]string{"low", "high"}[i%2])
 	}
 	special := b.ticket("title", "Special", "priority", "urgent", "labels", "qa", "assignee", b.actor.ID.String())
 	first := b.get("/tickets")
-	if n := strings.Count(first.body, `class="title-link"`); n != pageSize {
+	if n := strings.Count(first.body, `class="title-link"`); n != page.Rows {
 		t.Errorf("the first page has %d rows", n)
 	}
 	_, rest, _ := strings.Cut(first.body, `href="/tickets?after=`)

@@ -9,9 +9,9 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
-	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/web/page"
 	"carillon/db"
 	"carillon/views"
 )
@@ -47,7 +47,7 @@ func choicesOf(people []db.User) []views.Choice {
 }
 
 func (s automationPages) transfer(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -60,9 +60,9 @@ func (s automationPages) transfer(w http.ResponseWriter, r *http.Request, actor 
 		to = "/automations" // who sees their own alone sees it no more
 	}
 	if offered {
-		return s.redirect(w, r, to, "Offered. The owner changes when the offer is accepted.")
+		return s.Redirect(w, r, to, "Offered. The owner changes when the offer is accepted.")
 	}
-	return s.redirect(w, r, to, "Transferred.")
+	return s.Redirect(w, r, to, "Transferred.")
 }
 
 // offer is the open offer of an automation, as far as it concerns the actor.
@@ -83,7 +83,7 @@ func (s automationPages) offer(r *http.Request, actor account.Actor, a *db.Autom
 
 // answerOffer accepts, declines or withdraws the open offer of an automation.
 func (s automationPages) answerOffer(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -104,39 +104,5 @@ func (s automationPages) answerOffer(w http.ResponseWriter, r *http.Request, act
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, to, said)
-}
-
-// handoverField offers to give a person's automations to somebody else.
-func (s userPages) handoverField(r *http.Request, actor account.Actor, d *account.PersonDetail,
-	p *views.UserPage) error {
-	if d.Automations == 0 || !actor.Can(account.ManageAll) {
-		return nil
-	}
-	people, err := db.Users(r.Context(), s.DB)
-	if err != nil {
-		return err
-	}
-	for _, u := range people {
-		if u.ID != d.ID && u.DeactivatedAt.IsZero() && account.Grants(u.Permissions, account.Manage) {
-			p.Transfer.Options = append(p.Transfer.Options, views.Choice{Value: u.ID.String(), Label: u.Name})
-		}
-	}
-	return nil
-}
-
-// handOver gives all automations of a person to somebody else.
-func (s userPages) handOver(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	user, err := id(r)
-	if err != nil {
-		return err
-	}
-	if !actor.Can(account.ManageUsers) { // the page that this is on
-		return fault.ErrForbidden
-	}
-	var result automation.BulkResult
-	if result, err = s.Rules.HandOver(r.Context(), actor, user, form.OptionalID(r.PostFormValue("to"))); err != nil {
-		return err
-	}
-	return s.changed(w, r, user, nil, result.String())
+	return s.Redirect(w, r, to, said)
 }

@@ -11,6 +11,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/web/page"
 	"carillon/db"
 	"carillon/views"
 )
@@ -20,7 +21,7 @@ func (s automationPages) webhook(r *http.Request, actor account.Actor, a *db.Aut
 	token string) (*views.Webhook, error) {
 	w := &views.Webhook{
 		Automation: a.ID.String(), Token: token, CanManage: automation.CanManage(actor, a),
-		URL: s.link(views.TriggerURL(token)),
+		URL: s.Link(views.TriggerURL(token)),
 	}
 	current, err := db.CurrentToken(r.Context(), s.DB, a.ID)
 	if err != nil && !db.IsNotFound(err) {
@@ -41,7 +42,7 @@ func (s automationPages) webhook(r *http.Request, actor account.Actor, a *db.Aut
 			from = " from " + c.Address
 		}
 		w.LastCall = fmt.Sprintf("Last called %s%s with the token %s, answered %d.",
-			views.Moment(c.LastAt.In(zone(actor)), s.Now().In(zone(actor))), from, c.Fingerprint, c.Status)
+			views.Moment(c.LastAt.In(page.Zone(actor)), s.Now().In(page.Zone(actor))), from, c.Fingerprint, c.Status)
 	}
 	w.Examples = s.snippets(s.Rules.Names(a.Provider, a.Prompt))
 	return w, nil
@@ -49,7 +50,7 @@ func (s automationPages) webhook(r *http.Request, actor account.Actor, a *db.Aut
 
 // snippets are ready to copy into the systems that call. They take the token from a secret of that system.
 func (s automationPages) snippets(names []string) []views.Snippet {
-	address := s.link(views.TriggerURL(""))
+	address := s.Link(views.TriggerURL(""))
 	var fields []string
 	for _, name := range names {
 		if !strings.Contains(name, ".") {
@@ -88,7 +89,7 @@ func (s automationPages) snippets(names []string) []views.Snippet {
 }
 
 func (s automationPages) regenerateToken(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	automationID, err := id(r)
+	automationID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -108,18 +109,18 @@ func tokenPurpose(automationID uuid.UUID) string { return "new token " + automat
 
 // showToken goes to the page that shows a new token this once. Until then it travels in the cookie, encrypted.
 func (s automationPages) showToken(w http.ResponseWriter, r *http.Request, automationID uuid.UUID, token string) error {
-	c := s.cookie(r)
+	c := s.Cookie(r)
 	c.Values["token"] = base64.RawURLEncoding.EncodeToString(s.Keys.Seal(token, tokenPurpose(automationID)))
 	if err := c.Save(r, w); err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.AutomationSettingsURL(automationID.String()),
+	return s.Redirect(w, r, views.AutomationSettingsURL(automationID.String()),
 		"Copy the webhook address now. It is shown only once.")
 }
 
 // shownToken takes the token to show, if there is one for this automation.
 func (s automationPages) shownToken(w http.ResponseWriter, r *http.Request, automationID uuid.UUID) string {
-	c := s.cookie(r)
+	c := s.Cookie(r)
 	sealed, ok := c.Values["token"].(string)
 	if !ok {
 		return ""

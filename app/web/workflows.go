@@ -14,6 +14,8 @@ import (
 	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/app/spec"
+	"carillon/app/web/page"
+	"carillon/app/web/present"
 	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/views"
@@ -31,8 +33,8 @@ func (s workflowPages) list(w http.ResponseWriter, r *http.Request, actor accoun
 	for i := range list {
 		p.Rows = append(p.Rows, workflowItem(&list[i]))
 	}
-	return s.with(w, r, actor, "workflows", "Workflows", func(page views.Page) error {
-		return s.show(w, r, views.Workflows(page, p))
+	return s.With(w, r, actor, "workflows", "Workflows", func(page views.Page) error {
+		return s.Show(w, r, views.Workflows(page, p))
 	})
 }
 
@@ -48,7 +50,7 @@ func workflowItem(wf *db.Workflow) views.WorkflowItem {
 }
 
 func (s workflowPages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	workflowID, err := id(r)
+	workflowID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -57,7 +59,8 @@ func (s workflowPages) one(w http.ResponseWriter, r *http.Request, actor account
 		return err
 	}
 	p := views.WorkflowPage{
-		WorkflowItem: workflowItem(wf), Lines: stepLines(wf.Steps, nil), CanManage: actor.Can(account.ManageWorkflows),
+		WorkflowItem: workflowItem(wf), Lines: present.Steps(wf.Steps, nil),
+		CanManage: actor.Can(account.ManageWorkflows),
 	}
 	for _, q := range wf.Parameters {
 		value := string(q.Type)
@@ -87,51 +90,9 @@ func (s workflowPages) one(w http.ResponseWriter, r *http.Request, actor account
 			" use it and stay without a workflow. Those that a schedule starts are disabled at once, and their " +
 			"creators are told; runs of the others fail until another workflow is chosen."
 	}
-	return s.with(w, r, actor, "workflows", wf.Name, func(page views.Page) error {
-		return s.show(w, r, views.Workflow(page, p))
+	return s.With(w, r, actor, "workflows", wf.Name, func(page views.Page) error {
+		return s.Show(w, r, views.Workflow(page, p))
 	})
-}
-
-// stepLines are steps as pages show them, filled with values where there are any.
-func stepLines(steps []db.Step, values map[string]string) []views.StepLine {
-	var list []views.StepLine
-	add := func(step db.Step, path ...int) {
-		at := workflow.Placed{Step: step, Path: path}
-		line := views.StepLine{
-			Number: at.Number(), Kind: kindName(step.Kind), Label: workflow.StepName(step), Text: step.Text,
-			Inside: len(path) > 1,
-		}
-		switch {
-		case step.Kind == db.LoopStep && step.Marker != "":
-			line.Kind += fmt.Sprintf(": at most %d times, until an answer contains “%s”", step.Max, step.Marker)
-		case step.Kind == db.LoopStep:
-			line.Kind += fmt.Sprintf(": %d times", step.Max)
-		case step.Kind == db.CompleteStep && step.OnlyUnchanged:
-			line.Kind += " only if no file changes"
-		case step.Path != "":
-			line.Kind += " " + step.Path
-		}
-		if values != nil {
-			line.Text = workflow.Expand(step.Text, values)
-		}
-		list = append(list, line)
-	}
-	for i, step := range steps {
-		add(step, i)
-		for j, inner := range step.Steps {
-			add(inner, i, j)
-		}
-	}
-	return list
-}
-
-func kindName(kind db.StepKind) string {
-	for _, k := range workflow.StepKinds {
-		if k.Kind == kind {
-			return k.Name
-		}
-	}
-	return string(kind)
 }
 
 // tickedRows tells of a form which of its rows have a box ticked, by the name of the boxes and the number of the row.
@@ -186,7 +147,7 @@ func (s workflowPages) new(w http.ResponseWriter, r *http.Request, actor account
 		return fault.ErrForbidden
 	}
 	in := workflow.Input{
-		Workspace: s.chosenWorkspace(r), Steps: []workflow.StepInput{{Kind: string(db.MessageStep)}},
+		Workspace: s.ChosenWorkspace(r), Steps: []workflow.StepInput{{Kind: string(db.MessageStep)}},
 	}
 	if t, ok := automation.TemplateByKey(r.FormValue("template")); ok && t.Workflow != nil {
 		in.Name, in.Description, in.Steps = t.Workflow.Name, t.Workflow.Description, nil
@@ -200,7 +161,7 @@ func (s workflowPages) new(w http.ResponseWriter, r *http.Request, actor account
 }
 
 func (s workflowPages) edit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	workflowID, err := id(r)
+	workflowID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -229,14 +190,14 @@ func (s workflowPages) create(w http.ResponseWriter, r *http.Request, actor acco
 	}
 	if _, ok := automation.TemplateByKey(r.PostFormValue("template")); ok {
 		// whoever made it for a template goes on with that
-		return s.redirect(w, r, views.AutomationNewWithURL(r.PostFormValue("template"), wf.ID.String()),
+		return s.Redirect(w, r, views.AutomationNewWithURL(r.PostFormValue("template"), wf.ID.String()),
 			"Workflow saved.")
 	}
-	return s.redirect(w, r, views.WorkflowURL(wf.ID.String()), "Saved.")
+	return s.Redirect(w, r, views.WorkflowURL(wf.ID.String()), "Saved.")
 }
 
 func (s workflowPages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	workflowID, err := id(r)
+	workflowID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -249,14 +210,14 @@ func (s workflowPages) update(w http.ResponseWriter, r *http.Request, actor acco
 		return s.rearrangedForm(w, r, actor, stored, changed)
 	}
 	_, err = s.Workflows.Update(r.Context(), actor, workflowID, in)
-	invalid, status, err := s.again(r, actor, s.edit, err)
+	invalid, status, err := s.Again(r, actor, s.edit, err)
 	if err != nil {
 		return err
 	}
 	if status != 0 {
 		return s.form(w, r, actor, status, stored, workflowInput(r), invalid)
 	}
-	return s.redirect(w, r, views.WorkflowURL(workflowID.String()), "Saved.")
+	return s.Redirect(w, r, views.WorkflowURL(workflowID.String()), "Saved.")
 }
 
 func (s workflowPages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, wf *db.Workflow,
@@ -301,8 +262,8 @@ func (s workflowPages) formAt(w http.ResponseWriter, r *http.Request, actor acco
 	if r.PostFormValue("do") == "preview" {
 		f.Preview = s.preview(in)
 	}
-	return s.with(w, r, actor, "workflows", title, func(page views.Page) error {
-		s.render(w, r, status, views.EditWorkflow(page, f))
+	return s.With(w, r, actor, "workflows", title, func(page views.Page) error {
+		s.Render(w, r, status, views.EditWorkflow(page, f))
 		return nil
 	})
 }
@@ -325,7 +286,7 @@ func stepRow(steps []workflow.StepInput, i int, bad fault.Invalid) views.StepRow
 	}
 	row.Text.Rows, row.Text.Mono, row.Path.Mono = min(16, 2+strings.Count(step.Text, "\n")+len(step.Text)/90), true,
 		true
-	row.Label.Placeholder, row.Max.Type = kindName(db.StepKind(step.Kind)), "number"
+	row.Label.Placeholder, row.Max.Type = present.StepKind(db.StepKind(step.Kind)), "number"
 	for _, k := range workflow.StepKinds {
 		row.Kind.Options = append(row.Kind.Options, views.Choice{Value: string(k.Kind), Label: k.Name})
 	}
@@ -372,11 +333,11 @@ func (s workflowPages) preview(in workflow.Input) []views.StepLine {
 		}
 	}
 	delete(values, "")
-	return stepLines(workflow.DraftSteps(in.Steps), values)
+	return present.Steps(workflow.DraftSteps(in.Steps), values)
 }
 
 func (s workflowPages) duplicate(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	workflowID, err := id(r)
+	workflowID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -388,18 +349,18 @@ func (s workflowPages) duplicate(w http.ResponseWriter, r *http.Request, actor a
 	if len(leftOut) > 0 {
 		message += " The secret defaults of $" + strings.Join(leftOut, ", $") + " were left out: enter them again."
 	}
-	return s.redirect(w, r, views.WorkflowEditURL(wf.ID.String()), message)
+	return s.Redirect(w, r, views.WorkflowEditURL(wf.ID.String()), message)
 }
 
 func (s workflowPages) remove(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	workflowID, err := id(r)
+	workflowID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
 	if err := s.Workflows.Remove(r.Context(), actor, workflowID); err != nil {
 		return err
 	}
-	return s.redirect(w, r, "/workflows", "Removed.")
+	return s.Redirect(w, r, "/workflows", "Removed.")
 }
 
 // workflowField fills in the choice of a workflow in the editor of an automation, and the fields of its parameters.
@@ -487,5 +448,5 @@ func (s automationPages) workflowParameters(w http.ResponseWriter, r *http.Reque
 		automation.Input{Automation: spec.Automation{Workflow: r.FormValue("workflow")}}, nil); err != nil {
 		return err
 	}
-	return s.show(w, r, views.ParameterFields(f.Parameters))
+	return s.Show(w, r, views.ParameterFields(f.Parameters))
 }

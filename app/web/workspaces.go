@@ -12,10 +12,58 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/forge"
 	"carillon/app/form"
+	"carillon/app/web/page"
 	"carillon/db"
 	"carillon/views"
 )
+
+// forgeFields fills in what the form of a workspace has of its forge.
+func (s workspacePages) forgeFields(f *views.WorkspaceForm, d *automation.WorkspaceDetail, in automation.WorkspaceInput,
+	bad fault.Invalid) {
+	f.ForgeKind.Value, f.ForgeKind.Error = in.Forge, bad["forge"]
+	f.ForgeKind.Options = append(f.ForgeKind.Options, views.Choice{Label: "Detected by the Git URL"})
+	for _, k := range forge.Kinds() {
+		f.ForgeKind.Options = append(f.ForgeKind.Options, views.Choice{Value: string(k), Label: k.Name()})
+	}
+	f.ForgeBase.Value, f.ForgeBase.Error = in.ForgeBase, bad["forge_base"]
+	f.ForgeSecret.Error = bad["forge_secret"]
+	f.KeepForgeSecret = d != nil && d.ForgeSecret != nil
+}
+
+// hookNotes say what to set up at each forge.
+var hookNotes = map[forge.Kind]string{
+	forge.GitHub: "Add a webhook with this address to the repository at GitHub: content type application/json, the " +
+		"secret, and the event Pull requests.",
+	forge.GitLab: "Add a webhook with this address to the project at GitLab: the secret as its secret token, and the " +
+		"trigger Merge request events.",
+	forge.Gitea: "Add a webhook with this address to the repository: POST, application/json, the secret, and the " +
+		"event Pull Request.",
+	forge.Azure: "Add service hooks of the type Web Hooks with this address in Azure DevOps, for Pull request " +
+		"updated and Pull request merge attempted, with basic authentication: any name, and " +
+		"the secret as its password.",
+}
+
+// showForge tells whoever manages a workspace where its forge is to send webhooks.
+func (s workspacePages) showForge(p *views.WorkspacePage, d *automation.WorkspaceDetail) {
+	f, ok := automation.ForgeOf(&d.Workspace)
+	if !ok {
+		return
+	}
+	p.Facts = append(p.Facts, views.Fact{
+		Label: "Forge", Value: f.Kind.Name() + ", " + strings.TrimPrefix(strings.TrimPrefix(f.Base, "https://"),
+			"http://") + "/" + f.Repository,
+	})
+	if !p.CanManage {
+		return
+	}
+	p.Hook, p.HookNote = s.Link(views.ForgeHookURL(string(f.Kind), d.ID.String())), hookNotes[f.Kind]
+	if d.ForgeSecret == nil {
+		p.HookNote = "Webhooks are refused until there is a webhook secret. Choose one in the form of the workspace. " +
+			"Until then Carillon asks the forge every 5 minutes."
+	}
+}
 
 // workspacePages are the pages of workspaces.
 type workspacePages struct{ *Server }
@@ -32,13 +80,13 @@ func (s workspacePages) list(w http.ResponseWriter, r *http.Request, actor accou
 			Automations: int(ws.Automations), Sessions: int(ws.Live), Members: int(ws.Members),
 		})
 	}
-	return s.with(w, r, actor, "workspaces", "Workspaces", func(page views.Page) error {
-		return s.show(w, r, views.Workspaces(page, p))
+	return s.With(w, r, actor, "workspaces", "Workspaces", func(page views.Page) error {
+		return s.Show(w, r, views.Workspaces(page, p))
 	})
 }
 
 func (s workspacePages) one(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	workspaceID, err := id(r)
+	workspaceID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -61,7 +109,7 @@ func (s workspacePages) showOne(w http.ResponseWriter, r *http.Request, actor ac
 		p.Facts = append(p.Facts, views.Fact{Label: "Access token", Value: "Stored"})
 	}
 	if d.Provider != "" {
-		p.Facts = append(p.Facts, views.Fact{Label: "Default provider", Value: s.providerName(d.Provider)})
+		p.Facts = append(p.Facts, views.Fact{Label: "Default provider", Value: s.ProviderName(d.Provider)})
 	}
 	if d.Sandbox {
 		network := "The worktree and the agent’s own files can be written; the network is open"
@@ -123,8 +171,8 @@ func (s workspacePages) showOne(w http.ResponseWriter, r *http.Request, actor ac
 			}
 		}
 	}
-	return s.with(w, r, actor, "workspaces", d.Name, func(page views.Page) error {
-		s.render(w, r, status, views.Workspace(page, p))
+	return s.With(w, r, actor, "workspaces", d.Name, func(page views.Page) error {
+		s.Render(w, r, status, views.Workspace(page, p))
 		return nil
 	})
 }
@@ -160,7 +208,7 @@ func (s workspacePages) new(w http.ResponseWriter, r *http.Request, actor accoun
 }
 
 func (s workspacePages) edit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	workspaceID, err := id(r)
+	workspaceID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -193,7 +241,7 @@ func (s workspacePages) form(w http.ResponseWriter, r *http.Request, actor accou
 	f.Provider.Value, f.Provider.Error = in.Provider, bad["provider"]
 	f.Provider.Options = append(f.Provider.Options, views.Choice{Label: "None"})
 	for _, p := range s.Providers() {
-		f.Provider.Options = append(f.Provider.Options, s.providerChoice(p, in.Provider))
+		f.Provider.Options = append(f.Provider.Options, s.ProviderChoice(p, in.Provider))
 	}
 	f.Model.Value, f.Model.Error = in.Model, bad["model"]
 	f.Sandbox.Checked, f.Offline.Checked = in.Sandbox, in.Offline
@@ -221,8 +269,8 @@ func (s workspacePages) form(w http.ResponseWriter, r *http.Request, actor accou
 	if n := len(f.Variables); n == 0 || f.Variables[n-1].Name != "" {
 		f.Variables = append(f.Variables, views.Variable{})
 	}
-	return s.with(w, r, actor, "workspaces", title, func(page views.Page) error {
-		s.render(w, r, status, views.EditWorkspace(page, f))
+	return s.With(w, r, actor, "workspaces", title, func(page views.Page) error {
+		s.Render(w, r, status, views.EditWorkspace(page, f))
 		return nil
 	})
 }
@@ -240,7 +288,7 @@ func (s workspacePages) create(w http.ResponseWriter, r *http.Request, actor acc
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.WorkspaceURL(ws.ID.String()), "Workspace added.")
+	return s.Redirect(w, r, views.WorkspaceURL(ws.ID.String()), "Workspace added.")
 }
 
 // withRow adds an empty variable, for browsers without JavaScript as for others.
@@ -250,7 +298,7 @@ func withRow(in automation.WorkspaceInput) automation.WorkspaceInput {
 }
 
 func (s workspacePages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	workspaceID, err := id(r)
+	workspaceID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -263,29 +311,29 @@ func (s workspacePages) update(w http.ResponseWriter, r *http.Request, actor acc
 		return s.form(w, r, actor, http.StatusOK, d, withRow(in), nil)
 	}
 	err = s.Rules.UpdateWorkspace(r.Context(), actor, workspaceID, in)
-	invalid, status, err := s.again(r, actor, s.edit, err)
+	invalid, status, err := s.Again(r, actor, s.edit, err)
 	if err != nil {
 		return err
 	}
 	if status != 0 {
 		return s.form(w, r, actor, status, d, workspaceInput(r), invalid)
 	}
-	return s.redirect(w, r, views.WorkspaceURL(workspaceID.String()), "Saved.")
+	return s.Redirect(w, r, views.WorkspaceURL(workspaceID.String()), "Saved.")
 }
 
 func (s workspacePages) addMember(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	workspaceID, err := id(r)
+	workspaceID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
 	if err := s.Rules.AddMember(r.Context(), actor, workspaceID, form.OptionalID(r.PostFormValue("user"))); err != nil {
 		return err
 	}
-	return s.redirect(w, r, views.WorkspaceURL(workspaceID.String()), "Added.")
+	return s.Redirect(w, r, views.WorkspaceURL(workspaceID.String()), "Added.")
 }
 
 func (s workspacePages) removeMember(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	workspaceID, err := id(r)
+	workspaceID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -297,12 +345,12 @@ func (s workspacePages) removeMember(w http.ResponseWriter, r *http.Request, act
 	if person == actor.ID && !actor.Can(account.Admin) {
 		to = "/workspaces" // who leaves sees it no more
 	}
-	return s.redirect(w, r, to, "Removed.")
+	return s.Redirect(w, r, to, "Removed.")
 }
 
 // check looks at the repository now, and says what it found.
 func (s workspacePages) check(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	workspaceID, err := id(r)
+	workspaceID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
@@ -311,7 +359,7 @@ func (s workspacePages) check(w http.ResponseWriter, r *http.Request, actor acco
 		return err
 	}
 	if problem == "" {
-		return s.redirect(w, r, views.WorkspaceURL(workspaceID.String()), "The repository answers.")
+		return s.Redirect(w, r, views.WorkspaceURL(workspaceID.String()), "The repository answers.")
 	}
 	d, err := s.Rules.Workspace(r.Context(), actor, workspaceID)
 	if err != nil {
@@ -321,12 +369,12 @@ func (s workspacePages) check(w http.ResponseWriter, r *http.Request, actor acco
 }
 
 func (s workspacePages) remove(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	workspaceID, err := id(r)
+	workspaceID, err := page.ID(r)
 	if err != nil {
 		return err
 	}
 	if err := s.Rules.RemoveWorkspace(r.Context(), actor, workspaceID); err != nil {
 		return err
 	}
-	return s.redirect(w, r, "/workspaces", "Removed.")
+	return s.Redirect(w, r, "/workspaces", "Removed.")
 }
