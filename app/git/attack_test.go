@@ -108,7 +108,7 @@ func TestATreeThatHoldsAGitFolderIsNotCheckedOut(t *testing.T) {
 					_, _ = s.Changes(t.Context(), w)
 				}
 			}
-			if exists(filepath.Join(s.root(), "worktrees", "hooks")) || exists(mark) {
+			if exists(filepath.Join(s.layout().root, "worktrees", "hooks")) || exists(mark) {
 				t.Error("the tree wrote beside its worktree, or its hook ran")
 			}
 		})
@@ -146,14 +146,15 @@ func TestNoURLRunsAProgramOrOpensWhatIsNoRepository(t *testing.T) {
 	}))
 	t.Cleanup(redirect.Close)
 	private := filepath.Join(t.TempDir(), "private.git") // another workspace's repository under another name
-	must(t, os.Symlink(s.mirror("w"), private))
+	must(t, os.Symlink(s.layout().mirrorDir("w"), private))
 	for _, url := range []string{
 		"ext::sh -c " + program, "ext::" + program, "EXT::" + program, "fd::0", "transport::ext::sh -c " + program,
 		"--upload-pack=" + program, "-u" + program, "--config=core.sshCommand=" + program, "-oProxyCommand=" + program,
 		"ssh://-oProxyCommand=" + program + "/x", "ssh://-oProxyCommand=" + program + "@127.0.0.1/x",
 		"-oProxyCommand=" + program + "@127.0.0.1:x", "git@-oProxyCommand=" + program + ":x",
 		"git@127.0.0.1:--upload-pack=" + program, "file:///etc", "file:///etc/passwd", "/etc", "file:///proc/self",
-		"file://" + s.Root, "file://" + s.mirror("w"), s.mirror("w") + "/", s.Root + "/../data/repos/w.git",
+		"file://" + s.Root, "file://" + s.layout().mirrorDir("w"), s.layout().mirrorDir("w") + "/",
+		s.Root + "/../data/repos/w.git",
 		private, "file://" + private, w.Dir, redirect.URL + "/x.git", "git://127.0.0.1/x", "ftp://127.0.0.1/x",
 		"rsync://127.0.0.1/x",
 		"https://127.0.0.1:1/x\n[core]fsmonitor=" + program, "http://127.0.0.1:1/%0d%0aX:%20y",

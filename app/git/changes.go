@@ -2,21 +2,14 @@ package git
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Changes is what a session did to its files since its base.
@@ -99,12 +92,12 @@ func (s *Store) Changes(ctx context.Context, w Worktree) (Changes, error) {
 		Branches: slices.Sorted(maps.Keys(look.made)),
 	}
 	if look.head != w.Base || look.tip != w.Base || len(look.made) > 0 {
-		if c.Commits, c.Ahead, err = s.ahead(ctx, look, w.Base); err != nil {
+		if c.Commits, c.Ahead, err = look.ahead(ctx); err != nil {
 			return Changes{}, fmt.Errorf("list the commits: %w", orDamaged(err))
 		}
 	}
 	if c.Uncommitted || look.head != w.Base {
-		if err := s.files(ctx, look, w.Base, &c); err != nil {
+		if err := look.files(ctx, &c); err != nil {
 			return Changes{}, fmt.Errorf("list the changes: %w", orDamaged(err))
 		}
 	}
@@ -112,349 +105,9 @@ func (s *Store) Changes(ctx context.Context, w Worktree) (Changes, error) {
 	return c, nil
 }
 
-// look is a worktree as it stands at one moment, with an index of the server's own that also has the new files.
-type look struct {
-	store       *Store
-	view, dir   string
-	folders     []string // the worktree, and what is the session's own of the repository
-	index       string
-	head, tip   string
-	changed     []string // changed since the index
-	untracked   []string
-	large       []FileChange // changed files of more than mostOfFile, which are in neither list
-	closed      []FileChange // changed files that their program let nobody read, which are in neither list
-	nested      []string     // folders that are repositories of their own
-	conflicts   map[string]bool
-	more        int
-	uncommitted bool
-	ignored     int
-	submodules  []string          // whose files were edited
-	stashed     []string          // commits on the stash, newest first
-	made        map[string]string // branches that the agent made, and their commits
-}
-
-func (l *look) close() {
-	_ = os.Remove(l.index)
-	_ = os.Remove(l.index + ".lock")
-}
-
-// git runs git on the worktree with the look's own index.
-func (l *look) git(ctx context.Context, stdin io.ReadSeeker, args ...string) ([]byte, error) {
-	return l.store.git(ctx, l.call(stdin, args...))
-}
-
-func (l *look) call(stdin io.ReadSeeker, args ...string) call {
-	return call{
-		gitDir: l.view, workTree: l.dir, stdin: stdin, args: args,
-		env: []string{"GIT_INDEX_FILE=" + l.index},
-	}
-}
-
-func (s *Store) look(ctx context.Context, w Worktree) (*look, error) {
-	if err := checkID(w.Workspace, w.Session); err != nil {
-		return nil, err
-	}
-	if !isSHA(w.Base) {
-		return nil, fmt.Errorf("%q is not a commit to start from", w.Base)
-	}
-	view, err := s.view(w.Workspace)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.ownObjects(s.mirror(w.Workspace), true); err != nil {
-		return nil, err
-	}
-	if !isFolder(w.Dir) || !isFolder(s.admin(w.Workspace, w.Session)) {
-		return nil, ErrNoWorktree
-	}
-	found, err := s.resolve(ctx, view, "worktrees/"+w.Session+"/HEAD", "refs/heads/"+w.Branch, w.Base)
-	if err != nil {
-		return nil, err
-	}
-	if found[2] == "" {
-		return nil, fmt.Errorf("its base commit %s is gone", w.Base)
-	}
-	l := &look{store: s, view: view, dir: w.Dir, head: found[0], tip: found[1], conflicts: map[string]bool{}}
-	l.folders = []string{w.Dir, s.admin(w.Workspace, w.Session), s.common(w.Workspace, w.Session)}
-	if l.index, err = s.copyIndex(filepath.Join(s.admin(w.Workspace, w.Session), "index")); err != nil {
-		return nil, diskFull(err)
-	}
-	if err = l.uncover(ctx, w); err == nil {
-		err = l.read(ctx, w)
-	}
-	if f := (*failure)(nil); errors.As(err, &f) && ctx.Err() == nil {
-		// An index that the copy cannot stand for, such as a split one: without it only speed is lost.
-		start := l.head
-		if start == "" {
-			start = w.Base
-		}
-		l.close()
-		if _, err = l.git(ctx, nil, "read-tree", "--reset", start); err == nil {
-			err = l.read(ctx, w)
-		}
-	}
-	if err == nil {
-		err = l.include(ctx, w)
-	}
-	if err == nil {
-		l.stashed, err = s.stashes(ctx, view, w)
-	}
-	if err == nil {
-		l.made, err = s.madeBranches(ctx, view, w)
-	}
-	if err != nil {
-		l.close()
-		return nil, err
-	}
-	return l, nil
-}
-
-// uncover has the look see covered files as they are.
-func (l *look) uncover(ctx context.Context, w Worktree) error {
-	c, err := l.store.covered(w.Session)
-	if err != nil || len(c.Entries) == 0 || !exists(l.index) {
-		return err
-	}
-	_, err = l.store.uncover(ctx, l.view, w, l.index, c)
-	return err
-}
-
-// maxIndex is the most bytes of an index: that of a million files has less than 200 MiB.
-const maxIndex = 512 << 20
-
-// copyIndex copies the agent's index: with it git knows which files did not change without reading them.
-func (s *Store) copyIndex(path string) (string, error) {
-	if err := s.prepare(); err != nil {
-		return "", err
-	}
-	copied := ""
-	err := s.User.Do(func() (err error) {
-		copied, err = s.copyIndexOnce(path)
-		return err
-	})
-	return copied, err
-}
-
-func (s *Store) copyIndexOnce(path string) (string, error) {
-	to, err := os.CreateTemp(s.own("tmp"), "index-*")
-	if err != nil {
-		return "", err
-	}
-	defer to.Close()
-	from, err := openPlain(path)
-	if err != nil {
-		// No index is an empty one; that is how git sees a missing file.
-		return to.Name(), os.Remove(to.Name())
-	}
-	defer from.Close()
-	info, err := from.Stat()
-	if err == nil && info.Size() > maxIndex {
-		err = fmt.Errorf("the index of the worktree has %d MiB: at most %d are read", info.Size()>>20, maxIndex>>20)
-	}
-	if err == nil {
-		_, err = io.Copy(to, io.LimitReader(from, maxIndex)) // it may grow meanwhile
-	}
-	// The age of an index tells git which entries changed too shortly before it to be trusted.
-	if err == nil {
-		err = os.Chtimes(to.Name(), info.ModTime(), info.ModTime())
-	}
-	if err != nil {
-		_ = os.Remove(to.Name())
-		return "", err
-	}
-	return to.Name(), nil
-}
-
-// mostNamed is the most bytes of names of changed files and submodules that one look holds.
-const mostNamed = 64 << 20
-
-// read compares files, index and HEAD. One call of Git lists what is in the index, what differs from it and what is
-// new: the index of a large repository is read part by part, and no part that is as it was is kept.
-func (l *look) read(ctx context.Context, w Worktree) error {
-	exclude := filepath.Join(l.store.common(w.Workspace, w.Session), "info", "exclude")
-	var submodules []string
-	both, doing := errgroup.WithContext(ctx)
-	both.Go(func() error {
-		c := l.call(nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "-t", "--stage", "--modified",
-			"--others", "--exclude-standard")
-		c.entries = func() func([]byte) error {
-			l.changed, l.untracked, l.nested, l.more, submodules = nil, nil, nil, 0, nil
-			clear(l.conflicts)
-			return l.entry(&submodules)
-		}
-		_, err := l.store.git(doing, c)
-		return err
-	})
-	both.Go(func() error { return l.readIgnored(doing, exclude) })
-	err := both.Wait()
-	if err != nil {
-		return err
-	}
-	if l.submodules, err = l.editedSubmodules(ctx, submodules); err != nil {
-		return err
-	}
-	l.uncommitted = len(l.changed)+len(l.untracked)+len(l.nested)+len(l.conflicts)+len(l.submodules) > 0
-	if !l.uncommitted {
-		_, err = l.git(ctx, nil, "diff-index", "--quiet", "--cached", "--ignore-submodules=dirty",
-			cmp.Or(l.head, emptyTree(w.Base)), "--")
-		var f *failure
-		if errors.As(err, &f) && f.exit == 1 {
-			l.uncommitted, err = true, nil
-		}
-	}
-	return err
-}
-
-// entry takes what Git lists of a worktree, entry by entry: "? path" is new, "C mode object stage\tpath" differs from
-// the index, and every other tag is an entry of the index itself. Submodules are added to their list.
-func (l *look) entry(submodules *[]string) func([]byte) error {
-	left, last := mostNamed, ""
-	spend := func(path []byte) error {
-		if left -= len(path); left < 0 {
-			return fmt.Errorf("the names of the changed files have more than %d MiB", mostNamed>>20)
-		}
-		return nil
-	}
-	keep := func(list *[]string, path []byte) error {
-		*list = append(*list, string(path))
-		return spend(path)
-	}
-	return func(entry []byte) error {
-		tag, rest, _ := bytes.Cut(entry, []byte(" "))
-		if string(tag) == "?" {
-			switch {
-			case bytes.HasSuffix(rest, []byte("/")):
-				return keep(&l.nested, rest)
-			case len(l.untracked) == mostFiles:
-				l.more++
-				return nil
-			}
-			return keep(&l.untracked, rest)
-		}
-		meta, path, ok := bytes.Cut(rest, []byte("\t"))
-		switch {
-		case !ok:
-			return fmt.Errorf("git listed %q", cleanText(string(entry)))
-		case string(tag) == "C" && string(path) == last: // each stage of a conflict is listed
-			return nil
-		case string(tag) == "C":
-			last = string(path)
-			return keep(&l.changed, path)
-		case !bytes.HasSuffix(meta, []byte(" 0")):
-			l.conflicts[string(path)] = true
-			return spend(path)
-		case bytes.HasPrefix(meta, []byte("160000 ")):
-			return keep(submodules, path)
-		}
-		return nil
-	}
-}
-
-// include takes the new files into the index, so that a diff shows them, and settles conflicts there. What the
-// folder no longer has as a file or link of its own is left out: reading a pipe would wait for a writer. So is what is
-// too large.
-func (l *look) include(ctx context.Context, w Worktree) error {
-	var edit, unread strings.Builder
-	err := l.store.User.Do(func() error { // what the user of agents may not read the Git of that user cannot either
-		l.sort(w, &edit, &unread)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if edit.Len() > 0 {
-		if _, err := l.git(ctx, strings.NewReader(edit.String()), "update-index", "-z", "--index-info"); err != nil {
-			return err
-		}
-	}
-	if unread.Len() > 0 { // Git takes them for what the index says of them
-		_, err := l.git(ctx, strings.NewReader(unread.String()), "update-index", "--assume-unchanged", "-z", "--stdin")
-		return err
-	}
-	return nil
-}
-
-// sort writes what is to be edited in the index, and which of its files are not read.
-func (l *look) sort(w Worktree, edit, unread *strings.Builder) {
-	add := func(path string) {
-		fmt.Fprintf(edit, "100644 %s\t%s\x00", emptyBlob(w.Base), path)
-	}
-	drop := func(path string) {
-		fmt.Fprintf(edit, "0 %s\t%s\x00", zero(w.Base), path)
-	}
-	l.large, l.closed = nil, nil
-	l.untracked = slices.DeleteFunc(l.untracked, func(path string) bool {
-		list := l.unread(path)
-		if list == nil {
-			add(path)
-			return false
-		}
-		*list = append(*list, FileChange{Path: cleanText(path), Status: Added, Binary: true})
-		return true
-	})
-	for path := range l.conflicts {
-		drop(path)
-		if l.has(path) && l.unread(path) == nil {
-			add(path)
-		}
-	}
-	kept := l.changed[:0]
-	for _, path := range l.changed {
-		list := l.unread(path)
-		switch {
-		case list != nil:
-			*list = append(*list, FileChange{Path: cleanText(path), Status: Modified, Binary: true})
-			if !l.conflicts[path] {
-				unread.WriteString(path + "\x00")
-			}
-		case l.has(path):
-			kept = append(kept, path)
-		case !l.conflicts[path]:
-			drop(path)
-		}
-	}
-	l.changed = kept
-}
-
-// unread is the list to which a file belongs that is not read: it has too many bytes, or its program let nobody read
-// it. Nil: it is read.
-func (l *look) unread(path string) *[]FileChange {
-	path = filepath.Join(l.dir, path)
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, os.ErrPermission): // of a folder that nobody may look into
-		return &l.closed
-	case err != nil || !info.Mode().IsRegular():
-		return nil
-	case info.Size() > mostOfFile:
-		return &l.large
-	case info.Mode().Perm()&0o400 != 0 && l.store.User.Owns(info):
-		return nil
-	}
-	f, err := openPlain(path)
-	if err != nil {
-		return &l.closed
-	}
-	f.Close()
-	return nil
-}
-
-// has is whether there is a file, a link or a folder at the path, and no link on the way to it.
-func (l *look) has(path string) bool {
-	for i := range len(path) {
-		if path[i] == '/' {
-			if info, err := os.Lstat(filepath.Join(l.dir, path[:i])); err != nil || !info.IsDir() {
-				return false
-			}
-		}
-	}
-	info, err := os.Lstat(filepath.Join(l.dir, path))
-	return err == nil && (info.IsDir() || info.Mode().IsRegular() || info.Mode()&os.ModeSymlink != 0)
-}
-
 // files fills in the changed files.
-func (s *Store) files(ctx context.Context, l *look, base string, c *Changes) error {
-	out, err := l.git(ctx, nil, append(diffArgs, "--raw", "--numstat", "-z", base, "--")...)
+func (l *look) files(ctx context.Context, c *Changes) error {
+	out, err := l.git(ctx, nil, append(diffArgs, "--raw", "--numstat", "-z", l.w.Base, "--")...)
 	if err != nil {
 		return err
 	}
@@ -533,112 +186,6 @@ func readFiles(out []byte, conflicts map[string]bool) (list []FileChange, more i
 	return list, more
 }
 
-// readIgnored counts what is ignored, by the session's own list at exclude and those of the repository.
-func (l *look) readIgnored(ctx context.Context, exclude string) error {
-	c := l.call(nil, "-c", "core.excludesFile="+exclude, "ls-files", "-z", "--others", "--ignored",
-		"--exclude-standard", "--directory", "--no-empty-directory")
-	c.limit = 1 << 20
-	out, err := l.store.git(ctx, c)
-	if err != nil && !errors.Is(err, errTooMuch) {
-		return err
-	}
-	l.ignored = 0
-	for range splitNUL(out) {
-		l.ignored++
-	}
-	return nil
-}
-
-// editedSubmodules are those of the submodules at paths whose files differ from their own commit. The server's Git
-// looks at them through a view, as at everything that an agent can configure. One that cannot be looked at counts as
-// edited.
-func (l *look) editedSubmodules(ctx context.Context, paths []string) ([]string, error) {
-	var edited []string
-	for _, path := range paths {
-		dir := filepath.Join(l.dir, path)
-		if !exists(filepath.Join(dir, ".git")) || !l.has(path) {
-			continue // it was never filled
-		}
-		if clean, err := l.cleanSubmodule(ctx, dir); err != nil && ctx.Err() != nil {
-			return nil, err
-		} else if err != nil || !clean {
-			edited = append(edited, path)
-		}
-	}
-	return edited, nil
-}
-
-// submoduleOf is the Git folder of a submodule. It is one of the session's own: its files are for nobody else.
-func (l *look) submoduleOf(dir string) (string, error) {
-	gitDir := filepath.Join(dir, ".git")
-	if text, err := readSmall(gitDir); err == nil {
-		at, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "gitdir: ")
-		if !ok {
-			return "", fmt.Errorf("%s names no Git folder", gitDir)
-		}
-		if gitDir = at; !filepath.IsAbs(at) {
-			gitDir = filepath.Join(dir, at)
-		}
-	}
-	gitDir, err := filepath.EvalSymlinks(gitDir)
-	if err != nil {
-		return "", err
-	}
-	for _, own := range l.folders {
-		if own, err = filepath.EvalSymlinks(own); err == nil &&
-			strings.HasPrefix(gitDir, own+string(filepath.Separator)) {
-			return gitDir, nil
-		}
-	}
-	return "", fmt.Errorf("%s is outside of the session's folders", gitDir)
-}
-
-// cleanSubmodule is whether the files of a submodule are those of its commit, with none that is new and not ignored.
-func (l *look) cleanSubmodule(ctx context.Context, dir string) (bool, error) {
-	s := l.store
-	var gitDir string
-	var head []byte
-	err := s.User.Do(func() (err error) {
-		if gitDir, err = l.submoduleOf(dir); err == nil {
-			head, err = readSmall(filepath.Join(gitDir, "HEAD"))
-		}
-		return err
-	})
-	if err != nil {
-		return false, err
-	}
-	name := fmt.Sprintf(".submodule-%x", sha256.Sum256([]byte(dir)))[:40]
-	view, err := s.viewAs(s.User, name, gitDir)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = removeAll(s.own("views", name)) }()
-	if err := errors.Join(writeOnce(filepath.Join(view, "HEAD"), string(head)), s.showView(view)); err != nil {
-		return false, err
-	}
-	index, err := s.copyIndex(filepath.Join(gitDir, "index"))
-	if err != nil {
-		return false, err
-	}
-	defer os.Remove(index)
-	ask := func(args ...string) ([]byte, error) {
-		return s.git(ctx, call{
-			gitDir: view, workTree: dir, args: args, env: []string{"GIT_INDEX_FILE=" + index}, limit: 1 << 20,
-		})
-	}
-	out, err := ask("-c", "core.excludesFile="+filepath.Join(gitDir, "info", "exclude"), "ls-files", "-z", "--modified",
-		"--others", "--exclude-standard")
-	if err != nil || len(out) > 0 {
-		return false, err
-	}
-	_, err = ask("diff-index", "--quiet", "--cached", "--ignore-submodules=dirty", "HEAD", "--")
-	var f *failure
-	if errors.As(err, &f) && f.exit == 1 {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // diffArgs make git compare as the server wants, whatever the repository wishes for. The state inside a
 // submodule is not asked for: git would run with the configuration found there.
 var diffArgs = []string{"diff", "--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty",
@@ -663,13 +210,13 @@ func statusOf(letter string) Status {
 
 // unpublished are the commits of branches that the agent made, of those alone that neither the base nor the remote has:
 // a branch of others that it looked at is no work of its own.
-func (s *Store) unpublished(ctx context.Context, l *look, base string) ([]string, error) {
+func (l *look) unpublished(ctx context.Context) ([]string, error) {
 	if len(l.made) == 0 {
 		return nil, nil
 	}
 	args := append([]string{"rev-list"}, slices.Sorted(maps.Values(l.made))...)
-	out, err := s.git(ctx, call{
-		gitDir: l.view, args: append(args, "--not", base, "--glob="+origin+"*", "--"), limit: 1 << 20,
+	out, err := l.repo.run(ctx, call{
+		gitDir: l.repo.view, args: append(args, "--not", l.w.Base, "--glob="+origin+"*", "--"), limit: 1 << 20,
 	})
 	if err != nil && !errors.Is(err, errTooMuch) {
 		return nil, err
@@ -689,14 +236,14 @@ func (s *Store) unpublished(ctx context.Context, l *look, base string) ([]string
 
 // ahead lists the commits of HEAD, of the session's branch and of those that the agent made that the base does not
 // have.
-func (s *Store) ahead(ctx context.Context, l *look, base string) ([]Commit, int, error) {
+func (l *look) ahead(ctx context.Context) ([]Commit, int, error) {
 	var tips []string
 	for _, sha := range []string{l.head, l.tip} {
 		if sha != "" {
 			tips = append(tips, sha)
 		}
 	}
-	made, err := s.unpublished(ctx, l, base)
+	made, err := l.unpublished(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -704,8 +251,8 @@ func (s *Store) ahead(ctx context.Context, l *look, base string) ([]Commit, int,
 	if len(tips) == 0 {
 		return nil, 0, nil
 	}
-	revs := append(tips, "^"+base, "--")
-	out, err := s.git(ctx, call{gitDir: l.view, args: append([]string{"rev-list", "--count"}, revs...)})
+	revs := append(tips, "^"+l.w.Base, "--")
+	out, err := l.repo.git(ctx, append([]string{"rev-list", "--count"}, revs...)...)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -713,9 +260,8 @@ func (s *Store) ahead(ctx context.Context, l *look, base string) ([]Commit, int,
 	if err != nil || count == 0 {
 		return nil, 0, err
 	}
-	out, err = s.git(ctx,
-		call{gitDir: l.view, args: append([]string{"log", "-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8",
-			"--format=%H%x09%ct%x09%an%x09%s", "--max-count=" + strconv.Itoa(mostCommits)}, revs...)})
+	out, err = l.repo.git(ctx, append([]string{"log", "-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8",
+		"--format=%H%x09%ct%x09%an%x09%s", "--max-count=" + strconv.Itoa(mostCommits)}, revs...)...)
 	if err != nil {
 		return nil, 0, err
 	}

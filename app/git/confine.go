@@ -19,8 +19,8 @@ var writers = []string{"update-ref", "symbolic-ref", "worktree", "gc", "write-tr
 	"unpack-objects"}
 
 // confined is the command line of a call, confined where it writes.
-func (s *Store) confined(c call, argv []string) []string {
-	if s.Confine == nil || s.User != nil || c.gitDir == "" || c.asServer || !slices.Contains(writers, c.command()) {
+func (g *runner) confined(c call, argv []string) []string {
+	if g.confine == nil || g.user != nil || c.gitDir == "" || c.asServer || !slices.Contains(writers, c.command()) {
 		return argv
 	}
 	// a view links to the mirror's, whose folder no agent replaces
@@ -30,7 +30,7 @@ func (s *Store) confined(c call, argv []string) []string {
 	}
 	mirror := filepath.Dir(refs)
 	var writable, kept []string
-	for _, dir := range append([]string{mirror, s.own("tmp")}, c.folders...) {
+	for _, dir := range append([]string{mirror, g.private("tmp")}, c.folders...) {
 		real, err := filepath.EvalSymlinks(dir) // bubblewrap binds nothing behind a link
 		if err != nil {
 			return argv // its Git says what is not there
@@ -44,7 +44,7 @@ func (s *Store) confined(c call, argv []string) []string {
 	for _, part := range parts {
 		kept = append(kept, filepath.Join(mirror, filepath.FromSlash(part)))
 	}
-	return s.Confine(argv, writable, kept)
+	return g.confine(argv, writable, kept)
 }
 
 // notes reports whether a call may write what Carillon notes: of those that move references the ones that name it.

@@ -28,7 +28,7 @@ func TestConfinedGitWritesNothingOfAnotherSession(t *testing.T) {
 	t.Run("the log", func(t *testing.T) {
 		s, remote := confinedStore(t, "")
 		begin(t, s, remote, "two")
-		config := filepath.Join(s.common("w", "two"), "config")
+		config := filepath.Join(s.layout().commonDir("w", "two"), "config")
 		was, err := os.ReadFile(config)
 		must(t, err)
 		w, err := s.Add(t.Context(), "w", "one", "", "")
@@ -114,7 +114,7 @@ func TestConfinedGitWorks(t *testing.T) {
 // A folder among references that becomes a pipe between the look and the reading.
 func TestAFolderThatBecomesAPipeHoldsNobodyUp(t *testing.T) {
 	u, s := racing(t)
-	m := s.mirror("w")
+	m := s.layout().mirrorDir("w")
 	if out, err := as(t, u, m+"/refs/heads",
 		`mkdir a; mkfifo b; echo; for i in $(seq 1 30); do mkdir c$i; done`); err != nil {
 		t.Fatal(out, err)
@@ -122,7 +122,7 @@ func TestAFolderThatBecomesAPipeHoldsNobodyUp(t *testing.T) {
 	stop := swapping(t, u, m+"/refs/heads/a", m+"/refs/heads/b")
 	defer stop()
 	for range 300 {
-		must(t, s.ownReferences(m))
+		must(t, s.runner().cleaner(m).references())
 		must(t, u.Do(func() error { // the pipe was removed
 			for _, p := range []string{"a", "b"} {
 				if !exists(m + "/refs/heads/" + p) {
@@ -140,7 +140,7 @@ func TestTheBranchOfAPrivateRepositoryIsNotTold(t *testing.T) {
 	private := t.TempDir()
 	must(t, os.Chmod(private, 0o700))
 	must(t, os.WriteFile(private+"/HEAD", []byte("ref: refs/heads/secret-plan\n"), 0o600))
-	if out, err := as(t, u, s.mirror("w")+"/worktrees", "mv one two; ln -s "+private+" one"); err != nil {
+	if out, err := as(t, u, s.layout().mirrorDir("w")+"/worktrees", "mv one two; ln -s "+private+" one"); err != nil {
 		t.Fatal(out, err)
 	}
 	if name := s.HeadBranch(s.Worktree("w", "one", "", "")); name != "" {
@@ -157,7 +157,7 @@ func TestASessionOfAnotherWorkspaceStaysThere(t *testing.T) {
 	must(t, s.Sync(t.Context(), "a", remote))
 	_, err := s.Add(t.Context(), "a", "three", "", "")
 	must(t, err)
-	if out, err := as(t, nil, s.dir("three"), "git branch carillon/one"); err != nil {
+	if out, err := as(t, nil, s.layout().worktreeDir("three"), "git branch carillon/one"); err != nil {
 		t.Fatal(out, err)
 	}
 	held, err := s.Inventory(t.Context())
@@ -165,7 +165,7 @@ func TestASessionOfAnotherWorkspaceStaysThere(t *testing.T) {
 	for _, h := range held {
 		if h.Session == "one" && h.Workspace != "w" {
 			t.Errorf("the session of w is held as %+v", h)
-			t.Log(s.Leave(t.Context(), h.Workspace, "one", ""), exists(s.dir("one")))
+			t.Log(s.Leave(t.Context(), h.Workspace, "one", ""), exists(s.layout().worktreeDir("one")))
 		}
 	}
 }
@@ -178,7 +178,7 @@ func TestAConfinedGitMovesNoBaseOfAnotherSession(t *testing.T) {
 		publishBranch(t, remote, "sub/two")
 		_ = meddle(t, s, "update-ref", `cd $M/refs/remotes/origin; mv sub other; ln -s ../../carillon/base sub`)
 		t.Log(s.Sync(t.Context(), "w", remote))
-		base := git(t, s.mirror("w"), "rev-parse", "refs/carillon/base/two")
+		base := git(t, s.layout().mirrorDir("w"), "rev-parse", "refs/carillon/base/two")
 		if base != w.Base {
 			t.Errorf("the base of another session is %s", base)
 		}
@@ -192,7 +192,7 @@ func TestAConfinedGitMovesNoBaseOfAnotherSession(t *testing.T) {
 		_ = meddle(t, s, "update-ref", `echo 'ref: refs/carillon/base/two' > $M/worktrees/one/HEAD`)
 		_, err = s.Commit(t.Context(), one, "x", "a", "a@b")
 		t.Log(err)
-		if base := git(t, s.mirror("w"), "rev-parse", "refs/carillon/base/two"); base != w.Base {
+		if base := git(t, s.layout().mirrorDir("w"), "rev-parse", "refs/carillon/base/two"); base != w.Base {
 			t.Errorf("the base of another session is %s", base)
 		}
 	})

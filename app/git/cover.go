@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -27,12 +26,10 @@ type cover struct {
 	Entries []string // of the index, that were marked
 }
 
-func (s *Store) coverNote(sessionID string) string { return s.own("covered", sessionID) }
-
 // covered is what is noted of a session; nothing where no entry is marked.
-func (s *Store) covered(sessionID string) (cover, error) {
+func (l layout) covered(sessionID string) (cover, error) {
 	var c cover
-	text, err := os.ReadFile(s.coverNote(sessionID))
+	text, err := os.ReadFile(l.coverFile(sessionID))
 	if errors.Is(err, os.ErrNotExist) {
 		return c, nil
 	}
@@ -46,17 +43,20 @@ func (s *Store) covered(sessionID string) (cover, error) {
 }
 
 // Cover lets the session's Git take the tracked ones among files and folders for unchanged, whatever is seen in their
-// place,
-// until Uncover. Paths are those in the worktree. No process of the session may be at work.
+// place, until Uncover. Paths are those in the worktree. No process of the session may be at work.
 func (s *Store) Cover(ctx context.Context, w Worktree, paths []string) error {
 	if err := s.Uncover(ctx, w); err != nil {
 		return err
 	}
-	view, err := s.view(w.Workspace)
+	repo, err := s.open(w.Workspace)
 	if err != nil {
 		return fmt.Errorf("cover files: %w", err)
 	}
-	index, err := s.copyIndex(s.indexOf(w))
+	return repo.cover(ctx, w, paths)
+}
+
+func (repo *repository) cover(ctx context.Context, w Worktree, paths []string) error {
+	index, err := repo.copyIndex(repo.indexFile(w))
 	if err != nil {
 		return fmt.Errorf("cover files: %w", diskFull(err))
 	}
@@ -65,52 +65,61 @@ func (s *Store) Cover(ctx context.Context, w Worktree, paths []string) error {
 		return nil
 	}
 	c := cover{Paths: paths}
-	if c.Entries, err = s.entries(ctx, view, w, index, "H", paths); err != nil || len(c.Entries) == 0 {
+	if c.Entries, err = repo.entries(ctx, w, index, "H", paths); err != nil || len(c.Entries) == 0 {
 		return err
 	}
 	note, err := json.Marshal(c)
 	if err == nil {
-		err = errors.Join(os.MkdirAll(s.own("covered"), 0o700), writeOnce(s.coverNote(w.Session), string(note)))
+		err = errors.Join(os.MkdirAll(repo.private("covered"), 0o700),
+			writeOnce(repo.coverFile(w.Session), string(note)))
 	}
 	if err != nil {
 		return fmt.Errorf("cover files: %w", diskFull(err))
 	}
-	if err := s.mark(ctx, view, w, index, "--skip-worktree", c.Entries); err != nil {
+	if err := repo.mark(ctx, w, index, "--skip-worktree", c.Entries); err != nil {
 		return err
 	}
-	return s.putIndex(index, w)
+	return repo.putIndex(index, w)
 }
 
 // Uncover takes the marks of Cover back. It is no error where there are none. No process of the session may be at work.
 func (s *Store) Uncover(ctx context.Context, w Worktree) error {
-	c, err := s.covered(w.Session)
+	c, err := s.layout().covered(w.Session)
 	if err != nil || len(c.Entries) == 0 {
-		return errors.Join(err, removeIfThere(s.coverNote(w.Session)))
+		return errors.Join(err, removeIfThere(s.layout().coverFile(w.Session)))
 	}
-	view, err := s.view(w.Workspace)
+	repo, err := s.open(w.Workspace)
 	if err != nil {
 		return fmt.Errorf("uncover files: %w", err)
 	}
-	index, err := s.copyIndex(s.indexOf(w))
+	return repo.uncover(ctx, w)
+}
+
+func (repo *repository) uncover(ctx context.Context, w Worktree) error {
+	c, err := repo.covered(w.Session)
+	if err != nil || len(c.Entries) == 0 {
+		return errors.Join(err, removeIfThere(repo.coverFile(w.Session)))
+	}
+	index, err := repo.copyIndex(repo.indexFile(w))
 	if err != nil {
 		return fmt.Errorf("uncover files: %w", diskFull(err))
 	}
 	defer removeIndex(index)
 	if exists(index) {
-		changed, err := s.uncover(ctx, view, w, index, c)
+		changed, err := repo.uncoverIn(ctx, w, index, c)
 		if err == nil && changed {
-			err = s.putIndex(index, w)
+			err = repo.putIndex(index, w)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return removeIfThere(s.coverNote(w.Session))
+	return removeIfThere(repo.coverFile(w.Session))
 }
 
-// uncover takes the marks back in a copy of the session's index, and reports whether there were any.
-func (s *Store) uncover(ctx context.Context, view string, w Worktree, index string, c cover) (bool, error) {
-	marked, err := s.entries(ctx, view, w, index, "S", c.Paths)
+// uncoverIn takes the marks back in a copy of the session's index, and reports whether there were any.
+func (repo *repository) uncoverIn(ctx context.Context, w Worktree, index string, c cover) (bool, error) {
+	marked, err := repo.entries(ctx, w, index, "S", c.Paths)
 	if err != nil {
 		return false, err
 	}
@@ -122,14 +131,13 @@ func (s *Store) uncover(ctx context.Context, view string, w Worktree, index stri
 	if len(marked) == 0 {
 		return false, nil
 	}
-	return true, s.mark(ctx, view, w, index, "--no-skip-worktree", marked)
+	return true, repo.mark(ctx, w, index, "--no-skip-worktree", marked)
 }
 
 // entries lists the entries of an index below some paths that Git has a tag for: H for usual ones, S for marked ones.
-func (s *Store) entries(ctx context.Context, view string, w Worktree, index, tag string,
-	paths []string) ([]string, error) {
-	out, err := s.git(ctx, call{
-		gitDir: view, workTree: w.Dir, args: append([]string{"ls-files", "-z", "-t", "--"}, paths...),
+func (repo *repository) entries(ctx context.Context, w Worktree, index, tag string, paths []string) ([]string, error) {
+	out, err := repo.run(ctx, call{
+		gitDir: repo.view, workTree: w.Dir, args: append([]string{"ls-files", "-z", "-t", "--"}, paths...),
 		env: []string{"GIT_INDEX_FILE=" + index},
 	})
 	if err != nil {
@@ -144,39 +152,15 @@ func (s *Store) entries(ctx context.Context, view string, w Worktree, index, tag
 	return list, nil
 }
 
-func (s *Store) mark(ctx context.Context, view string, w Worktree, index, how string, entries []string) error {
-	_, err := s.git(ctx, call{
-		gitDir: view, workTree: w.Dir, args: []string{"update-index", how, "-z", "--stdin"},
+// mark marks entries of an index, or takes their marks back, by an option of git update-index.
+func (repo *repository) mark(ctx context.Context, w Worktree, index, option string, entries []string) error {
+	_, err := repo.run(ctx, call{
+		gitDir: repo.view, workTree: w.Dir, args: []string{"update-index", option, "-z", "--stdin"},
 		env:   []string{"GIT_INDEX_FILE=" + index},
 		stdin: strings.NewReader(strings.Join(entries, "\x00") + "\x00"),
 	})
 	if err != nil {
 		return fmt.Errorf("mark covered files: %w", err)
-	}
-	return nil
-}
-
-func (s *Store) indexOf(w Worktree) string {
-	return filepath.Join(s.admin(w.Workspace, w.Session), "index")
-}
-
-// putIndex puts a copy in the place of the session's index. A lock on it that a killed Git left keeps nobody from that.
-func (s *Store) putIndex(index string, w Worktree) error {
-	err := s.User.Do(func() error { return errors.Join(os.Chmod(index, 0o644), os.Rename(index, s.indexOf(w))) })
-	if err != nil {
-		return fmt.Errorf("write the index of the session: %w", diskFull(err))
-	}
-	return nil
-}
-
-func removeIndex(index string) {
-	_ = os.Remove(index)
-	_ = os.Remove(index + ".lock")
-}
-
-func removeIfThere(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
 	}
 	return nil
 }

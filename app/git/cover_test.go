@@ -109,7 +109,7 @@ func TestAfterACrashCoveredFilesAreSeenAsTheyAreAndTheNextUseTakesTheMarksBack(t
 		!strings.Contains(marked, "S README.md") {
 		t.Errorf("a mark of the agent's own is gone, or one of ours is left:\n%s", marked)
 	}
-	if exists(s.coverNote("s1")) {
+	if exists(s.layout().coverFile("s1")) {
 		t.Error("the note is left")
 	}
 }
@@ -118,7 +118,7 @@ func TestAnInterruptedCoverIsTakenBack(t *testing.T) {
 	t.Parallel()
 	s, w := covers(t)
 	coverAll(t, s, w)
-	note, err := os.ReadFile(s.coverNote("s1"))
+	note, err := os.ReadFile(s.layout().coverFile("s1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,17 +127,18 @@ func TestAnInterruptedCoverIsTakenBack(t *testing.T) {
 	}
 	// Noted, and not marked; of one entry that is gone by now.
 	git(t, w.Dir, "rm", "-q", "--cached", ".agent/hooks/start")
-	if err := errors.Join(os.WriteFile(s.coverNote("s1"), note, 0o600), s.Uncover(t.Context(), w)); err != nil {
+	err = errors.Join(os.WriteFile(s.layout().coverFile("s1"), note, 0o600), s.Uncover(t.Context(), w))
+	if err != nil {
 		t.Fatal(err)
 	}
 	// A lock of a Git that was killed with its agent.
-	write(t, s.admin("ws", "s1"), "index.lock", "")
+	write(t, s.layout().adminDir("ws", "s1"), "index.lock", "")
 	coverAll(t, s, w)
 	if err := s.Uncover(t.Context(), w); err != nil {
 		t.Fatal(err)
 	}
 	coverAll(t, s, w)
-	if err := s.Remove(t.Context(), "ws", "s1", false); err != nil || exists(s.coverNote("s1")) {
+	if err := s.Remove(t.Context(), "ws", "s1", false); err != nil || exists(s.layout().coverFile("s1")) {
 		t.Errorf("a session that was removed leaves its note: %v", err)
 	}
 }

@@ -24,7 +24,7 @@ func (s *Store) Diff(ctx context.Context, w Worktree, maxBytes int) (text string
 	}
 	c := look.call(nil, append(diffArgs, "--patch", "--unified=3", w.Base, "--")...)
 	c.limit = int64(max(maxBytes, 1))
-	out, err := s.git(ctx, c)
+	out, err := look.repo.run(ctx, c)
 	if truncated = errors.Is(err, errTooMuch); err != nil && !truncated {
 		return "", false, fmt.Errorf("read the diff: %w", err)
 	}

@@ -21,11 +21,10 @@ import (
 // lead it elsewhere. It works in an exchange: a Git folder of the server's own with names of its own for what the
 // remote has. It reads the objects of the mirror, and writes into the exchange alone.
 
-// exchange makes sure that the exchange of the repository at mirror exists and returns it. Name is the workspace's id,
-// or a temporary one. A new one begins with the remote's branches as the mirror knows them, so that little has to be
-// fetched.
-func (s *Store) exchange(ctx context.Context, name, mirror string) (string, error) {
-	dir := s.own("exchanges", name)
+// prepareExchange makes sure that the exchange of the repository exists and returns it. A new one begins with the
+// remote's branches as the mirror knows them, so that little has to be fetched.
+func (repo *repository) prepareExchange(ctx context.Context) (string, error) {
+	dir := repo.exchangeDir(repo.id)
 	fresh := !exists(filepath.Join(dir, "HEAD"))
 	objects := filepath.Join(dir, "objects")
 	for _, folder := range []string{filepath.Join(dir, "refs"), filepath.Join(objects, "info"),
@@ -34,14 +33,14 @@ func (s *Store) exchange(ctx context.Context, name, mirror string) (string, erro
 			return "", diskFull(err)
 		}
 	}
-	err := writeOnce(filepath.Join(objects, "info", "alternates"), filepath.Join(mirror, "objects")+"\n")
+	err := writeOnce(filepath.Join(objects, "info", "alternates"), filepath.Join(repo.mirror, "objects")+"\n")
 	if err != nil {
 		return "", diskFull(err)
 	}
 	config := configOf(false)
 	shallow := ""
-	err = s.User.Do(func() error {
-		config, shallow = configOf(ofSHA256(mirror)), shallowCommits(mirror)
+	err = repo.user.Do(func() error {
+		config, shallow = configOf(ofSHA256(repo.mirror)), shallowCommits(repo.mirror)
 		return nil
 	})
 	if shallow == "" {
@@ -50,16 +49,17 @@ func (s *Store) exchange(ctx context.Context, name, mirror string) (string, erro
 		err = errors.Join(err, writeOnce(filepath.Join(dir, "shallow"), shallow))
 	}
 	err = errors.Join(err, writeOnce(filepath.Join(dir, "config"), config))
-	if err == nil && fresh && mirror == s.mirror(name) {
-		s.seed(ctx, dir, s.own("views", name))
+	if err == nil && fresh && repo.mirror == repo.mirrorDir(repo.id) {
+		repo.seed(ctx, dir)
 	}
 	return dir, diskFull(errors.Join(err, writeOnce(filepath.Join(dir, "HEAD"), noHead)))
 }
 
-// seed names in a new exchange what a view knows of the remote and has. Without it the next fetch brings everything.
-// The names are written at once, and without a Git: one that is killed would leave a lock that nobody meets.
-func (s *Store) seed(ctx context.Context, exchange, view string) {
-	names, err := s.branches(ctx, call{gitDir: view})
+// seed names in a new exchange the remote's branches that the mirror knows and has. Without it the next fetch brings
+// everything. The names are written at once, and without a Git: one that is killed would leave a lock that nobody
+// meets.
+func (repo *repository) seed(ctx context.Context, exchange string) {
+	names, err := repo.branches(ctx, call{gitDir: repo.view})
 	if err != nil || len(names) == 0 {
 		return
 	}
@@ -68,7 +68,7 @@ func (s *Store) seed(ctx context.Context, exchange, view string) {
 	for i, name := range refs {
 		shas[i] = names[name]
 	}
-	found, err := s.resolve(ctx, view, shas...)
+	found, err := repo.resolve(ctx, shas...)
 	if err != nil {
 		return
 	}
@@ -80,15 +80,15 @@ func (s *Store) seed(ctx context.Context, exchange, view string) {
 		}
 	}
 	if err := writeOnce(filepath.Join(exchange, "packed-refs"), packed.String()); err != nil {
-		s.log().Warn("name the remote's branches", "repository", filepath.Base(exchange), "err", err)
+		repo.log.Warn("name the remote's branches", "repository", filepath.Base(exchange), "err", err)
 	}
 }
 
 // branches are the remote's branches as a Git folder knows them, by their full names, with detachedRef. Of a name that
 // stands for another one the value is that name; the remote's default branch is left out.
-func (s *Store) branches(ctx context.Context, c call) (map[string]string, error) {
+func (g *runner) branches(ctx context.Context, c call) (map[string]string, error) {
 	c.args = []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", origin, detachedRef}
-	out, err := s.git(ctx, c)
+	out, err := g.run(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -106,11 +106,11 @@ func (s *Store) branches(ctx context.Context, c call) (map[string]string, error)
 // fetch there would soon be very many.
 const fewObjects = 100
 
-// takeObjects moves the packs that were fetched into an exchange to its mirror. Nothing is written through a link of an
-// agent's there. What an interrupted call left comes with the next. Packs of fewer objects than most are written one by
-// one.
-func (s *Store) takeObjects(ctx context.Context, exchange, view, mirror string, most uint32) error {
-	from := filepath.Join(exchange, "objects", "pack")
+// takeObjects moves the packs that were fetched into the exchange to the mirror. Nothing is written through a link of
+// an agent's there. What an interrupted call left comes with the next. Packs of fewer objects than most are written one
+// by one.
+func (repo *repository) takeObjects(ctx context.Context, most uint32) error {
+	from := filepath.Join(repo.exchangeDir(repo.id), "objects", "pack")
 	entries, err := os.ReadDir(from)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (s *Store) takeObjects(ctx context.Context, exchange, view, mirror string, 
 		if !isIndex {
 			continue
 		}
-		few, err := s.unpack(ctx, view, filepath.Join(from, name+".pack"), most)
+		few, err := repo.unpack(ctx, filepath.Join(from, name+".pack"), most)
 		if err != nil {
 			return err
 		}
@@ -140,12 +140,12 @@ func (s *Store) takeObjects(ctx context.Context, exchange, view, mirror string, 
 			whole = append(whole, name+".idx")
 		}
 	}
-	return s.movePacks(from, mirror, whole)
+	return repo.movePacks(from, whole)
 }
 
 // unpack writes the objects of a pack one by one with the rights of the user of agents, and reports whether it did: of
 // few.
-func (s *Store) unpack(ctx context.Context, view, pack string, most uint32) (bool, error) {
+func (repo *repository) unpack(ctx context.Context, pack string, most uint32) (bool, error) {
 	f, err := os.Open(pack)
 	if err != nil {
 		return false, err
@@ -156,26 +156,26 @@ func (s *Store) unpack(ctx context.Context, view, pack string, most uint32) (boo
 		return false, err
 	}
 	// The call reads from the beginning.
-	_, err = s.git(ctx, call{gitDir: view, args: []string{"unpack-objects", "-q"}, stdin: f})
+	_, err = repo.run(ctx, call{gitDir: repo.view, args: []string{"unpack-objects", "-q"}, stdin: f})
 	return err == nil, err
 }
 
 // movePacks moves files of packs into the mirror, in their order.
-func (s *Store) movePacks(from, mirror string, names []string) error {
+func (repo *repository) movePacks(from string, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Join(mirror, "objects", "pack"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(repo.mirror, "objects", "pack"), 0o700); err != nil {
 		return diskFull(err)
 	}
-	packs, err := openBelow(mirror, "objects/pack")
+	packs, err := openBelow(repo.mirror, "objects/pack")
 	if err != nil {
 		return err
 	}
 	defer packs.Close()
 	for _, name := range names {
 		path := filepath.Join(from, name)
-		if err := s.User.Own(path); err != nil {
+		if err := repo.user.Own(path); err != nil {
 			return err
 		}
 		if err := moveInto(packs, path, name); err != nil {
@@ -220,17 +220,17 @@ func moveInto(root *os.Root, path, name string) error {
 	return os.Remove(path)
 }
 
-// takeOver gives the mirror of a view the remote's branches as its exchange has them: first without those that are
+// takeOver gives the mirror the remote's branches as the exchange has them: first without those that are
 // gone, which may stand in the way of others.
-func (s *Store) takeOver(ctx context.Context, exchange, view string, refs *remoteRefs) error {
-	there, err := s.branches(ctx, call{gitDir: exchange, asServer: true})
+func (repo *repository) takeOver(ctx context.Context, refs *remoteRefs) error {
+	there, err := repo.branches(ctx, call{gitDir: repo.exchangeDir(repo.id), asServer: true})
 	if err != nil {
 		return err
 	}
 	if refs.detached == "" {
 		delete(there, detachedRef)
 	}
-	here, err := s.branches(ctx, call{gitDir: view})
+	here, err := repo.branches(ctx, call{gitDir: repo.view})
 	if err != nil {
 		return err
 	}
@@ -249,14 +249,12 @@ func (s *Store) takeOver(ctx context.Context, exchange, view string, refs *remot
 		if edit == "" {
 			continue
 		}
-		if _, err := s.git(ctx, call{
-			gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit),
-		}); err != nil {
+		if err := repo.updateRefs(ctx, edit); err != nil {
 			return err
 		}
 	}
 	// A session that stands at what is missing keeps the Git of every other session from fetching.
-	_, err = s.git(ctx, call{gitDir: view, args: []string{"rev-list", "--quiet", "--max-count=1", "--all"}})
+	_, err = repo.git(ctx, "rev-list", "--quiet", "--max-count=1", "--all")
 	return err
 }
 
@@ -273,24 +271,4 @@ func shallowCommits(mirror string) string {
 		}
 	}
 	return list.String()
-}
-
-// linkOnce makes a path a link to a target, for all to see at once: another call that makes the same one takes none
-// away from a Git that uses it already.
-func linkOnce(path, target string) error {
-	if was, err := os.Readlink(path); err == nil && was == target {
-		return nil
-	}
-	made := path + "." + rand.Text()
-	if err := os.Symlink(target, made); err != nil {
-		return err
-	}
-	err := os.Rename(made, path)
-	if err != nil { // a folder is there
-		err = errors.Join(removeAll(path), os.Rename(made, path))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(made))
-	}
-	return nil
 }

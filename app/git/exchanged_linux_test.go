@@ -67,7 +67,7 @@ func swapsFolder(t *testing.T, u *runas.User) {
 	must(t, os.Chmod(outside, 0o700))
 	precious := filepath.Join(outside, "precious")
 	must(t, os.WriteFile(precious, nil, 0o600))
-	m := s.mirror("w")
+	m := s.layout().mirrorDir("w")
 	tries := 0
 	for n := 0; n < 4 && exists(precious); n++ {
 		must(t, u.Do(func() error {
@@ -78,7 +78,7 @@ func swapsFolder(t *testing.T, u *runas.User) {
 		must(t, u.Do(func() error { _ = os.MkdirAll(m+"/packed-refs/in", 0o700); return nil }))
 		stop := swapping(t, u, m+"/packed-refs", m+"/x")
 		for range 50 {
-			_, _ = s.view("w")
+			_, _ = s.open("w")
 			tries++
 			if !exists(m+"/packed-refs") || !exists(m+"/x") {
 				break
@@ -99,7 +99,7 @@ func TestModeOfAFileOutsideIsNotChanged(t *testing.T) {
 	u, s := racing(t)
 	outside := filepath.Join(t.TempDir(), "shadow")
 	must(t, os.WriteFile(outside, []byte("secret"), 0o600))
-	m := s.mirror("w")
+	m := s.layout().mirrorDir("w")
 	mark := m + "/" + markSHA256
 	tries := 0
 	changed := func() bool { i, err := os.Stat(outside); must(t, err); return i.Mode().Perm() != 0o600 }
@@ -117,7 +117,7 @@ func TestModeOfAFileOutsideIsNotChanged(t *testing.T) {
 		}))
 		stop := swapping(t, u, mark, m+"/x")
 		for range 20 {
-			_, _ = s.view("w")
+			_, _ = s.open("w")
 			tries++
 		}
 		stop()
@@ -132,7 +132,7 @@ func TestModeOfAFileOutsideIsNotChanged(t *testing.T) {
 // A link (or regular file of a closed mode) in place of the mark of SHA-256 refuses the repository to all.
 func TestLinkInPlaceOfTheMarkHoldsNobodyUp(t *testing.T) {
 	u, s := racing(t)
-	if out, err := as(t, u, s.mirror("w"), "ln -s /x "+markSHA256); err != nil {
+	if out, err := as(t, u, s.layout().mirrorDir("w"), "ln -s /x "+markSHA256); err != nil {
 		t.Fatal(out, err)
 	}
 	if _, err := s.Add(t.Context(), "w", "two", "", ""); err != nil {
@@ -209,7 +209,7 @@ func TestAPushSendsNothingThatTheUserOfAgentsMayNotRead(t *testing.T) {
 		t.Fatal(out, err)
 	}
 	object := filepath.Join(private, ".git", "objects", blob[:2], blob[2:])
-	link := filepath.Join(s.mirror("w"), "objects", blob[:2], blob[2:])
+	link := filepath.Join(s.layout().mirrorDir("w"), "objects", blob[:2], blob[2:])
 	stop := repeatedly(t, s.User, func() { // the server removes a link that it sees
 		_ = os.Mkdir(filepath.Dir(link), 0o777)
 		_ = os.Symlink(object, link)

@@ -98,7 +98,7 @@ func TestAnIndexWithoutEndIsNotCopied(t *testing.T) {
 	must(t, os.WriteFile(path, nil, 0o600))
 	must(t, os.Truncate(path, 1<<40))
 	s, _ := setup(t)
-	if to, err := s.copyIndex(path); err == nil {
+	if to, err := s.runner().copyIndex(path); err == nil {
 		t.Errorf("it was copied to %s", to)
 	}
 }

@@ -22,7 +22,7 @@ func meddle(t *testing.T, s *Store, command, script string) (outside string) {
 	t.Helper()
 	real, err := exec.LookPath("git")
 	must(t, err)
-	dir, outside := s.own("tmp", "meddle"), t.TempDir() // the former can be written by each Git
+	dir, outside := s.layout().private("tmp", "meddle"), t.TempDir() // the former can be written by each Git
 	must(t, errors.Join(os.Mkdir(dir, 0o777), os.Chmod(dir, 0o777), os.Chmod(outside, 0o700)))
 	s.Git = filepath.Join(dir, "git")
 	text := fmt.Sprintf(`#!/bin/bash
@@ -31,7 +31,7 @@ if [[ " $* " == *" %s "* ]] && mkdir '%s/once' 2>/dev/null; then
 	( %s ) >'%s/said' 2>&1
 fi
 exec '%s' "$@"
-`, command, dir, s.mirror("w"), outside, script, dir, real)
+`, command, dir, s.layout().mirrorDir("w"), outside, script, dir, real)
 	must(t, os.WriteFile(s.Git, []byte(text), 0o755))
 	t.Cleanup(func() {
 		if said, _ := os.ReadFile(filepath.Join(dir, "said")); len(said) > 0 || !exists(filepath.Join(dir, "once")) {
@@ -171,7 +171,8 @@ func TestOnlyAGitThatReachesRemotesHasTheRightsOfTheServer(t *testing.T) {
 			continue
 		}
 		mine++
-		if strings.Contains(args, "--git-dir=") && !strings.Contains(args, "--git-dir="+s.own("exchanges")) &&
+		if strings.Contains(args, "--git-dir=") &&
+			!strings.Contains(args, "--git-dir="+s.layout().private("exchanges")) &&
 			!strings.HasSuffix(args, "rev-parse --git-dir") {
 			t.Errorf("with the rights of the server ran git %s", args)
 		}
@@ -217,7 +218,7 @@ func TestWhatAnAgentPutsInTheRepositoryHoldsUpNoOtherSession(t *testing.T) {
 				must(t, s.Sync(t.Context(), "v", remote))
 				_, err := s.Add(t.Context(), "v", "three", "", "")
 				must(t, err)
-				if out, err := as(t, u, w.Dir, "M="+s.mirror("w")+"; "+script); err != nil {
+				if out, err := as(t, u, w.Dir, "M="+s.layout().mirrorDir("w")+"; "+script); err != nil {
 					t.Fatal(out, err)
 				}
 				advance(t, remote, "main", "more.txt")

@@ -33,7 +33,7 @@ func TestRootsGitReadsNoConfigurationOfAnAgent(t *testing.T) {
 	s.User, s.Log = u, slog.New(slog.DiscardHandler)
 	must(t, os.Chmod(filepath.Dir(filepath.Dir(s.Root)), 0o711))
 	begin(t, s, remote, "one")
-	if out, err := as(t, u, s.mirror("w"),
+	if out, err := as(t, u, s.layout().mirrorDir("w"),
 		`d=$(mktemp -d); mkdir $d/objects $d/refs; mkfifo $d/config; echo $d > commondir`); err != nil {
 		t.Fatal(out, err)
 	}
@@ -52,7 +52,7 @@ func TestAPipeInPlaceOfAnObjectHoldsNobodyUp(t *testing.T) {
 			s.User, s.Log = u, slog.New(slog.DiscardHandler)
 			must(t, os.Chmod(filepath.Dir(filepath.Dir(s.Root)), 0o711))
 			w := begin(t, s, remote, "one")
-			o := filepath.Join(s.mirror("w"), "objects", w.Base[:2], w.Base[2:])
+			o := filepath.Join(s.layout().mirrorDir("w"), "objects", w.Base[:2], w.Base[2:])
 			if out, err := as(t, u, "/", "rm -f "+o+"; mkfifo "+o); err != nil {
 				t.Fatal(out, err)
 			}
@@ -68,7 +68,7 @@ func TestAPipeThatItsMakerHoldsOpenHoldsNobodyUp(t *testing.T) {
 	s.User, s.Log = u, slog.New(slog.DiscardHandler)
 	must(t, os.Chmod(filepath.Dir(filepath.Dir(s.Root)), 0o711))
 	begin(t, s, remote, "one")
-	o := filepath.Join(s.admin("w", "one"), "HEAD")
+	o := filepath.Join(s.layout().adminDir("w", "one"), "HEAD")
 	advance(t, remote, "main", "more.txt")
 	if out, err := as(t, u, "/", "rm -f "+o+"; mkfifo "+o+"; (exec 3<>"+o+
 		" >/dev/null 2>&1; sleep 600) >/dev/null 2>&1 </dev/null &"); err != nil {
@@ -85,7 +85,7 @@ func TestAPipeInPlaceOfTheCopyOfAnIndexHoldsNoCommitUp(t *testing.T) {
 	must(t, os.Chmod(filepath.Dir(filepath.Dir(s.Root)), 0o711))
 	w := begin(t, s, remote, "one")
 	write(t, w.Dir, "new", "x")
-	_ = meddle(t, s, "update-ref", `cd `+s.own("tmp")+`; for i in index-*; do rm -f $i; mkfifo $i; done`)
+	_ = meddle(t, s, "update-ref", `cd `+s.layout().private("tmp")+`; for i in index-*; do rm -f $i; mkfifo $i; done`)
 	_, err := s.Commit(t.Context(), w, "x", "a", "a@b") // it ends
 	t.Log(err)
 }
@@ -125,7 +125,7 @@ func TestPushOfAStateReadsThroughNoLink(t *testing.T) {
 		tree = strings.TrimSpace(out)
 	}
 	blob := git(t, private, "rev-parse", tree+":key")
-	m := s.mirror("w")
+	m := s.layout().mirrorDir("w")
 	out, err := as(t, u, w.Dir,
 		fmt.Sprintf(`c=$(printf 'tree %s\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n' | git hash-object -t commit -w --literally --stdin)
 git update-ref --no-deref HEAD $c; echo x > new; git symbolic-ref HEAD`, tree))
@@ -155,7 +155,7 @@ func TestPackingObeysNoConfigurationOfAnAgent(t *testing.T) {
 	must(t, os.Chmod(filepath.Dir(said), 0o777))
 	must(t, os.Chmod(filepath.Dir(filepath.Dir(said)), 0o711))
 	_ = meddle(t, s, "gc",
-		`cd `+s.own("views", ".tidy-w")+`; d=$(mktemp -d); chmod 755 $d; ln -s $M/objects $M/refs $M/worktrees $d/
+		`cd `+s.layout().private("views", ".tidy-w")+`; d=$(mktemp -d); chmod 755 $d; ln -s $M/objects $M/refs $M/worktrees $d/
 printf '[core]\nrepositoryformatversion=1\nbare=true\n[extensions]\npartialclone=x\n[remote "x"]\npromisor=true\nurl='$d/nowhere'\nuploadpack='$d/evil'\n' > $d/config
 printf '#!/bin/sh\ngrep -E "NoNewPrivs|Uid" /proc/self/status > `+said+`; false\n' > $d/evil; chmod 755 $d/evil
 printf 'ref: refs/heads/x\n' > $d/HEAD; ( echo $d > commondir ) 2>/dev/null; echo 1111111111111111111111111111111111111111 > $M/refs/heads/missing`)

@@ -72,7 +72,7 @@ func TestNothingThatAnAgentConfiguredIsRunByTheServer(t *testing.T) {
 	}
 	config.WriteString(
 		"[filter \"evil\"]\n\trequired = true\n[commit]\n\tgpgSign = true\n[log]\n\tshowSignature = true\n")
-	for _, dir := range []string{s.mirror("w"), s.common("w", "s1")} {
+	for _, dir := range []string{s.layout().mirrorDir("w"), s.layout().commonDir("w", "s1")} {
 		was, err := os.ReadFile(filepath.Join(dir, "config"))
 		must(t, err)
 		write(t, dir, "config", string(was)+config.String())
@@ -95,8 +95,8 @@ func TestNoHookIsRunByTheServer(t *testing.T) {
 	program, mark := spring(t)
 	hooks := t.TempDir()
 	git(t, w.Dir, "config", "core.hooksPath", hooks)
-	for _, dir := range []string{hooks, filepath.Join(s.mirror("w"), "hooks"),
-		filepath.Join(s.own("views", "w"), "hooks")} {
+	for _, dir := range []string{hooks, filepath.Join(s.layout().mirrorDir("w"), "hooks"),
+		filepath.Join(s.layout().private("views", "w"), "hooks")} {
 		must(t, os.MkdirAll(dir, 0o755))
 		for _, hook := range []string{"pre-commit", "commit-msg", "post-commit", "pre-push", "post-checkout",
 			"reference-transaction", "post-index-change", "pre-auto-gc", "post-rewrite", "fsmonitor-watchman"} {
@@ -169,7 +169,7 @@ func TestTheServerWritesThroughNoLinkOfAnAgents(t *testing.T) {
 			s, remote := setup(t)
 			w := begin(t, s, remote, "s1")
 			outside := filepath.Join(t.TempDir(), "outside")
-			path := filepath.Join(s.mirror("w"), part)
+			path := filepath.Join(s.layout().mirrorDir("w"), part)
 			if exists(path) {
 				must(t, os.Rename(path, outside))
 			}
@@ -251,8 +251,8 @@ func TestThingsThatAreNoFilesDoNotHoldTheServer(t *testing.T) {
 	if _, _, err := s.Diff(t.Context(), w, 1<<20); err != nil {
 		t.Error(err)
 	}
-	for _, name := range []string{filepath.Join(s.admin("w", "s1"), "index"),
-		filepath.Join(s.admin("w", "s1"), "MERGE_HEAD"), filepath.Join(w.Dir, ".git")} {
+	for _, name := range []string{filepath.Join(s.layout().adminDir("w", "s1"), "index"),
+		filepath.Join(s.layout().adminDir("w", "s1"), "MERGE_HEAD"), filepath.Join(w.Dir, ".git")} {
 		_ = os.Remove(name)
 		pipe(t, name)
 	}
@@ -275,7 +275,7 @@ func TestAnIndexThatCannotBeReadCostsOnlySpeed(t *testing.T) {
 			s, remote := setup(t)
 			w := begin(t, s, remote, "s1")
 			write(t, w.Dir, "new.txt", "new\n")
-			write(t, s.admin("w", "s1"), "index", index)
+			write(t, s.layout().adminDir("w", "s1"), "index", index)
 			expectChanges(t, s, w, "uncommitted, added new.txt +1-0")
 		})
 	}
@@ -298,22 +298,22 @@ func TestLookingLeavesTheAgentsIndexAndFoldersAlone(t *testing.T) {
 	git(t, w.Dir, "add", "staged.txt")
 	write(t, w.Dir, "new.txt", "new\n")
 	before := git(t, w.Dir, "status", "--porcelain")
-	index, err := os.ReadFile(filepath.Join(s.admin("w", "s1"), "index"))
+	index, err := os.ReadFile(filepath.Join(s.layout().adminDir("w", "s1"), "index"))
 	must(t, err)
-	write(t, s.admin("w", "s1"), "index.lock", "") // the agent's git is at work
+	write(t, s.layout().adminDir("w", "s1"), "index.lock", "") // the agent's git is at work
 	expectChanges(t, s, w, "uncommitted, added new.txt +1-0, added staged.txt +1-0")
 	if _, _, err := s.Diff(t.Context(), w, 1<<20); err != nil {
 		t.Error(err)
 	}
-	must(t, os.Remove(filepath.Join(s.admin("w", "s1"), "index.lock")))
-	after, err := os.ReadFile(filepath.Join(s.admin("w", "s1"), "index"))
+	must(t, os.Remove(filepath.Join(s.layout().adminDir("w", "s1"), "index.lock")))
+	after, err := os.ReadFile(filepath.Join(s.layout().adminDir("w", "s1"), "index"))
 	if err != nil || string(after) != string(index) {
 		t.Errorf("the index changed, %v", err)
 	}
 	if got := git(t, w.Dir, "status", "--porcelain"); got != before {
 		t.Errorf("the status was %q and is %q", before, got)
 	}
-	if left, _ := os.ReadDir(s.own("tmp")); len(left) > 0 {
+	if left, _ := os.ReadDir(s.layout().private("tmp")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
@@ -332,7 +332,7 @@ func TestObjectsOfAnotherRepositoryAreNotShown(t *testing.T) {
 		git(t, w.Dir, "update-index", "--add", "--info-only", "--cacheinfo", entry)
 		git(t, w.Dir, "update-index", "--skip-worktree", "stolen.txt") // else the missing file counts
 	}
-	objects := filepath.Join(s.mirror("w"), "objects")
+	objects := filepath.Join(s.layout().mirrorDir("w"), "objects")
 	must(t, os.MkdirAll(filepath.Join(objects, "info"), 0o700))
 	for what, lay := range map[string]func() (path string){
 		"a list of other repositories": func() string {
@@ -376,7 +376,7 @@ func TestTheServerWritesNoReferenceThroughALink(t *testing.T) {
 			s, remote := setup(t)
 			w := begin(t, s, remote, "s1")
 			outside := t.TempDir()
-			path := filepath.Join(s.mirror("w"), part)
+			path := filepath.Join(s.layout().mirrorDir("w"), part)
 			if exists(path) {
 				must(t, os.Rename(path, path+"-moved"))
 			}
@@ -403,7 +403,7 @@ func TestTheServerAddsToNoLogThroughALink(t *testing.T) {
 			w := begin(t, s, remote, "s1")
 			outside := t.TempDir()
 			write(t, outside, "HEAD", "")
-			path := filepath.Join(s.admin("w", "s1"), part)
+			path := filepath.Join(s.layout().adminDir("w", "s1"), part)
 			must(t, os.RemoveAll(path))
 			must(t, os.MkdirAll(filepath.Dir(path), 0o700))
 			target := outside
@@ -427,7 +427,7 @@ func TestAnAgentDoesNotSayHowObjectsAreNamed(t *testing.T) {
 	s, remote := setup(t)
 	w := begin(t, s, remote, "s1")
 	write(t, w.Dir, "new.txt", "new\n")
-	write(t, s.mirror("w"), markSHA256, "")
+	write(t, s.layout().mirrorDir("w"), markSHA256, "")
 	expectChanges(t, s, w, "uncommitted, added new.txt +1-0")
 	begin(t, s, remote, "s2")
 }

@@ -38,16 +38,17 @@ func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 		}
 		return h
 	}
-	mirrors, err := s.mirrors()
+	g := s.runner()
+	mirrors, err := g.mirrors()
 	if err != nil {
 		return nil, fmt.Errorf("look at the repositories: %w", err)
 	}
 	var failed []error
 	byBranch := map[string][]string{}
 	for _, id := range mirrors {
-		places, err := folders(filepath.Join(s.mirror(id), "worktrees"))
-		configured, other := folders(filepath.Join(s.mirror(id), "sessions"))
-		named, branches, third := s.namesOfSessions(ctx, id)
+		places, err := folders(filepath.Join(g.mirrorDir(id), "worktrees"))
+		configured, other := folders(filepath.Join(g.mirrorDir(id), "sessions"))
+		named, branches, third := g.repository(id, g.mirrorDir(id)).namesOfSessions(ctx)
 		if err := errors.Join(err, other, third); err != nil {
 			if ctx.Err() != nil {
 				return nil, fmt.Errorf("look at the repository of workspace %s: %w", id, err)
@@ -83,28 +84,15 @@ func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 	return list, errors.Join(failed...)
 }
 
-// mirrors are the workspaces that have a repository here.
-func (s *Store) mirrors() ([]string, error) {
-	names, err := folders(filepath.Join(s.root(), "repos"))
-	var ids []string
-	for _, name := range names {
-		if id, ok := strings.CutSuffix(name, ".git"); ok {
-			ids = append(ids, id)
-		}
-	}
-	return ids, err
-}
-
 // namesOfSessions are the sessions for whose commits a repository has a name of Carillon's, and those after which a
 // branch is called.
-func (s *Store) namesOfSessions(ctx context.Context, workspaceID string) (named, branches []string, err error) {
-	view := s.own("views", workspaceID)
-	if !exists(view) { // nobody has used it yet
+func (repo *repository) namesOfSessions(ctx context.Context) (named, branches []string, err error) {
+	if !exists(repo.view) { // nobody has used it yet
 		return nil, nil, nil
 	}
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)",
-		"refs/heads/" + filepath.Dir(SessionBranch("x")), filepath.Dir(baseRef("x")), filepath.Dir(branchRef("x")),
-		filepath.Dir(snapshotRef("x")), filepath.Dir(pushedRef("x"))}})
+	out, err := repo.git(ctx, "for-each-ref", "--format=%(refname)",
+		"refs/heads/"+filepath.Dir(SessionBranch("x")), filepath.Dir(baseRef("x")), filepath.Dir(branchRef("x")),
+		filepath.Dir(snapshotRef("x")), filepath.Dir(pushedRef("x")))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,17 +114,17 @@ func (s *Store) Unused(ctx context.Context, workspaceID, sessionID string) (bool
 	if err := checkID(workspaceID, sessionID); err != nil {
 		return false, err
 	}
-	view, err := s.view(workspaceID)
+	repo, err := s.open(workspaceID)
 	if errors.Is(err, ErrNoMirror) {
 		return true, nil
 	} else if err != nil {
 		return false, err
 	}
-	branch, err := s.branchOf(ctx, view, sessionID)
+	branch, err := repo.branchOf(ctx, sessionID)
 	if err != nil {
 		return false, err
 	}
-	found, err := s.resolve(ctx, view, baseRef(sessionID), "refs/heads/"+cmp.Or(branch, SessionBranch(sessionID)),
+	found, err := repo.resolve(ctx, baseRef(sessionID), "refs/heads/"+cmp.Or(branch, SessionBranch(sessionID)),
 		snapshotRef(sessionID))
 	if err != nil {
 		return false, err
@@ -146,17 +134,17 @@ func (s *Store) Unused(ctx context.Context, workspaceID, sessionID string) (bool
 
 // SweepUnfinished removes repositories that a process which died was making. It waits for those that are being made.
 func (s *Store) SweepUnfinished(ctx context.Context) error {
-	names, err := filepath.Glob(filepath.Join(s.root(), "repos", ".new-*.git-*"))
+	names, err := filepath.Glob(filepath.Join(s.layout().root, "repos", ".new-*.git-*"))
 	if err != nil {
 		return err
 	}
 	for _, path := range names {
 		id, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), ".new-"), ".git-")
-		unlock, err := s.lock(ctx, "sync-"+id)
+		unlock, err := s.runner().lock(ctx, "sync-"+id)
 		if err != nil {
 			return fmt.Errorf("sweep repositories: %w", err)
 		}
-		s.sweep(id)
+		s.layout().sweep(id)
 		unlock()
 	}
 	return nil
@@ -178,7 +166,7 @@ func (s *Store) Leftovers(before time.Time) ([]Leftover, error) {
 			list = append(list, Leftover{Path: path, What: what, At: info.ModTime()})
 		}
 	}
-	repos := filepath.Join(s.root(), "repos")
+	repos := filepath.Join(s.layout().root, "repos")
 	look := func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, os.ErrNotExist): // it went meanwhile
@@ -186,7 +174,7 @@ func (s *Store) Leftovers(before time.Time) ([]Leftover, error) {
 		case err != nil && path == repos:
 			return err
 		case err != nil: // of one folder: the others are looked through all the same
-			s.log().Warn("look for locks", "folder", path, "err", err)
+			s.runner().log.Warn("look for locks", "folder", path, "err", err)
 			if d.IsDir() {
 				return filepath.SkipDir
 			}
@@ -201,7 +189,7 @@ func (s *Store) Leftovers(before time.Time) ([]Leftover, error) {
 		}
 		return nil
 	}
-	err := errors.Join(filepath.WalkDir(repos, look), filepath.WalkDir(s.own("exchanges"), look))
+	err := errors.Join(filepath.WalkDir(repos, look), filepath.WalkDir(s.layout().private("exchanges"), look))
 	if err != nil {
 		return nil, fmt.Errorf("look for locks: %w", err)
 	}

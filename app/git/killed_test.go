@@ -102,7 +102,7 @@ func liveOn(t *testing.T, k *killer) {
 			if !Trouble(err) {
 				t.Errorf("%s met no trouble of the machine: %v", what, err)
 			}
-			age(t, s.root()) // a minute passes
+			age(t, s.layout().root) // a minute passes
 			if errors.Is(err, ErrDamaged) {
 				err = errors.Join(err, s.Mend(t.Context(), "w", remote))
 			}
@@ -159,13 +159,14 @@ func liveOn(t *testing.T, k *killer) {
 		}
 		return err
 	})
-	age(t, s.root())
+	age(t, s.layout().root)
 	again("the packing at the end", func() error { return s.Tidy(t.Context(), "w") })
-	if refs := git(t, s.mirror("w"), "for-each-ref", "--format=%(refname)", "refs/heads/carillon/"); refs != "" {
+	refs := git(t, s.layout().mirrorDir("w"), "for-each-ref", "--format=%(refname)", "refs/heads/carillon/")
+	if refs != "" {
 		t.Errorf("branches of nobody stay: %s", refs)
 	}
-	git(t, s.mirror("w"), "fsck", "--no-dangling", "--strict")
-	must(t, filepath.WalkDir(s.root(), func(path string, _ fs.DirEntry, err error) error {
+	git(t, s.layout().mirrorDir("w"), "fsck", "--no-dangling", "--strict")
+	must(t, filepath.WalkDir(s.layout().root, func(path string, _ fs.DirEntry, err error) error {
 		if strings.HasSuffix(path, ".lock") {
 			t.Errorf("%s stays locked", path)
 		}
@@ -181,17 +182,18 @@ func TestALockThatNoGitMeetsAgainIsRemovedByPacking(t *testing.T) {
 	w, err := s.Add(t.Context(), "w", "s1", "main", "")
 	must(t, err)
 	locks := []string{
-		filepath.Join(s.mirror("w"), "refs", "heads", "carillon", "gone.lock"),
-		filepath.Join(s.mirror("w"), "packed-refs.lock"),
-		filepath.Join(s.admin("w", "s1"), "index.lock"), filepath.Join(s.own("views", "w"), "HEAD.lock"),
+		filepath.Join(s.layout().mirrorDir("w"), "refs", "heads", "carillon", "gone.lock"),
+		filepath.Join(s.layout().mirrorDir("w"), "packed-refs.lock"),
+		filepath.Join(s.layout().adminDir("w", "s1"), "index.lock"),
+		filepath.Join(s.layout().viewDir("w"), "HEAD.lock"),
 	}
 	for _, lock := range locks {
 		write(t, filepath.Dir(lock), filepath.Base(lock), "")
 	}
 	mine := filepath.Join(w.Dir, "yarn.lock")
 	write(t, w.Dir, "yarn.lock", "mine\n")
-	young := filepath.Join(s.mirror("w"), "refs", "heads", "carillon", "young.lock")
-	age(t, s.root())
+	young := filepath.Join(s.layout().mirrorDir("w"), "refs", "heads", "carillon", "young.lock")
+	age(t, s.layout().root)
 	write(t, filepath.Dir(young), filepath.Base(young), "")
 	must(t, s.Tidy(t.Context(), "w"))
 	for _, lock := range locks {
@@ -253,12 +255,12 @@ func TestPackedReferencesThatAKilledGitWasWritingKeepNobodyFromWritingThem(t *te
 	s.Log, s.lockWait = slog.New(slog.DiscardHandler), time.Millisecond
 	begin(t, s, remote, "s1")
 	must(t, s.tidy(t.Context(), "w", "gc", "--quiet"))
-	left := filepath.Join(s.mirror("w"), "packed-refs.new")
+	left := filepath.Join(s.layout().mirrorDir("w"), "packed-refs.new")
 	write(t, filepath.Dir(left), filepath.Base(left), "half")
 	if err := s.Remove(t.Context(), "w", "s1", false); !errors.Is(err, ErrLocked) {
 		t.Errorf("a young one gives %v; want ErrLocked", err)
 	}
-	age(t, s.root())
+	age(t, s.layout().root)
 	must(t, s.Remove(t.Context(), "w", "s1", false))
 	if exists(left) {
 		t.Error("what a killed Git left stays")

@@ -20,24 +20,24 @@ type locks struct {
 // lock waits until the caller alone holds the name, or until ctx is done. What it returns unlocks.
 // Two names are in use, always taken in this order: sync-<workspace> while the mirror is brought up to date,
 // which can take minutes, and tree-<workspace> while worktrees and branches are made or removed.
-func (s *Store) lock(ctx context.Context, name string) (func(), error) {
-	s.locks.mu.Lock()
-	if s.locks.byName == nil {
-		s.locks.byName = map[string]chan struct{}{}
+func (g *runner) lock(ctx context.Context, name string) (func(), error) {
+	g.locks.mu.Lock()
+	if g.locks.byName == nil {
+		g.locks.byName = map[string]chan struct{}{}
 	}
-	turn, ok := s.locks.byName[name]
+	turn, ok := g.locks.byName[name]
 	if !ok {
 		turn = make(chan struct{}, 1)
-		s.locks.byName[name] = turn
+		g.locks.byName[name] = turn
 	}
-	s.locks.mu.Unlock()
+	g.locks.mu.Unlock()
 
 	select {
 	case turn <- struct{}{}:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for %s: %w", name, ctx.Err())
 	}
-	f, err := lockFile(ctx, s.own("locks", name))
+	f, err := lockFile(ctx, g.private("locks", name))
 	if err != nil {
 		<-turn
 		return nil, fmt.Errorf("lock %s: %w", name, err)

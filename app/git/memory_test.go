@@ -27,7 +27,7 @@ func TestACommitThatIsTooLargeTakesNoMemoryOfTheServer(t *testing.T) {
 	_, err := s.Changes(t.Context(), w)
 	must(t, err) // ordinary work needs far less
 	head := git(t, w.Dir, "rev-parse", "HEAD")
-	large := largeCommit(t, s.mirror("w"), git(t, w.Dir, "rev-parse", "HEAD^{tree}"), head, 80<<20)
+	large := largeCommit(t, s.layout().mirrorDir("w"), git(t, w.Dir, "rev-parse", "HEAD^{tree}"), head, 80<<20)
 	git(t, w.Dir, "update-ref", "HEAD", large)
 	_, err = s.Changes(t.Context(), w)
 	if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "more than 64 MiB of memory") {
@@ -50,19 +50,19 @@ func TestALookAtAllObjectsHasTheMemoryThatARepositoryNeeds(t *testing.T) {
 	write(t, w.Dir, "new.txt", "new\n")
 	head, err := s.Commit(t.Context(), w, "New", "", "")
 	must(t, err)
-	view, err := s.view("w")
-	must(t, err)
 	s.mostMemory = 64 << 10 // too little for any Git
-	if _, err := s.resolve(t.Context(), view, "HEAD"); err == nil {
+	repo, err := s.open("w")
+	must(t, err)
+	if _, err := repo.resolve(t.Context(), "HEAD"); err == nil {
 		t.Fatal("a Git does with 64 KiB, so this test tests nothing")
 	}
-	if found, err := s.fsck(t.Context(), view); err != nil || found != "" {
+	if found, err := repo.fsck(t.Context()); err != nil || found != "" {
 		t.Errorf("a whole repository is said to have %q, %v", found, err)
 	}
-	if !s.whole(t.Context(), view) {
+	if !repo.whole(t.Context()) {
 		t.Error("a whole repository is said to lack objects")
 	}
-	if !s.complete(t.Context(), view, head) {
+	if !repo.complete(t.Context(), head) {
 		t.Error("a whole commit is said to lack objects")
 	}
 }

@@ -51,50 +51,50 @@ func orDamaged(err error) error {
 	return err
 }
 
-// restoreHead gives a mirror back what makes it a repository in the eyes of an agent's git: its HEAD and a
+// restoreHead gives the mirror back what makes it a repository in the eyes of an agent's git: its HEAD and a
 // configuration that can be read. The view does without both, so nothing else would notice.
-func (s *Store) restoreHead(ctx context.Context, mirror string) error {
-	look := func() error {
-		_, err := s.git(ctx, call{gitDir: mirror, args: []string{"rev-parse", "--git-dir"}})
+func (repo *repository) restoreHead(ctx context.Context) error {
+	check := func() error {
+		_, err := repo.run(ctx, call{gitDir: repo.mirror, args: []string{"rev-parse", "--git-dir"}})
 		return err
 	}
-	if err := removeAll(filepath.Join(mirror, "commondir")); err != nil {
+	if err := removeAll(filepath.Join(repo.mirror, "commondir")); err != nil {
 		// of a worktree's place, which a mirror is not
 		return err
 	}
 	for _, part := range []string{"HEAD", "config"} { // Git would wait for a pipe
-		if info, err := os.Lstat(filepath.Join(mirror, part)); err == nil && !info.Mode().IsRegular() {
-			if err := removeAll(filepath.Join(mirror, part)); err != nil {
+		if info, err := os.Lstat(filepath.Join(repo.mirror, part)); err == nil && !info.Mode().IsRegular() {
+			if err := removeAll(filepath.Join(repo.mirror, part)); err != nil {
 				return err
 			}
 		}
 	}
-	if s.User != nil { // whose Git looks
-		if _, err := s.viewOf(strings.TrimSuffix(filepath.Base(mirror), ".git"), mirror); err != nil {
+	if repo.user != nil { // whose Git checks
+		if err := repo.prepareView(); err != nil {
 			return diskFull(err)
 		}
 	}
 	var f *failure
-	err := look()
+	err := check()
 	if !errors.As(err, &f) || ctx.Err() != nil {
 		return err
 	}
 	for _, dir := range []string{"objects", "refs"} {
-		if err := os.MkdirAll(filepath.Join(mirror, dir), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(repo.mirror, dir), 0o700); err != nil {
 			return diskFull(err)
 		}
 	}
 	err = errors.Join(
-		writeOnce(filepath.Join(mirror, "HEAD"), noHead),
-		writeOnce(filepath.Join(mirror, "config"), configOf(exists(filepath.Join(mirror, markSHA256)))),
+		writeOnce(filepath.Join(repo.mirror, "HEAD"), noHead),
+		writeOnce(filepath.Join(repo.mirror, "config"), configOf(exists(filepath.Join(repo.mirror, markSHA256)))),
 	)
 	if err != nil {
 		return diskFull(err)
 	}
-	if err := s.User.Read(filepath.Join(mirror, "HEAD"), filepath.Join(mirror, "config")); err != nil {
+	if err := repo.user.Read(filepath.Join(repo.mirror, "HEAD"), filepath.Join(repo.mirror, "config")); err != nil {
 		return err
 	}
-	return look()
+	return check()
 }
 
 // Mend looks for damage in the workspace's repository and mends what it finds, as Sync does where its fetch fails. It
@@ -104,19 +104,20 @@ func (s *Store) Mend(ctx context.Context, id string, r Remote) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
+	g := s.runner()
 	var refs *remoteRefs
 	if r.URL != "" {
 		var err error
-		if refs, err = s.ask(ctx, r); err != nil {
+		if refs, err = g.ask(ctx, r); err != nil {
 			return err
 		}
 	}
-	unlock, err := s.lock(ctx, "sync-"+id)
+	unlock, err := g.lock(ctx, "sync-"+id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := s.mend(ctx, id, r, refs, ErrDamaged); err != nil {
+	if err := g.repository(id, g.mirrorDir(id)).mend(ctx, r, refs, ErrDamaged); err != nil {
 		return fmt.Errorf("mend the repository: %w", remoteError(err))
 	}
 	return nil
@@ -125,43 +126,42 @@ func (s *Store) Mend(ctx context.Context, id string, r Remote) error {
 // mend mends the mirror, where git fsck proves that it is damaged, and fetches again. cause is the failure that made
 // the caller look; it is returned where nothing is damaged. Nothing is fetched where refs is nil: the workspace has no
 // remote.
-func (s *Store) mend(ctx context.Context, id string, r Remote, refs *remoteRefs, cause error) error {
-	mirror := s.mirror(id)
-	view, err := s.viewOf(id, mirror)
-	if err != nil {
+func (repo *repository) mend(ctx context.Context, r Remote, refs *remoteRefs, cause error) error {
+	if err := repo.prepareView(); err != nil {
 		return diskFull(err)
 	}
-	if err := removeAll(s.own("exchanges", id)); err != nil { // it may name what is missing; it is made anew
+	// The exchange may name what is missing. It is made anew.
+	if err := removeAll(repo.exchangeDir(repo.id)); err != nil {
 		return err
 	}
-	references, err := s.mendReferences(ctx, id)
+	references, err := repo.mendReferences(ctx)
 	if err != nil {
 		return err
 	}
-	found, err := s.fsck(ctx, view)
+	found, err := repo.fsck(ctx)
 	if err != nil {
 		return err
 	}
 	if found == "" && !references {
 		return cause
 	}
-	s.log().Warn("the repository of a workspace is damaged and is mended", "workspace", id, "found", found, "cause",
-		cause)
-	if refs != nil && found != "" && (strings.Contains(found, "corrupt") || !s.whole(ctx, view)) {
-		if err := s.addObjects(ctx, id, r, refs); err != nil {
+	repo.log.Warn("the repository of a workspace is damaged and is mended", "workspace", repo.id, "found", found,
+		"cause", cause)
+	if refs != nil && found != "" && (strings.Contains(found, "corrupt") || !repo.whole(ctx)) {
+		if err := repo.addObjects(ctx, r, refs); err != nil {
 			return err
 		}
 	}
 	if refs != nil {
-		err = s.fetch(ctx, id, mirror, r, refs, fewObjects)
+		err = repo.fetch(ctx, r, refs, fewObjects)
 	}
 	if found != "" {
-		aside, asideErr := s.setAside(ctx, id, view)
+		aside, asideErr := repo.setAside(ctx)
 		if asideErr != nil {
 			return errors.Join(err, asideErr)
 		}
 		if refs != nil && aside && looksDamaged(err) {
-			err = s.fetch(ctx, id, mirror, r, refs, fewObjects)
+			err = repo.fetch(ctx, r, refs, fewObjects)
 		}
 	}
 	if looksDamaged(err) {
@@ -172,10 +172,12 @@ func (s *Store) mend(ctx context.Context, id string, r Remote, refs *remoteRefs,
 
 // fsck is what git fsck finds missing or broken, in a few lines; empty: nothing. An object of an odd form, as old tools
 // wrote them, is not broken.
-func (s *Store) fsck(ctx context.Context, view string) (string, error) {
+func (repo *repository) fsck(ctx context.Context) (string, error) {
 	const broken = 1 << 1 // git's bits: 2 is for what is reachable and missing, 4 for packs
 	const packs = 1 << 2
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"fsck", "--no-dangling", "--no-progress"}, limit: 1 << 20})
+	out, err := repo.run(ctx, call{
+		gitDir: repo.view, args: []string{"fsck", "--no-dangling", "--no-progress"}, limit: 1 << 20,
+	})
 	if errors.Is(err, errTooMuch) {
 		err = nil
 	}
@@ -206,18 +208,17 @@ func (s *Store) fsck(ctx context.Context, view string) (string, error) {
 }
 
 // whole reports whether all objects of the remote's branches are there, as of the last fetch.
-func (s *Store) whole(ctx context.Context, view string) bool {
-	_, err := s.git(ctx, call{gitDir: view, args: []string{"rev-list", "--objects", "--quiet",
-		"--glob=" + origin + "*"}})
+func (repo *repository) whole(ctx context.Context) bool {
+	_, err := repo.git(ctx, "rev-list", "--objects", "--quiet", "--glob="+origin+"*")
 	return err == nil
 }
 
 // addObjects brings everything that the remote has into the mirror, as packs beside those that are there: git reads an
 // object that is broken in one from another.
-func (s *Store) addObjects(ctx context.Context, id string, r Remote, refs *remoteRefs) error {
-	made, err := s.build(ctx, id, func(mirror, name string) error {
-		return s.fetch(ctx, name, mirror, r, refs, 0)
-	}, refs.sha256())
+func (repo *repository) addObjects(ctx context.Context, r Remote, refs *remoteRefs) error {
+	made, err := repo.build(ctx, repo.id, refs.sha256(), func(made *repository) error {
+		return made.fetch(ctx, r, refs, 0)
+	})
 	if err != nil {
 		return err
 	}
@@ -237,7 +238,7 @@ func (s *Store) addObjects(ctx context.Context, id string, r Remote, refs *remot
 			}
 		}
 	}
-	return s.movePacks(from, s.mirror(id), names)
+	return repo.movePacks(from, names)
 }
 
 // asideDir is where the mirror keeps what was set aside: places of worktrees, and references with what they named.
@@ -245,20 +246,20 @@ const asideDir = "carillon-aside"
 
 // mendReferences sets aside what cannot be read of the references: lines of packed-refs, and files of single ones. It
 // reports whether there was anything.
-func (s *Store) mendReferences(ctx context.Context, id string) (bool, error) {
-	unlock, err := s.lock(ctx, "tree-"+id)
+func (repo *repository) mendReferences(ctx context.Context) (bool, error) {
+	unlock, err := repo.lock(ctx, "tree")
 	if err != nil {
 		return false, err
 	}
 	defer unlock()
 	found := false
-	err = s.User.Do(func() error {
-		mirror, err := os.OpenRoot(s.mirror(id))
+	err = repo.user.Do(func() error {
+		mirror, err := os.OpenRoot(repo.mirror)
 		if err != nil {
 			return err
 		}
 		defer mirror.Close()
-		packed, err := s.mendPacked(mirror, id)
+		packed, err := repo.mendPacked(mirror)
 		if err != nil {
 			return err
 		}
@@ -305,17 +306,17 @@ func mendSingle(mirror *os.Root) (bool, error) {
 
 // mendPacked sets aside the lines of packed-refs that cannot be read, under git's own lock. It reports whether there
 // were any.
-func (s *Store) mendPacked(mirror *os.Root, id string) (bool, error) {
+func (repo *repository) mendPacked(mirror *os.Root) (bool, error) {
 	const packed, locked = "packed-refs", "packed-refs.lock"
 	if _, bad, err := readPacked(mirror); err != nil || bad == "" {
 		return false, err
 	}
 	lock, err := mirror.OpenFile(locked, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if path := filepath.Join(s.mirror(id), locked); errors.Is(err, os.ErrExist) && s.breakLock(path) {
+	if path := filepath.Join(repo.mirror, locked); errors.Is(err, os.ErrExist) && repo.breakLock(path) {
 		lock, err = mirror.OpenFile(locked, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	}
 	if errors.Is(err, os.ErrExist) {
-		return false, fmt.Errorf("%w: %s", ErrLocked, filepath.Join(s.mirror(id), packed))
+		return false, fmt.Errorf("%w: %s", ErrLocked, filepath.Join(repo.mirror, packed))
 	} else if err != nil {
 		return false, err
 	}
@@ -383,9 +384,9 @@ func keepAside(mirror *os.Root, name, text string) error {
 }
 
 // aside does something in a mirror with the rights of the user of agents.
-func (s *Store) aside(id string, do func(mirror *os.Root) error) error {
-	return diskFull(s.User.Do(func() error {
-		mirror, err := os.OpenRoot(s.mirror(id))
+func (repo *repository) aside(do func(mirror *os.Root) error) error {
+	return diskFull(repo.user.Do(func() error {
+		mirror, err := os.OpenRoot(repo.mirror)
 		if err != nil {
 			return err
 		}
@@ -397,21 +398,20 @@ func (s *Store) aside(id string, do func(mirror *os.Root) error) error {
 // setAside takes out of the repository's way what names objects that are not there: references, whose names and values
 // are kept in a file, and places of worktrees. The folder of such a worktree stays as it is; its session's next Add
 // links it anew. It reports whether there was anything.
-func (s *Store) setAside(ctx context.Context, id, view string) (bool, error) {
-	unlock, err := s.lock(ctx, "tree-"+id)
+func (repo *repository) setAside(ctx context.Context) (bool, error) {
+	unlock, err := repo.lock(ctx, "tree")
 	if err != nil {
 		return false, err
 	}
 	defer unlock()
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname) %(objectname)",
-		"refs/"}})
+	out, err := repo.git(ctx, "for-each-ref", "--format=%(refname) %(objectname)", "refs/")
 	if err != nil {
 		return false, err
 	}
 	var kept, edit strings.Builder
 	for line := range strings.Lines(string(out)) {
 		name, sha, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if strings.HasPrefix(name, origin) || s.complete(ctx, view, sha) {
+		if strings.HasPrefix(name, origin) || repo.complete(ctx, sha) {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -419,32 +419,31 @@ func (s *Store) setAside(ctx context.Context, id, view string) (bool, error) {
 		}
 		fmt.Fprintf(&kept, "%s %s\n", name, sha)
 		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", name)
-		s.log().Warn("set a reference aside that names an object which is not there", "workspace", id, "ref", name,
-			"object", sha)
+		repo.log.Warn("set a reference aside that names an object which is not there", "workspace", repo.id,
+			"ref", name, "object", sha)
 	}
 	found := kept.Len() > 0
 	if found {
-		if err := s.aside(id, func(mirror *os.Root) error {
+		if err := repo.aside(func(mirror *os.Root) error {
 			return keepAside(mirror, "refs", kept.String())
 		}); err != nil {
 			return found, err
 		}
-		edits := strings.NewReader(edit.String())
-		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: edits}); err != nil {
+		if err := repo.updateRefs(ctx, edit.String()); err != nil {
 			return found, err
 		}
 	}
-	sessions, err := s.sessions(id)
+	sessions, err := repo.sessions(repo.id)
 	if err != nil {
 		return found, err
 	}
 	for _, session := range sessions {
-		admin := s.admin(id, session)
-		head, err := s.readTheirs(filepath.Join(admin, "HEAD"))
+		admin := repo.adminDir(repo.id, session)
+		head, err := repo.readTheirs(filepath.Join(admin, "HEAD"))
 		if err == nil && !isSHA(strings.TrimSpace(string(head))) {
 			continue // on a branch, which was looked at
 		}
-		if err == nil && s.complete(ctx, view, strings.TrimSpace(string(head))) {
+		if err == nil && repo.complete(ctx, strings.TrimSpace(string(head))) {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -452,22 +451,21 @@ func (s *Store) setAside(ctx context.Context, id, view string) (bool, error) {
 		}
 		found = true
 		to := filepath.Join(asideDir, fmt.Sprintf("%s-%d", session, time.Now().UnixNano()))
-		err = s.aside(id, func(mirror *os.Root) error {
+		err = repo.aside(func(mirror *os.Root) error {
 			return errors.Join(mirror.MkdirAll(asideDir, 0o700), mirror.Rename(filepath.Join("worktrees", session), to))
 		})
 		if err != nil {
 			return found, err
 		}
-		s.log().Warn("set a worktree aside that names an object which is not there", "workspace", id, "session",
+		repo.log.Warn("set a worktree aside that names an object which is not there", "workspace", repo.id, "session",
 			session, "at", to)
 	}
 	return found, nil
 }
 
 // complete reports whether all objects of a commit are there that the remote's branches do not have.
-func (s *Store) complete(ctx context.Context, view, sha string) bool {
-	_, err := s.git(ctx, call{gitDir: view, args: []string{"rev-list", "--objects", "--quiet", sha, "--not",
-		"--glob=" + origin + "*"}})
+func (repo *repository) complete(ctx context.Context, sha string) bool {
+	_, err := repo.git(ctx, "rev-list", "--objects", "--quiet", sha, "--not", "--glob="+origin+"*")
 	var f *failure
 	return !errors.As(err, &f) || f.exit < 0 // one that could not be asked is not taken for broken
 }

@@ -20,7 +20,7 @@ func TestAWorktreeThatNamesWhatIsMissingIsSetAsideAlone(t *testing.T) {
 	git(t, sound.Dir, "stash")
 	head := git(t, sound.Dir, "rev-parse", "HEAD")
 	write(t, broken.Dir, "work.txt", "work\n")
-	write(t, s.admin("w", "s2"), "HEAD", strings.Repeat("1", 40)+"\n")
+	write(t, s.layout().adminDir("w", "s2"), "HEAD", strings.Repeat("1", 40)+"\n")
 	advance(t, remote, "main", "upstream.txt")
 	for range 2 {
 		must(t, s.Sync(t.Context(), "w", remote))
@@ -30,7 +30,7 @@ func TestAWorktreeThatNamesWhatIsMissingIsSetAsideAlone(t *testing.T) {
 	}
 	git(t, sound.Dir, "stash", "show")
 	git(t, sound.Dir, "fsck")
-	if exists(s.admin("w", "s2")) {
+	if exists(s.layout().adminDir("w", "s2")) {
 		t.Error("the place of the worktree is still in the way")
 	}
 	again := begin(t, s, remote, "s2")
@@ -48,7 +48,7 @@ func TestABranchThatNamesWhatIsMissingIsSetAsideAlone(t *testing.T) {
 		git(t, w.Dir, "commit", "-qm", "Work")
 	}
 	blob := git(t, broken.Dir, "rev-parse", "HEAD:work.txt")
-	must(t, os.Remove(filepath.Join(s.mirror("w"), "objects", blob[:2], blob[2:])))
+	must(t, os.Remove(filepath.Join(s.layout().mirrorDir("w"), "objects", blob[:2], blob[2:])))
 	advance(t, remote, "main", "upstream.txt")
 	must(t, s.Sync(t.Context(), "w", remote))
 	must(t, s.Mend(t.Context(), "w", remote))
@@ -70,7 +70,7 @@ func TestObjectsOfTheRemoteThatAreBrokenAreMendedBesideWhatIsThere(t *testing.T)
 	git(t, w.Dir, "add", "work.txt")
 	git(t, w.Dir, "stash")
 	blob := git(t, w.Dir, "rev-parse", "origin/main:README.md")
-	path := filepath.Join(s.mirror("w"), "objects", blob[:2], blob[2:])
+	path := filepath.Join(s.layout().mirrorDir("w"), "objects", blob[:2], blob[2:])
 	must(t, os.Chmod(path, 0o600))
 	must(t, os.WriteFile(path, []byte("rubbish"), 0o600))
 	if _, err := s.Add(t.Context(), "w", "s2", "", ""); !Trouble(err) {
@@ -90,12 +90,14 @@ func TestWhatGitCallsDamageIsNoneUntilFsckFindsIt(t *testing.T) {
 	cause := &failure{
 		command: "fetch", exit: 1, words: "the packfile is corrupt", said: "error: the packfile is corrupt",
 	}
-	refs, err := s.ask(t.Context(), remote)
+	refs, err := s.runner().ask(t.Context(), remote)
 	must(t, err)
-	if err := s.mend(t.Context(), "w", remote, refs, cause); err != cause {
+	repo, err := s.open("w")
+	must(t, err)
+	if err := repo.mend(t.Context(), remote, refs, cause); err != cause {
 		t.Errorf("got %v; want the failure as it was", err)
 	}
-	if packs, _ := filepath.Glob(filepath.Join(s.mirror("w"), "objects", "pack", "*")); len(packs) > 0 {
+	if packs, _ := filepath.Glob(filepath.Join(s.layout().mirrorDir("w"), "objects", "pack", "*")); len(packs) > 0 {
 		t.Errorf("a sound repository was mended: %q", packs)
 	}
 }
@@ -103,7 +105,7 @@ func TestWhatGitCallsDamageIsNoneUntilFsckFindsIt(t *testing.T) {
 // setAside is what was set aside of a kind in the workspace w.
 func setAside(t *testing.T, s *Store, kind string) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.mirror("w"), asideDir, kind+"-*"))
+	files, err := filepath.Glob(filepath.Join(s.layout().mirrorDir("w"), asideDir, kind+"-*"))
 	must(t, err)
 	var all strings.Builder
 	for _, path := range files {
@@ -122,15 +124,15 @@ func TestWhatIsSetAsideGoesThroughNoLinkOfAnAgents(t *testing.T) {
 			s, remote := setup(t)
 			begin(t, s, remote, "s1")
 			outside := t.TempDir()
-			link := filepath.Join(s.mirror("w"), planted)
+			link := filepath.Join(s.layout().mirrorDir("w"), planted)
 			must(t, os.MkdirAll(filepath.Dir(link), 0o700))
 			target := outside
 			if planted != asideDir {
 				target = filepath.Join(outside, "file")
 			}
 			must(t, os.Symlink(target, link))
-			write(t, s.mirror("w"), "refs/heads/evil", "rubbish\n")
-			write(t, s.mirror("w"), "packed-refs", "rubbish\n")
+			write(t, s.layout().mirrorDir("w"), "refs/heads/evil", "rubbish\n")
+			write(t, s.layout().mirrorDir("w"), "packed-refs", "rubbish\n")
 			must(t, s.Mend(t.Context(), "w", remote))
 			if aside := setAside(t, s, "refs") + setAside(t, s, "packed-refs"); strings.Count(aside, "rubbish") != 2 {
 				t.Errorf("set aside is %q; want both", aside)
@@ -146,8 +148,9 @@ func TestAPipeInPlaceOfReferencesHoldsNoMending(t *testing.T) {
 	t.Parallel()
 	s, remote := setup(t)
 	begin(t, s, remote, "s1")
-	pipe(t, filepath.Join(s.mirror("w"), "packed-refs"))
-	if _, err := s.mendReferences(t.Context(), "w"); err == nil {
+	pipe(t, filepath.Join(s.layout().mirrorDir("w"), "packed-refs"))
+	repo := s.runner().repository("w", s.layout().mirrorDir("w"))
+	if _, err := repo.mendReferences(t.Context()); err == nil {
 		t.Error("a pipe was read as references")
 	}
 }

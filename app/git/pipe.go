@@ -21,7 +21,7 @@ const (
 // for them: their files are then empty. A pipe in the repository is removed, since what Git reads there may not be
 // empty. The caller calls stop once that Git has ended, which reports whether one was removed. A Git that still waits
 // for one that was removed, since its maker holds it open, is ended by end.
-func (s *Store) relieve(c call, end func()) (stop func() bool) {
+func (g *runner) relieve(c call, end func()) (stop func() bool) {
 	if c.workTree == "" && c.gitDir == "" {
 		return func() bool { return false }
 	}
@@ -39,7 +39,7 @@ func (s *Store) relieve(c call, end func()) (stop func() bool) {
 				end()
 			}
 			tops := readBy(c)
-			_ = s.User.Do(func() error {
+			_ = g.user.Do(func() error {
 				for _, top := range tops {
 					if relievePipes(top, top != c.workTree, done) {
 						wait, removed = pipesNext, removed || top != c.workTree

@@ -147,7 +147,7 @@ func CheckURL(raw string) error {
 // has none. Errors to tell apart: ErrUnreachable, ErrCredentials, ErrNotRepository, ErrMoved, and *NoBranch when
 // r.Branch is given and not there (the branches are returned with it). An empty repository has no branches.
 func (s *Store) Probe(ctx context.Context, r Remote) (string, []string, error) {
-	refs, err := s.ask(ctx, r)
+	refs, err := s.runner().ask(ctx, r)
 	if err != nil {
 		return "", nil, err
 	}
@@ -179,17 +179,17 @@ func (r *remoteRefs) want(remote Remote) error {
 	return &NoBranch{Repository: remote.name(), Branch: remote.Branch, Near: near(remote.Branch, r.standard, r.names())}
 }
 
-func (s *Store) ask(ctx context.Context, r Remote) (*remoteRefs, error) {
-	at, err := s.locate(r)
+func (g *runner) ask(ctx context.Context, r Remote) (*remoteRefs, error) {
+	at, err := g.locate(r)
 	if err != nil {
 		return nil, err
 	}
-	way, err := s.way(ctx, r)
+	way, err := g.way(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s for its branches: %w", r.name(), err)
 	}
 	list := func(at string) ([]byte, error) {
-		return s.git(ctx, call{
+		return g.run(ctx, call{
 			args:    []string{"ls-remote", "--quiet", "--symref", "--", at, "HEAD", "refs/heads/*"},
 			env:     way,
 			secrets: r.secrets(),
@@ -228,7 +228,7 @@ func (s *Store) ask(ctx context.Context, r Remote) (*remoteRefs, error) {
 }
 
 // locate checks the URL and refuses the data folder: it holds other people's workspaces.
-func (s *Store) locate(r Remote) (string, error) {
+func (l layout) locate(r Remote) (string, error) {
 	if err := CheckURL(r.URL); err != nil {
 		return "", err
 	}
@@ -236,7 +236,7 @@ func (s *Store) locate(r Remote) (string, error) {
 	if folder == "" {
 		return r.URL, nil
 	}
-	real, root := filepath.Clean(folder), s.root()
+	real, root := filepath.Clean(folder), l.root
 	if resolved, err := filepath.EvalSymlinks(real); err == nil {
 		real = resolved
 	}
@@ -271,8 +271,8 @@ func (r Remote) web() bool {
 // and https Git then connects to the addresses that were found, whatever its name leads to meanwhile
 // (http.curloptResolve, Git 2.37; an older one looks the name up again, and so does ssh, and a proxy of the server's
 // environment). Errors: a BadURL, ErrUnreachable.
-func (s *Store) way(ctx context.Context, r Remote) ([]string, error) {
-	addresses, err := s.reach(ctx, r)
+func (g *runner) way(ctx context.Context, r Remote) ([]string, error) {
+	addresses, err := g.reach(ctx, r)
 	if err != nil || !r.web() {
 		return nil, err
 	}
@@ -309,16 +309,16 @@ func (s *Store) way(ctx context.Context, r Remote) ([]string, error) {
 
 // reach asks whether the host of a remote may be connected to, and returns the addresses to which its name leads; none
 // for an address, a folder, and a host that is not judged.
-func (s *Store) reach(ctx context.Context, r Remote) ([]netip.Addr, error) {
+func (g *runner) reach(ctx context.Context, r Remote) ([]netip.Addr, error) {
 	host := r.host()
-	if host == "" || s.Reach == nil || r.Anywhere {
+	if host == "" || g.judge == nil || r.Anywhere {
 		return nil, nil
 	}
 	if strings.IndexFunc(host, func(c rune) bool { return c > '~' }) >= 0 {
 		// curl and Carillon could read it differently
 		return nil, BadURL("Write the name of the host in ASCII: xn-- and what follows.")
 	}
-	addresses, err := s.Reach(ctx, host)
+	addresses, err := g.judge(ctx, host)
 	var unknown *net.DNSError
 	switch _, literal := netip.ParseAddr(host); {
 	case ctx.Err() != nil:

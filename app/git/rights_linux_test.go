@@ -54,14 +54,16 @@ func TestAGitOfTheUserHasNoCapabilityOfTheServer(t *testing.T) {
 			"/caps\nexec "+real+" \"$@\"\n"), 0o755))
 	outside := t.TempDir()
 	must(t, os.Chmod(outside, 0o700))
-	cmd := exec.CommandContext(t.Context(), "bash", "-ec", "cd "+s.mirror("w")+"/refs/heads; mv carillon other; ln -s "+
-		outside+" carillon")
+	cmd := exec.CommandContext(t.Context(), "bash", "-ec",
+		"cd "+s.layout().mirrorDir("w")+"/refs/heads; mv carillon other; ln -s "+
+			outside+" carillon")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Log(string(out), err)
 	}
-	_, err = s.git(t.Context(), call{
-		gitDir: s.own("views", "w"), args: []string{"update-ref", "refs/heads/carillon/two", "refs/heads/main"},
+	_, err = s.runner().run(t.Context(), call{
+		gitDir: s.layout().viewDir("w"),
+		args:   []string{"update-ref", "refs/heads/carillon/two", "refs/heads/main"},
 	})
 	t.Log(err)
 	caps, _ := os.ReadFile(tmp + "/caps")

@@ -13,19 +13,14 @@ import (
 // configuration, hooks, remotes, aliases, excluded files, stash and logs are its own. Objects, branches and worktrees
 // are links to those of the mirror.
 
-// common is the session's own common Git folder.
-func (s *Store) common(workspaceID, sessionID string) string {
-	return filepath.Join(s.mirror(workspaceID), "sessions", sessionID)
-}
-
 // separated are what a session has in common with its mirror. Other references, such as the stash, are its own.
 var separated = []string{"objects", "packed-refs", "shallow", "worktrees", "refs/heads", "refs/remotes", "refs/tags",
 	"refs/carillon"}
 
 // separate makes the session's own common Git folder, where it is not there yet, and points the worktree at it. What
 // the session configured stays.
-func (s *Store) separate(w Worktree, configured string) error {
-	mirror, dir := s.mirror(w.Workspace), s.common(w.Workspace, w.Session)
+func (repo *repository) separate(w Worktree, configured string) error {
+	dir := repo.commonDir(w.Workspace, w.Session)
 	for _, folder := range []string{filepath.Dir(dir), dir, filepath.Join(dir, "refs")} {
 		// Through a link of an agent's making the server would write where the agent cannot.
 		if exists(folder) && !isFolder(folder) {
@@ -39,12 +34,12 @@ func (s *Store) separate(w Worktree, configured string) error {
 	}
 	for _, part := range separated {
 		if strings.HasPrefix(part, "refs/") {
-			if err := os.MkdirAll(filepath.Join(mirror, part), 0o700); err != nil {
+			if err := os.MkdirAll(filepath.Join(repo.mirror, part), 0o700); err != nil {
 				return diskFull(err)
 			}
 		}
 		link := filepath.Join(dir, part)
-		target, err := filepath.Rel(filepath.Dir(link), filepath.Join(mirror, part))
+		target, err := filepath.Rel(filepath.Dir(link), filepath.Join(repo.mirror, part))
 		if err != nil {
 			return err
 		}
@@ -65,22 +60,22 @@ func (s *Store) separate(w Worktree, configured string) error {
 	}
 	return diskFull(errors.Join(
 		writeOnce(filepath.Join(dir, "HEAD"), noHead),
-		writeOnce(filepath.Join(s.admin(w.Workspace, w.Session), "commondir"), "../../sessions/"+w.Session+"\n"),
+		writeOnce(filepath.Join(repo.adminDir(w.Workspace, w.Session), "commondir"), "../../sessions/"+w.Session+"\n"),
 	))
 }
 
 // sessionConfig is the configuration with which a session begins. Its Git packs nothing and drops nothing by itself:
 // what other sessions alone refer to looks unused to it.
-func (s *Store) sessionConfig(w Worktree) string {
+func (repo *repository) sessionConfig(w Worktree) string {
 	var b strings.Builder
 	version, format := 0, ""
-	if ofSHA256(s.mirror(w.Workspace)) {
+	if ofSHA256(repo.mirror) {
 		version, format = 1, "\tobjectFormat = sha256\n"
 	}
 	fmt.Fprintf(&b, "[core]\n\trepositoryformatversion = %d\n\tlogAllRefUpdates = true\n", version)
 	fmt.Fprintf(&b, "[extensions]\n%s\tworktreeConfig = true\n", format)
 	b.WriteString("[gc]\n\tauto = 0\n\tpruneExpire = never\n[maintenance]\n\tauto = false\n")
-	if url, err := readSmall(s.originFile(w.Workspace)); err == nil && CheckURL(string(url)) == nil {
+	if url, err := readSmall(repo.originFile(repo.id)); err == nil && CheckURL(string(url)) == nil {
 		// which has no secret in it
 		fmt.Fprintf(&b, "[remote \"origin\"]\n\turl = \"%s\"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n",
 			strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(string(url)))
@@ -89,13 +84,13 @@ func (s *Store) sessionConfig(w Worktree) string {
 }
 
 // stashes are the commits on the session's stash, newest first.
-func (s *Store) stashes(ctx context.Context, view string, w Worktree) ([]string, error) {
-	return s.logged(ctx, view, filepath.Join(s.common(w.Workspace, w.Session), "logs", "refs", "stash"))
+func (repo *repository) stashes(ctx context.Context, w Worktree) ([]string, error) {
+	return repo.logged(ctx, filepath.Join(repo.commonDir(w.Workspace, w.Session), "logs", "refs", "stash"))
 }
 
 // logged are the commits that a log of a reference names and that are there, newest first.
-func (s *Store) logged(ctx context.Context, view, path string) ([]string, error) {
-	text, err := s.readTheirs(path)
+func (repo *repository) logged(ctx context.Context, path string) ([]string, error) {
+	text, err := repo.readTheirs(path)
 	if err != nil {
 		return nil, nil // nothing was logged
 	}
@@ -108,7 +103,7 @@ func (s *Store) logged(ctx context.Context, view, path string) ([]string, error)
 	if len(names) == 0 {
 		return nil, nil
 	}
-	found, err := s.resolve(ctx, view, names...)
+	found, err := repo.resolve(ctx, names...)
 	var list []string
 	for _, sha := range found {
 		if sha != "" {
@@ -119,10 +114,10 @@ func (s *Store) logged(ctx context.Context, view, path string) ([]string, error)
 }
 
 // madeBranches are the branches that the session's Git made or moved, beside the session's own, and that are there.
-func (s *Store) madeBranches(ctx context.Context, view string, w Worktree) (map[string]string, error) {
-	root := filepath.Join(s.common(w.Workspace, w.Session), "logs", "refs", "heads")
+func (repo *repository) madeBranches(ctx context.Context, w Worktree) (map[string]string, error) {
+	root := filepath.Join(repo.commonDir(w.Workspace, w.Session), "logs", "refs", "heads")
 	var names []string
-	_ = s.User.Do(func() error {
+	_ = repo.user.Do(func() error {
 		return filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
 			if err != nil || len(names) >= mostBranches {
 				return filepath.SkipAll
@@ -141,7 +136,7 @@ func (s *Store) madeBranches(ctx context.Context, view string, w Worktree) (map[
 	for i, name := range names {
 		refs[i] = "refs/heads/" + name
 	}
-	found, err := s.resolve(ctx, view, refs...)
+	found, err := repo.resolve(ctx, refs...)
 	made := map[string]string{}
 	for i, sha := range found {
 		if sha != "" {

@@ -48,7 +48,7 @@ func TestWhatASessionConfiguresIsItsOwn(t *testing.T) {
 	}
 	git(t, again.Dir, "stash", "pop")
 	must(t, s.Remove(t.Context(), "w", "s1", false))
-	if exists(s.common("w", "s1")) {
+	if exists(s.layout().commonDir("w", "s1")) {
 		t.Error("the session's folder is left behind")
 	}
 }
@@ -74,12 +74,12 @@ func TestASessionOfAnEarlierVersionGetsConfigurationOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s, remote := setup(t)
 	w := begin(t, s, remote, "s1")
-	must(t, os.RemoveAll(s.common("w", "s1")))
-	write(t, s.admin("w", "s1"), "commondir", "../..\n")
+	must(t, os.RemoveAll(s.layout().commonDir("w", "s1")))
+	write(t, s.layout().adminDir("w", "s1"), "commondir", "../..\n")
 	write(t, w.Dir, "work.txt", "work\n")
 	begin(t, s, remote, "s1")
 	git(t, w.Dir, "config", "user.email", "first@example.com")
-	if text, _ := os.ReadFile(filepath.Join(s.mirror("w"), "config")); strings.Contains(string(text),
+	if text, _ := os.ReadFile(filepath.Join(s.layout().mirrorDir("w"), "config")); strings.Contains(string(text),
 		"first@example.com") {
 		t.Error("its configuration is everybody's")
 	}

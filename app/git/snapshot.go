@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -52,7 +50,12 @@ func (s *Store) Snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 func (s *Store) MovedOn(ctx context.Context, w Worktree) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, mostReading)
 	defer cancel()
-	now, err := s.state(ctx, w)
+	look, err := s.look(ctx, w)
+	if err != nil {
+		return false, fmt.Errorf("look at the state of the session: %w", err)
+	}
+	defer look.close()
+	now, err := look.snapshot(ctx)
 	if err != nil {
 		return false, fmt.Errorf("look at the state of the session: %w", err)
 	}
@@ -60,78 +63,78 @@ func (s *Store) MovedOn(ctx context.Context, w Worktree) (bool, error) {
 }
 
 func (s *Store) snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
-	kept, err := s.state(ctx, w)
-	if err != nil || !kept.New {
-		return kept, err
-	}
-	view, err := s.view(w.Workspace)
-	if err != nil {
-		return kept, err
-	}
-	crash.Here(crash.StateCommitted)
-	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", snapshotRef(w.Session), kept.Commit}})
-	crash.Here(crash.StateKept)
-	return kept, err
-}
-
-// state is the commit of all that the session has now, without its name.
-func (s *Store) state(ctx context.Context, w Worktree) (Snapshot, error) {
 	look, err := s.look(ctx, w)
 	if err != nil {
 		return Snapshot{}, err
 	}
 	defer look.close()
-	kept := Snapshot{Left: look.left()}
-	paths := slices.Concat(look.untracked, look.changed)
-	for path := range look.conflicts {
-		if look.has(path) && !slices.Contains(paths, path) {
-			paths = append(paths, path)
-		}
+	kept, err := look.snapshot(ctx)
+	if err != nil || !kept.New {
+		return kept, err
 	}
-	if paths := strings.Join(paths, "\x00"); paths != "" {
-		if _, err := look.git(ctx, strings.NewReader(paths+"\x00"), "update-index", "-z", "--add", "--remove",
-			"--stdin"); err != nil {
-			return kept, err
-		}
-	}
-	out, err := look.git(ctx, nil, "write-tree")
+	repo, err := s.open(w.Workspace)
 	if err != nil {
 		return kept, err
 	}
-	tree := strings.TrimSpace(string(out))
-	var message strings.Builder
-	message.WriteString("State of a session after its last turn\n\n")
-	args := []string{"commit-tree", "-F", "-"}
-	parent := func(what, sha string) {
-		if isSHA(sha) {
-			args = append(args, "-p", sha)
-			fmt.Fprintf(&message, "%s %s\n", what, sha)
+	crash.Here(crash.StateCommitted)
+	_, err = repo.git(ctx, "update-ref", snapshotRef(w.Session), kept.Commit)
+	crash.Here(crash.StateKept)
+	return kept, err
+}
+
+// snapshot makes the commit of all that the session has now, and does not give it its name.
+func (l *look) snapshot(ctx context.Context) (Snapshot, error) {
+	kept := Snapshot{Left: l.left()}
+	paths := slices.Concat(l.untracked, l.changed)
+	for path := range l.conflicts {
+		if l.has(path) && !slices.Contains(paths, path) {
+			paths = append(paths, path)
 		}
 	}
-	parent("head", look.head)
-	if look.tip != look.head { // the worktree is on another branch, or on none
-		parent("branch "+w.Branch, look.tip)
+	tree, err := l.writeTree(ctx, paths)
+	if err != nil {
+		return kept, err
 	}
-	for _, sha := range look.stashed {
-		parent("stash", sha)
-	}
-	for _, name := range slices.Sorted(maps.Keys(look.made)) {
-		parent("branch "+oneLine(name), look.made[name])
-	}
-	out, err = s.git(ctx, call{gitDir: look.view, args: append(args, tree),
-		stdin: strings.NewReader(cleanText(message.String())),
+	parents, message := l.snapshotParents()
+	out, err := l.repo.run(ctx, call{
+		gitDir: l.repo.view, args: slices.Concat([]string{"commit-tree", "-F", "-"}, parents, []string{tree}),
+		stdin: strings.NewReader(cleanText(message)),
 		// the same state gives the same commit
-		env: []string{"GIT_AUTHOR_DATE=@946684800 +0000", "GIT_COMMITTER_DATE=@946684800 +0000"}})
+		env: []string{"GIT_AUTHOR_DATE=@946684800 +0000", "GIT_COMMITTER_DATE=@946684800 +0000"},
+	})
 	if err != nil {
 		return kept, err
 	}
 	kept.Commit = strings.TrimSpace(string(out))
-	before, err := s.resolve(ctx, look.view, snapshotRef(w.Session), pushedRef(w.Session))
+	before, err := l.repo.resolve(ctx, snapshotRef(l.w.Session), pushedRef(l.w.Session))
 	if err != nil {
 		return kept, err
 	}
 	kept.New, kept.Pushed = before[0] != kept.Commit, before[1] == kept.Commit
 	return kept, nil
+}
+
+// snapshotParents are the parents of a snapshot as options of git commit-tree, and the message that says what each is.
+func (l *look) snapshotParents() (args []string, message string) {
+	var text strings.Builder
+	text.WriteString("State of a session after its last turn\n\n")
+	parent := func(what, sha string) {
+		if isSHA(sha) {
+			args = append(args, "-p", sha)
+			fmt.Fprintf(&text, "%s %s\n", what, sha)
+		}
+	}
+	parent("head", l.head)
+	if l.tip != l.head { // the worktree is on another branch, or on none
+		parent("branch "+l.w.Branch, l.tip)
+	}
+	for _, sha := range l.stashed {
+		parent("stash", sha)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.made)) {
+		parent("branch "+oneLine(name), l.made[name])
+	}
+	return args, text.String()
 }
 
 // left is what a snapshot does not hold.
@@ -157,28 +160,28 @@ func (l *look) left() []string {
 // PushSnapshot brings the last snapshot of a session to the remote, under the name that it has here. Errors to tell
 // apart: those of Push.
 func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
-	at, err := s.locate(r)
+	at, err := s.layout().locate(r)
 	if err != nil {
 		return err
 	}
-	view, err := s.view(w.Workspace)
+	repo, err := s.open(w.Workspace)
 	if err != nil {
 		return err
 	}
 	ref := snapshotRef(w.Session)
-	found, err := s.resolve(ctx, view, ref)
+	found, err := repo.resolve(ctx, ref)
 	if err == nil && found[0] == "" {
 		err = ErrNoWorktree
 	}
 	if err == nil {
-		err = s.ownObjects(s.mirror(w.Workspace), true)
+		err = repo.cleaner(repo.mirror).objects(true)
 	}
 	if err == nil {
-		err = s.push(ctx, w.Workspace, r, at, found[0], "+"+ref)
+		err = repo.push(ctx, r, at, found[0], "+"+ref)
 		crash.Here(crash.StatePushed)
 	}
 	if err == nil {
-		_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", pushedRef(w.Session), found[0]}})
+		_, err = repo.git(ctx, "update-ref", pushedRef(w.Session), found[0])
 	}
 	if err != nil {
 		return fmt.Errorf("push the state of the session: %w", err)
@@ -200,14 +203,14 @@ func (s *Store) Leave(ctx context.Context, workspaceID, sessionID, base string) 
 // LeaveIf is Leave if goes says so when its turn has come, as RemoveIf asks it.
 func (s *Store) LeaveIf(ctx context.Context, workspaceID, sessionID, base string,
 	goes func(context.Context) (bool, error)) error {
-	view, err := s.view(workspaceID)
+	repo, err := s.open(workspaceID)
 	switch {
 	case errors.Is(err, ErrNoMirror):
 		return s.RemoveIf(ctx, workspaceID, sessionID, false, goes)
 	case err != nil:
 		return err
 	}
-	if err := s.keepLeft(ctx, view, s.Worktree(workspaceID, sessionID, "", base)); err != nil {
+	if err := s.keepLeft(ctx, repo, s.Worktree(workspaceID, sessionID, "", base)); err != nil {
 		return fmt.Errorf("leave session %s: %w", sessionID, err)
 	}
 	crash.Here(crash.LeftKept)
@@ -216,13 +219,13 @@ func (s *Store) LeaveIf(ctx context.Context, workspaceID, sessionID, base string
 
 // keepLeft keeps what is here of a session that went on elsewhere: a snapshot of now, else the last one, else what its
 // worktree or its branch stands at.
-func (s *Store) keepLeft(ctx context.Context, view string, w Worktree) error {
-	branch, err := s.branchOf(ctx, view, w.Session)
+func (s *Store) keepLeft(ctx context.Context, repo *repository, w Worktree) error {
+	branch, err := repo.branchOf(ctx, w.Session)
 	if err != nil {
 		return err
 	}
 	w.Branch = cmp.Or(branch, w.Branch)
-	found, err := s.resolve(ctx, view, baseRef(w.Session), snapshotRef(w.Session), "worktrees/"+w.Session+"/HEAD",
+	found, err := repo.resolve(ctx, baseRef(w.Session), snapshotRef(w.Session), "worktrees/"+w.Session+"/HEAD",
 		"refs/heads/"+w.Branch)
 	if err != nil {
 		return err
@@ -236,12 +239,12 @@ func (s *Store) keepLeft(ctx context.Context, view string, w Worktree) error {
 	case Trouble(err):
 		return err
 	default:
-		s.log().Warn("keep the state of a session that went on elsewhere", "session", w.Session, "err", err)
+		repo.log.Warn("keep the state of a session that went on elsewhere", "session", w.Session, "err", err)
 	}
 	if left == "" {
 		return nil
 	}
-	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", leftRef(w.Session), left}})
+	_, err = repo.git(ctx, "update-ref", leftRef(w.Session), left)
 	return err
 }
 
@@ -250,178 +253,12 @@ func (s *Store) Has(ctx context.Context, workspaceID, sessionID string) (bool, e
 	if err := checkID(workspaceID, sessionID); err != nil {
 		return false, err
 	}
-	view, err := s.view(workspaceID)
+	repo, err := s.open(workspaceID)
 	if errors.Is(err, ErrNoMirror) {
 		return false, nil
 	} else if err != nil {
 		return false, err
 	}
-	found, err := s.resolve(ctx, view, baseRef(sessionID))
+	found, err := repo.resolve(ctx, baseRef(sessionID))
 	return err == nil && found[0] != "", orDamaged(err)
-}
-
-// Restore makes the worktree of a session that was on another worker, from the snapshot that the remote has of it. base
-// is the commit that the session began from. It is not found where the remote has none, or none that can be read. The
-// mirror must be up to date. Errors to tell apart: those of Sync and Add.
-func (s *Store) Restore(ctx context.Context, workspaceID, sessionID, base string,
-	r Remote) (w Worktree, found bool, err error) {
-	if err := checkID(workspaceID, sessionID); err != nil {
-		return Worktree{}, false, err
-	}
-	view, err := s.view(workspaceID)
-	if err != nil {
-		return Worktree{}, false, err
-	}
-	w = s.Worktree(workspaceID, sessionID, "", base)
-	found, err = s.restore(ctx, view, &w, r)
-	if err != nil {
-		return Worktree{}, false, fmt.Errorf("restore the session: %w", err)
-	}
-	return w, found, nil
-}
-
-func (s *Store) restore(ctx context.Context, view string, w *Worktree, r Remote) (bool, error) {
-	ref := snapshotRef(w.Session)
-	if there, err := s.getSnapshot(ctx, w.Workspace, view, r, ref); err != nil || !there {
-		return false, err
-	}
-	found, err := s.resolve(ctx, view, ref, w.Base)
-	if err != nil || found[0] == "" {
-		return false, err
-	}
-	kept := found[0]
-	crash.Here(crash.StateFetched)
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"cat-file", "commit", kept}, limit: 1 << 20})
-	if err != nil {
-		return false, err
-	}
-	_, message, _ := strings.Cut(string(out), "\n\n")
-	head, stashed, branches := kept, []string{}, map[string]string{}
-	for line := range strings.Lines(message) {
-		field := strings.Fields(line)
-		switch n := len(field); {
-		case n < 2 || !isSHA(field[n-1]):
-		case field[0] == "head":
-			head = field[n-1]
-		case field[0] == "stash":
-			stashed = append(stashed, field[n-1])
-		case field[0] == "branch" && n == 3:
-			branches["refs/heads/"+field[1]] = field[2]
-		}
-	}
-	if found[1] == "" { // the base is not there: the remote's branch was rewritten
-		if w.Base, err = s.fork(ctx, view, kept, head); err != nil {
-			return false, err
-		}
-	}
-	// Of a restore that was interrupted nothing is taken over: link begins anew where there is no name for the base.
-	if err := removeAll(s.common(w.Workspace, w.Session)); err != nil {
-		return false, err
-	}
-	tip := cmp.Or(branches["refs/heads/"+w.Branch], head)
-	delete(branches, "refs/heads/"+w.Branch)
-	if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch,
-		tip}}); err != nil {
-		return false, err
-	}
-	if _, err := s.link(ctx, view, w, ""); err != nil {
-		return false, err
-	}
-	if tip != head { // its worktree stood elsewhere than its branch
-		at := filepath.Join(s.admin(w.Workspace, w.Session), "HEAD")
-		if err := s.User.Do(func() error { return writeOnce(at, head+"\n") }); err != nil {
-			return false, diskFull(err)
-		}
-	}
-	for name, sha := range branches { // one that is here already stays as it is
-		if _, err := s.git(ctx, call{gitDir: view, args: []string{"check-ref-format", name}}); err != nil {
-			continue
-		}
-		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", name, sha, zero(sha)}}); err != nil {
-			continue
-		}
-		if err := s.restoreLog(*w, name, []string{sha}); err != nil {
-			return false, err
-		}
-	}
-	index := []string{"GIT_INDEX_FILE=" + filepath.Join(s.admin(w.Workspace, w.Session), "index")}
-	// The files as they were, and then the index of the commit: what was not committed is not committed again.
-	for _, args := range [][]string{{"read-tree", "--reset", "-u", kept}, {"read-tree", "--reset", head}} {
-		if _, err := s.git(ctx, call{gitDir: view, workTree: w.Dir, args: args, env: index}); err != nil {
-			return false, err
-		}
-	}
-	if err := s.restoreStash(*w, stashed); err != nil {
-		return false, err
-	}
-	// Written last, as Add does: who has this name has all of the session.
-	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", baseRef(w.Session), w.Base}})
-	return err == nil, err
-}
-
-// getSnapshot brings a session's snapshot from the remote; it is not there where the remote has none.
-func (s *Store) getSnapshot(ctx context.Context, id, view string, r Remote, ref string) (bool, error) {
-	if r.URL == "" {
-		return false, nil
-	}
-	at, err := s.locate(r)
-	if err != nil {
-		return false, err
-	}
-	way, err := s.way(ctx, r)
-	if err != nil {
-		return false, err
-	}
-	exchange, err := s.exchange(ctx, id, s.mirror(id))
-	if err != nil {
-		return false, err
-	}
-	ask := func(at string, args ...string) ([]byte, error) {
-		out, err := s.git(ctx, call{gitDir: exchange, asServer: true, args: args, env: way, secrets: r.secrets()})
-		return out, remoteError(err)
-	}
-	out, err := ask(at, "ls-remote", "--quiet", "--", at, ref)
-	if errors.Is(err, ErrMoved) && !strings.HasSuffix(at, ".git") {
-		at += ".git"
-		out, err = ask(at, "ls-remote", "--quiet", "--", at, ref)
-	}
-	if err != nil || len(out) == 0 {
-		return false, err
-	}
-	sha, _, _ := strings.Cut(string(out), "\t")
-	// The exchange gets no name of it: it would be asked for at each fetch.
-	_, err = ask(at, "-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules",
-		"--no-write-fetch-head", "--no-auto-gc", "--", at, ref)
-	if err == nil {
-		err = s.takeObjects(ctx, exchange, view, s.mirror(id), fewObjects)
-	}
-	if err == nil {
-		_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", ref, sha}})
-	}
-	return err == nil, err
-}
-
-// restoreStash gives the session's worktree back what was on its stash, newest first.
-func (s *Store) restoreStash(w Worktree, stashed []string) error {
-	if len(stashed) == 0 {
-		return nil
-	}
-	ref := filepath.Join(s.common(w.Workspace, w.Session), "refs", "stash")
-	return errors.Join(s.restoreLog(w, "refs/stash", stashed),
-		diskFull(s.User.Do(func() error { return writeOnce(ref, stashed[0]+"\n") })))
-}
-
-// restoreLog writes the session's own log of a reference, of commits that are given newest first.
-func (s *Store) restoreLog(w Worktree, ref string, commits []string) error {
-	var log strings.Builder
-	was := zero(commits[0])
-	for _, sha := range slices.Backward(commits) {
-		fmt.Fprintf(&log, "%s %s Carillon <carillon@localhost> 946684800 +0000\tOn %s: from another worker\n", was, sha,
-			w.Branch)
-		was = sha
-	}
-	path := filepath.Join(s.common(w.Workspace, w.Session), "logs", filepath.FromSlash(ref))
-	return diskFull(s.User.Do(func() error {
-		return errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), writeOnce(path, log.String()))
-	}))
 }

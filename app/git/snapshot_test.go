@@ -82,7 +82,7 @@ func TestASessionGoesOnElsewhereWithAllThatItsLastTurnLeft(t *testing.T) {
 	if has, err := s.Has(t.Context(), "w", "s1"); err != nil || has || exists(w.Dir) {
 		t.Errorf("the worker that the session left has it: %v, %v", has, err)
 	}
-	if got := git(t, s.mirror("w"), "show", leftRef("s1")+":new.txt"); got != "new" {
+	if got := git(t, s.layout().mirrorDir("w"), "show", leftRef("s1")+":new.txt"); got != "new" {
 		t.Errorf("what the session left there is %q", got)
 	}
 	must(t, s.Leave(t.Context(), "w", "s1", w.Base))
@@ -185,7 +185,7 @@ func TestWhatASessionLeavesBehindIsKeptWhateverItsBaseIsElsewhere(t *testing.T) 
 	write(t, w.Dir, "new.txt", "new\n")
 	// it began anew elsewhere, from a commit that is not here
 	must(t, s.Leave(t.Context(), "w", "s1", strings.Repeat("1", 40)))
-	if got := git(t, s.mirror("w"), "show", leftRef("s1")+":new.txt"); got != "new" || exists(w.Dir) {
+	if got := git(t, s.layout().mirrorDir("w"), "show", leftRef("s1")+":new.txt"); got != "new" || exists(w.Dir) {
 		t.Errorf("what the session left there is %q", got)
 	}
 
@@ -195,7 +195,7 @@ func TestWhatASessionLeavesBehindIsKeptWhateverItsBaseIsElsewhere(t *testing.T) 
 	git(t, swept.Dir, "commit", "-qm", "Work")
 	must(t, s.Remove(t.Context(), "w", "s2", true)) // its branch is all that there is
 	must(t, s.Leave(t.Context(), "w", "s2", swept.Base))
-	if got := git(t, s.mirror("w"), "show", leftRef("s2")+":work.txt"); got != "work" {
+	if got := git(t, s.layout().mirrorDir("w"), "show", leftRef("s2")+":work.txt"); got != "work" {
 		t.Errorf("of the branch of a session without a worktree it kept %q", got)
 	}
 }
@@ -205,7 +205,7 @@ func TestASessionIsNotLeftWhileItsStateCannotBeKept(t *testing.T) {
 	s, remote := setup(t)
 	w := begin(t, s, remote, "s1")
 	write(t, w.Dir, "new.txt", "new\n")
-	write(t, s.mirror("w"), snapshotRef("s1")+".lock", "")
+	write(t, s.layout().mirrorDir("w"), snapshotRef("s1")+".lock", "")
 	s.lockWait = 1
 	if err := s.Leave(t.Context(), "w", "s1", w.Base); !errors.Is(err, ErrLocked) {
 		t.Errorf("got %v; want ErrLocked", err)

@@ -21,35 +21,40 @@ const (
 	spareIndex = "index"
 )
 
-func (s *Store) spare(workspaceID string) string { return s.own("spares", workspaceID) }
-
 // Spare makes the files of a base branch ready for the next Add, if there is no spare yet. An empty base is the
 // workspace's default branch. It may be called at any time and beside Add.
 func (s *Store) Spare(ctx context.Context, workspaceID, base string) error {
 	if err := checkID(workspaceID); err != nil {
 		return err
 	}
-	if err := s.makeSpare(ctx, workspaceID, base); err != nil {
+	unlock, err := s.runner().lock(ctx, "spare-"+workspaceID)
+	if err != nil {
+		return fmt.Errorf("make a spare worktree of workspace %s: %w", workspaceID, err)
+	}
+	defer unlock()
+	if s.layout().hasSpare(workspaceID) {
+		return nil
+	}
+	repo, err := s.open(workspaceID)
+	if err == nil {
+		err = repo.makeSpare(ctx, base)
+	}
+	if err != nil {
 		return fmt.Errorf("make a spare worktree of workspace %s: %w", workspaceID, err)
 	}
 	return nil
 }
 
-func (s *Store) makeSpare(ctx context.Context, workspaceID, base string) error {
-	unlock, err := s.lock(ctx, "spare-"+workspaceID)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	dir := s.spare(workspaceID)
-	if exists(filepath.Join(dir, spareIndex)) && isFolder(filepath.Join(dir, spareFiles)) {
-		return nil
-	}
-	view, err := s.view(workspaceID)
-	if err != nil {
-		return err
-	}
-	commit, err := s.head(ctx, workspaceID, view, base)
+// hasSpare reports whether a workspace has a whole spare.
+func (l layout) hasSpare(workspaceID string) bool {
+	dir := l.spareDir(workspaceID)
+	return exists(filepath.Join(dir, spareIndex)) && isFolder(filepath.Join(dir, spareFiles))
+}
+
+// makeSpare makes the files of a base branch and their index.
+func (repo *repository) makeSpare(ctx context.Context, base string) error {
+	dir := repo.spareDir(repo.id)
+	commit, err := repo.head(ctx, base)
 	if err != nil {
 		return err
 	}
@@ -60,19 +65,19 @@ func (s *Store) makeSpare(ctx context.Context, workspaceID, base string) error {
 	if err := os.MkdirAll(files, 0o700); err != nil {
 		return diskFull(err)
 	}
-	if err := s.User.Own(dir); err != nil {
+	if err := repo.user.Own(dir); err != nil {
 		return err
 	}
 	made := index + ".new"
-	_, err = s.git(ctx, call{
-		gitDir: view, workTree: files, args: []string{"read-tree", "--reset", "-u", commit},
+	_, err = repo.run(ctx, call{
+		gitDir: repo.view, workTree: files, args: []string{"read-tree", "--reset", "-u", commit},
 		env: []string{"GIT_INDEX_FILE=" + made},
 	})
 	if err == nil {
 		crash.Here(crash.SpareFilled)
 		// Files as old as their index are suspect to Git, which would read them all again.
 		now := time.Now().Add(time.Second)
-		err = s.User.Do(func() error { return errors.Join(os.Chtimes(made, now, now), os.Rename(made, index)) })
+		err = repo.user.Do(func() error { return errors.Join(os.Chtimes(made, now, now), os.Rename(made, index)) })
 	}
 	if err != nil {
 		return errors.Join(err, removeAll(dir))
@@ -81,10 +86,10 @@ func (s *Store) makeSpare(ctx context.Context, workspaceID, base string) error {
 }
 
 // takeSpare puts the spare, if there is one, in the place of a worktree's empty folder.
-func (s *Store) takeSpare(w Worktree) error {
-	dir, index := s.spare(w.Workspace), filepath.Join(s.admin(w.Workspace, w.Session), "index")
+func (repo *repository) takeSpare(w Worktree) error {
+	dir, index := repo.spareDir(repo.id), repo.indexFile(w)
 	// Whoever has the index has the spare.
-	if err := s.User.Do(func() error { return os.Rename(filepath.Join(dir, spareIndex), index) }); err != nil {
+	if err := repo.user.Do(func() error { return os.Rename(filepath.Join(dir, spareIndex), index) }); err != nil {
 		return nil //nolint:nilerr // there is none, or it is not whole
 	}
 	crash.Here(crash.SpareTaken)
@@ -94,26 +99,28 @@ func (s *Store) takeSpare(w Worktree) error {
 	}
 	switch {
 	case err == nil && isFolder(w.Dir):
-		return s.repairLink(w)
+		return repo.repairLink(w)
 	case err == nil: // an agent put something else in its place
 		if err := os.Remove(w.Dir); err != nil {
 			return err
 		}
 	}
 	// Without its files the index would hide that they are missing; every file is written, as without a spare.
-	return errors.Join(s.User.Do(func() error { return os.Remove(index) }), os.MkdirAll(w.Dir, 0o700), s.repairLink(w))
+	return errors.Join(repo.user.Do(func() error { return os.Remove(index) }), os.MkdirAll(w.Dir, 0o700),
+		repo.repairLink(w))
 }
 
 // DropSpares removes the spares that nobody took for a while.
 func (s *Store) DropSpares(unused time.Duration) error {
-	names, err := folders(s.own("spares"))
+	paths := s.layout()
+	names, err := folders(paths.private("spares"))
 	if err != nil {
 		return fmt.Errorf("drop spare worktrees: %w", err)
 	}
 	var failed []error
 	for _, name := range names {
-		if info, err := os.Stat(s.spare(name)); err == nil && time.Since(info.ModTime()) > unused {
-			failed = append(failed, removeAll(s.spare(name)))
+		if info, err := os.Stat(paths.spareDir(name)); err == nil && time.Since(info.ModTime()) > unused {
+			failed = append(failed, removeAll(paths.spareDir(name)))
 		}
 	}
 	return errors.Join(failed...)

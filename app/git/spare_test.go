@@ -48,7 +48,7 @@ func TestAWorktreeFromASpareIsLikeAnyOther(t *testing.T) {
 	taken, err := s.Add(t.Context(), "w", "taken", "main", "")
 	must(t, err)
 	expectSame(t, s, taken, plain)
-	if exists(s.spare("w") + "/" + spareIndex) {
+	if exists(s.layout().spareDir("w") + "/" + spareIndex) {
 		t.Error("the spare is still there; want it taken")
 	}
 	next, err := s.Add(t.Context(), "w", "next", "main", "")
@@ -95,7 +95,7 @@ func TestAHalfMadeSpareIsNotTaken(t *testing.T) {
 	must(t, s.Spare(t.Context(), "w", ""))
 	for part, session := range map[string]string{spareIndex: "s1", spareFiles: "s2"} {
 		must(t, s.Spare(t.Context(), "w", ""))
-		must(t, os.RemoveAll(filepath.Join(s.spare("w"), part)))
+		must(t, os.RemoveAll(filepath.Join(s.layout().spareDir("w"), part)))
 		w, err := s.Add(t.Context(), "w", session, "main", "")
 		must(t, err)
 		expectSame(t, s, w, plain)
@@ -107,7 +107,7 @@ func TestAFileThatWasChangedInASpareIsWrittenAgain(t *testing.T) {
 	s, remote := setup(t)
 	plain := begin(t, s, remote, "plain")
 	must(t, s.Spare(t.Context(), "w", ""))
-	path := filepath.Join(s.spare("w"), spareFiles, "docs", "b.txt")
+	path := filepath.Join(s.layout().spareDir("w"), spareFiles, "docs", "b.txt")
 	was, err := os.ReadFile(path)
 	must(t, err)
 	must(t, os.WriteFile(path, append([]byte("evil "), was...), 0o600))
@@ -122,16 +122,16 @@ func TestSparesThatNobodyTakesGo(t *testing.T) {
 	must(t, s.Sync(t.Context(), "w", remote))
 	must(t, s.Spare(t.Context(), "w", ""))
 	must(t, s.DropSpares(time.Hour))
-	if !exists(s.spare("w")) {
+	if !exists(s.layout().spareDir("w")) {
 		t.Error("a spare of now was removed")
 	}
 	must(t, s.DropSpares(0))
-	if exists(s.spare("w")) {
+	if exists(s.layout().spareDir("w")) {
 		t.Error("an old spare was kept")
 	}
 	must(t, s.Spare(t.Context(), "w", ""))
 	must(t, s.Drop(t.Context(), "w"))
-	if exists(s.spare("w")) {
+	if exists(s.layout().spareDir("w")) {
 		t.Error("the spare outlived its workspace")
 	}
 }

@@ -2,7 +2,6 @@ package git
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,10 +23,9 @@ const (
 	lockStale = time.Minute
 	// lockPause is the time between two tries at a file that is locked.
 	lockPause = 200 * time.Millisecond
+	// lockPatience is how long a file that another Git has locked is waited for.
+	lockPatience = 10 * time.Second
 )
-
-// lockPatience is how long a file that another git has locked is waited for.
-func (s *Store) lockPatience() time.Duration { return cmp.Or(s.lockWait, 10*time.Second) }
 
 // held is what a git could not lock.
 type held struct {
@@ -44,16 +42,16 @@ var (
 // lockOf is the lock on which a call failed, nil where it did not. A reference that another git moved meanwhile is one
 // for a fetch alone, which reads the reference again at its next try; a call that names the value that it expects is
 // not tried again. What git said may be a remote's words, so a lock counts only where the server's own git makes them.
-func (s *Store) lockOf(c call, err error) *held {
+func (g *runner) lockOf(c call, err error) *held {
 	var f *failure
 	if !errors.As(err, &f) {
 		return nil
 	}
-	if found := newExists.FindStringSubmatch(f.said); found != nil && s.isOurs(filepath.Clean(found[1])) {
+	if found := newExists.FindStringSubmatch(f.said); found != nil && g.isOurs(filepath.Clean(found[1])) {
 		return &held{of: f, file: filepath.Clean(found[1])}
 	}
 	if found := lockExists.FindStringSubmatch(f.said); found != nil {
-		if file := beyondLinks(strings.TrimSuffix(filepath.Clean(found[1]), ".lock")) + ".lock"; s.isOurs(file) {
+		if file := beyondLinks(strings.TrimSuffix(filepath.Clean(found[1]), ".lock")) + ".lock"; g.isOurs(file) {
 			return &held{of: f, file: file}
 		}
 		return nil
@@ -66,17 +64,17 @@ func (s *Store) lockOf(c call, err error) *held {
 
 // isOurs reports whether a path, with its links followed, lies where the server's own git writes: in a mirror or in the
 // server's own folder. A file of a worktree whose name ends like that of a lock is none.
-func (s *Store) isOurs(path string) bool {
-	return slices.ContainsFunc(s.ours(), func(dir string) bool {
+func (g *runner) isOurs(path string) bool {
+	return slices.ContainsFunc(g.ours(), func(dir string) bool {
 		rel, err := filepath.Rel(dir, path)
 		return err == nil && filepath.IsLocal(rel)
 	})
 }
 
 // ours are the folders in which the server's own git writes, with their links followed, and as they are named.
-func (s *Store) ours() []string {
+func (g *runner) ours() []string {
 	var list []string
-	for _, dir := range []string{filepath.Join(s.root(), "repos"), s.own()} {
+	for _, dir := range []string{filepath.Join(g.root, "repos"), g.private()} {
 		if real, err := filepath.EvalSymlinks(dir); err == nil {
 			list = append(list, real)
 			if real != dir {
@@ -119,8 +117,8 @@ func isLock(path string) bool {
 
 // breakLock removes a lock that a killed git left behind, and reports whether it is gone. One that a git which began
 // before it may hold stays. Nothing is removed beyond a link out of the folders in which the server's git writes.
-func (s *Store) breakLock(lock string) bool {
-	root, name := s.belowOurs(lock)
+func (g *runner) breakLock(lock string) bool {
+	root, name := g.belowOurs(lock)
 	if root == nil {
 		return false
 	}
@@ -129,7 +127,7 @@ func (s *Store) breakLock(lock string) bool {
 	if errors.Is(err, os.ErrNotExist) {
 		return false // released: the next try comes after a pause
 	}
-	if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < lockStale || s.gitSince(info.ModTime()) {
+	if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < lockStale || g.gitSince(info.ModTime()) {
 		return false
 	}
 	if now, err := root.Lstat(name); err != nil || !os.SameFile(info, now) || !now.ModTime().Equal(info.ModTime()) {
@@ -138,14 +136,14 @@ func (s *Store) breakLock(lock string) bool {
 	if err := root.Remove(name); err != nil {
 		return false
 	}
-	s.log().Warn("removed a lock that a Git which was killed had left", "file", lock, "since", info.ModTime())
+	g.log.Warn("removed a lock that a Git which was killed had left", "file", lock, "since", info.ModTime())
 	return true
 }
 
 // belowOurs opens the folder of those in which the server's own git writes that holds a path, and gives the rest of the
 // path.
-func (s *Store) belowOurs(path string) (*os.Root, string) {
-	for _, dir := range s.ours() {
+func (g *runner) belowOurs(path string) (*os.Root, string) {
+	for _, dir := range g.ours() {
 		if rel, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(rel) {
 			if root, err := os.OpenRoot(dir); err == nil {
 				return root, rel
@@ -157,22 +155,22 @@ func (s *Store) belowOurs(path string) (*os.Root, string) {
 
 // breakLocks removes the locks that killed gits left behind in a workspace's repository, where no git has met them
 // since.
-func (s *Store) breakLocks(id, view string) {
-	tops := []string{view, s.own("exchanges", id)}
+func (repo *repository) breakLocks() {
+	tops := []string{repo.view, repo.exchangeDir(repo.id)}
 	for _, part := range shared {
-		if dir, err := filepath.EvalSymlinks(filepath.Join(view, part)); err == nil && part != "objects" {
+		if dir, err := filepath.EvalSymlinks(filepath.Join(repo.view, part)); err == nil && part != "objects" {
 			tops = append(tops, dir, filepath.Dir(dir))
 		}
 	}
 	for _, top := range tops {
-		whole := filepath.Base(top) == "refs" || top == s.own("exchanges", id)
+		whole := filepath.Base(top) == "refs" || top == repo.exchangeDir(repo.id)
 		_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error { // a file may go meanwhile
 			switch {
 			case err != nil:
 			case entry.IsDir() && !whole && path != top && filepath.Base(top) != "worktrees":
 				return fs.SkipDir
-			case isLock(path) && entry.Type().IsRegular() && s.isOurs(path):
-				s.breakLock(path)
+			case isLock(path) && entry.Type().IsRegular() && repo.isOurs(path):
+				repo.breakLock(path)
 			}
 			return nil
 		})
@@ -181,7 +179,7 @@ func (s *Store) breakLocks(id, view string) {
 
 // gitSince reports whether a git is at work in the data folder that began before a time. Where the system does not tell
 // of processes there is none.
-func (s *Store) gitSince(at time.Time) bool {
+func (g *runner) gitSince(at time.Time) bool {
 	list, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return false
@@ -192,13 +190,13 @@ func (s *Store) gitSince(at time.Time) bool {
 		if err != nil || !bytes.HasPrefix(name, []byte("git")) {
 			continue
 		}
-		if info, err := os.Stat(process); err != nil || !s.mine(info) {
+		if info, err := os.Stat(process); err != nil || !g.mine(info) {
 			continue
 		}
 		if began, ok := processBegan(process, booted); ok && began.After(at.Add(time.Second)) {
 			continue
 		}
-		if s.worksHere(process) {
+		if g.worksHere(process) {
 			return true
 		}
 	}
@@ -206,22 +204,22 @@ func (s *Store) gitSince(at time.Time) bool {
 }
 
 // worksHere reports whether a process runs in the data folder or names it. One that does not tell may.
-func (s *Store) worksHere(process string) bool {
+func (g *runner) worksHere(process string) bool {
 	dir, err := os.Readlink(filepath.Join(process, "cwd"))
 	if errors.Is(err, os.ErrNotExist) {
 		return false
 	}
-	if err != nil || dir == s.root() || strings.HasPrefix(dir, s.root()+string(filepath.Separator)) {
+	if err != nil || dir == g.root || strings.HasPrefix(dir, g.root+string(filepath.Separator)) {
 		return true
 	}
 	arguments, err := os.ReadFile(filepath.Join(process, "cmdline"))
-	return err == nil && bytes.Contains(arguments, []byte(s.root()))
+	return err == nil && bytes.Contains(arguments, []byte(g.root))
 }
 
 // mine reports whether a process is this user's, or that of the user of agents: both write in repositories.
-func (s *Store) mine(info os.FileInfo) bool {
+func (g *runner) mine(info os.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && (int(stat.Uid) == os.Geteuid() || s.User != nil && int(stat.Uid) == s.User.UID)
+	return ok && (int(stat.Uid) == os.Geteuid() || g.user != nil && int(stat.Uid) == g.user.UID)
 }
 
 // bootTime is when the system began; zero where it does not tell.

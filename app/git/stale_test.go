@@ -16,7 +16,7 @@ var lockedFiles = []string{"refs/remotes/origin/main.lock", "packed-refs.lock", 
 // upstream changes the remote so that the next sync writes all references.
 func upstream(t *testing.T, s *Store, remote Remote) {
 	t.Helper()
-	git(t, s.mirror("w"), "pack-refs", "--all")
+	git(t, s.layout().mirrorDir("w"), "pack-refs", "--all")
 	advance(t, remote, "main", "upstream.txt")
 	git(t, remote.URL, "branch", "fresh", "main")
 	git(t, remote.URL, "branch", "-D", "develop")
@@ -31,8 +31,8 @@ func TestALockThatNobodyHoldsIsRemovedWhicheverFileItIsFor(t *testing.T) {
 			s, remote := setup(t)
 			begin(t, s, remote, "s1")
 			upstream(t, s, remote)
-			lock := filepath.Join(s.mirror("w"), name)
-			write(t, s.mirror("w"), name, "")
+			lock := filepath.Join(s.layout().mirrorDir("w"), name)
+			write(t, s.layout().mirrorDir("w"), name, "")
 			old := time.Now().Add(-time.Hour)
 			must(t, os.Chtimes(lock, old, old))
 			must(t, s.Sync(t.Context(), "w", remote))
@@ -55,8 +55,8 @@ func TestALockThatIsHeldIsWaitedForAndThenNamed(t *testing.T) {
 			git(t, w.Dir, "add", "staged.txt")
 			git(t, w.Dir, "stash")
 			git(t, w.Dir, "stash", "apply", "--index")
-			lock := filepath.Join(s.mirror("w"), name)
-			write(t, s.mirror("w"), name, "")
+			lock := filepath.Join(s.layout().mirrorDir("w"), name)
+			write(t, s.layout().mirrorDir("w"), name, "")
 			s.lockWait = time.Millisecond
 			err := s.Sync(t.Context(), "w", remote)
 			if err == nil {
@@ -104,17 +104,17 @@ func TestALockStaysWhileAGitThatMayHoldItIsAtWork(t *testing.T) {
 	must(t, holder.Start())
 	t.Cleanup(func() { _ = holder.Wait() })
 	t.Cleanup(func() { _ = in.Close() })
-	lock := filepath.Join(s.mirror("w"), "packed-refs.lock")
-	write(t, s.mirror("w"), "packed-refs.lock", "")
+	lock := filepath.Join(s.layout().mirrorDir("w"), "packed-refs.lock")
+	write(t, s.layout().mirrorDir("w"), "packed-refs.lock", "")
 	old := time.Now().Add(-lockStale)
 	must(t, os.Chtimes(lock, old, old))
-	if !s.breakLock(lock) {
+	if !s.runner().breakLock(lock) {
 		t.Error("a lock older than every git at work stays")
 	}
-	if s.gitSince(time.Now().Add(time.Hour)) != true {
+	if s.runner().gitSince(time.Now().Add(time.Hour)) != true {
 		t.Error("a git in a worktree is not seen")
 	}
-	if (&Store{Root: t.TempDir()}).gitSince(time.Now().Add(time.Hour)) {
+	if (&Store{Root: t.TempDir()}).runner().gitSince(time.Now().Add(time.Hour)) {
 		t.Error("a git of another data folder counts")
 	}
 }
@@ -137,8 +137,8 @@ func TestAFileOutsideOfTheRepositoriesThatARemoteNamesAsALockStays(t *testing.T)
 		if !exists(lock) {
 			t.Errorf("%s, which is no lock of ours, was removed", lock)
 		}
-		if said := "error: Unable to create '" + lock + "': File exists.\n"; s.lockOf(call{args: []string{"fetch"}},
-			&failure{said: said}) != nil {
+		said := "error: Unable to create '" + lock + "': File exists.\n"
+		if s.runner().lockOf(call{args: []string{"fetch"}}, &failure{said: said}) != nil {
 			t.Errorf("%s counts as a lock of ours", lock)
 		}
 	}
@@ -149,13 +149,13 @@ func TestAReferenceThatAnAgentMovesDuringAFetchIsFetchedAgain(t *testing.T) {
 	s := &Store{Root: t.TempDir()}
 	f := &failure{said: "error: cannot lock ref 'refs/remotes/origin/main': is at " +
 		"1111111111111111111111111111111111111111 but expected 2222222222222222222222222222222222222222\n"}
-	if s.lockOf(call{args: []string{"-c", "x=y", "fetch"}}, f) == nil {
+	if s.runner().lockOf(call{args: []string{"-c", "x=y", "fetch"}}, f) == nil {
 		t.Error("a fetch is not tried again")
 	}
-	if s.lockOf(call{args: []string{"update-ref"}}, f) != nil {
+	if s.runner().lockOf(call{args: []string{"update-ref"}}, f) != nil {
 		t.Error("an update that names what it expects is tried again")
 	}
-	if looksDamaged(s.lockOf(call{args: []string{"fetch"}}, f).failure(time.Second)) {
+	if looksDamaged(s.runner().lockOf(call{args: []string{"fetch"}}, f).failure(time.Second)) {
 		t.Error("it counts as damage")
 	}
 }

@@ -13,9 +13,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,7 +43,7 @@ type Store struct {
 
 	locks      locks
 	mostMemory int64         // how many bytes of data a Git holds; 0: gitMemory
-	lockWait   time.Duration // how long a file that another git has locked is waited for; 0: lockPatience says
+	lockWait   time.Duration // how long a file that another Git has locked is waited for; 0: lockPatience
 }
 
 // Worktree is the folder and branch of one session. Keep Branch and Base with the session: Changes and Diff
@@ -91,11 +90,22 @@ func Trouble(err error) bool {
 	return false
 }
 
-func (s *Store) log() *slog.Logger {
-	if s.Log == nil {
-		return slog.Default()
+// Version is the version of the git program, "2.39.5". It is an error when there is none, or one too old.
+func (s *Store) Version(ctx context.Context) (string, error) {
+	out, err := s.runner().run(ctx, call{args: []string{"version"}})
+	if err != nil {
+		return "", err
 	}
-	return s.Log
+	found := regexp.MustCompile(`(\d+)\.(\d+)[0-9.]*`).FindStringSubmatch(string(out))
+	if found == nil {
+		return "", fmt.Errorf("git gave no version: %q", out)
+	}
+	major, _ := strconv.Atoi(found[1])
+	minor, _ := strconv.Atoi(found[2])
+	if major < 2 || major == 2 && minor < 31 {
+		return found[0], fmt.Errorf("git %s is too old: Carillon needs Git 2.31 or newer", found[0])
+	}
+	return strings.TrimRight(found[0], "."), nil
 }
 
 // Worktree is the worktree of a session, from what was stored of it. An empty branch is the session's usual one.
@@ -105,7 +115,7 @@ func (s *Store) Worktree(workspaceID, sessionID, branch, base string) Worktree {
 	}
 	return Worktree{
 		Workspace: workspaceID, Session: sessionID,
-		Dir: s.dir(sessionID), Branch: branch, Base: base, user: s.User,
+		Dir: s.layout().worktreeDir(sessionID), Branch: branch, Base: base, user: s.User,
 	}
 }
 
@@ -123,41 +133,4 @@ func checkID(ids ...string) error {
 		}
 	}
 	return nil
-}
-
-func (s *Store) mirror(workspaceID string) string {
-	return filepath.Join(s.root(), "repos", workspaceID+".git")
-}
-
-func (s *Store) dir(sessionID string) string {
-	return filepath.Join(s.root(), "worktrees", sessionID)
-}
-
-// admin is where Git keeps a worktree's HEAD and index.
-func (s *Store) admin(workspaceID, sessionID string) string {
-	return filepath.Join(s.mirror(workspaceID), "worktrees", sessionID)
-}
-
-// own is a path below the folder that belongs to the server alone.
-func (s *Store) own(parts ...string) string {
-	return filepath.Join(append([]string{s.root(), "git"}, parts...)...)
-}
-
-// root is absolute, because Git runs in other folders than the server.
-func (s *Store) root() string {
-	if abs, err := filepath.Abs(s.Root); err == nil {
-		return abs
-	}
-	return s.Root
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
-// isFolder is whether there is a folder at the path, not a link to one.
-func isFolder(path string) bool {
-	info, err := os.Lstat(path)
-	return err == nil && info.IsDir()
 }

@@ -165,16 +165,17 @@ func TestAViewThatSeveralMakeAtOnceIsWholeForEach(t *testing.T) {
 	s := &Store{Root: t.TempDir()}
 	must(t, s.Scratch(t.Context(), "w"))
 	for range 200 {
-		must(t, os.RemoveAll(s.own("views", "w")))
+		must(t, os.RemoveAll(s.layout().private("views", "w")))
 		var all sync.WaitGroup
 		for range 8 {
 			all.Go(func() {
-				view, err := s.view("w")
+				repo, err := s.open("w")
 				if err != nil {
 					t.Error(err)
+					return
 				}
 				for _, part := range []string{"objects", "refs", "config", "HEAD"} {
-					if _, err := os.Stat(filepath.Join(view, part)); err != nil {
+					if _, err := os.Stat(filepath.Join(repo.view, part)); err != nil {
 						t.Error(err)
 					}
 				}

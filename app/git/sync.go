@@ -29,32 +29,33 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
-	refs, err := s.ask(ctx, r)
+	g := s.runner()
+	refs, err := g.ask(ctx, r)
 	if err != nil {
 		return err
 	}
 	if err := refs.want(r); err != nil {
 		return err
 	}
-	unlock, err := s.lock(ctx, "sync-"+id)
+	unlock, err := g.lock(ctx, "sync-"+id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	s.sweep(id)
-	if err := s.noteOrigin(id, refs.url); err != nil {
+	g.sweep(id)
+	if err := g.noteOrigin(id, refs.url); err != nil {
 		return fmt.Errorf("bring the repository up to date: %w", err)
 	}
-
-	if !exists(s.mirror(id)) {
-		err = s.create(ctx, id, r, refs)
+	repo := g.repository(id, g.mirrorDir(id))
+	if !exists(repo.mirror) {
+		err = repo.create(ctx, r, refs)
 	} else {
-		if err = s.restoreHead(ctx, s.mirror(id)); err == nil {
-			err = s.fetch(ctx, id, s.mirror(id), r, refs, fewObjects)
+		if err = repo.restoreHead(ctx); err == nil {
+			err = repo.fetch(ctx, r, refs, fewObjects)
 			crash.Here(crash.MirrorFetched)
 		}
 		if looksDamaged(err) {
-			err = s.mend(ctx, id, r, refs, err)
+			err = repo.mend(ctx, r, refs, err)
 		}
 	}
 	if err != nil {
@@ -64,16 +65,15 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 }
 
 // sweep removes what an interrupted Sync left behind.
-func (s *Store) sweep(id string) {
-	for _, pattern := range []string{filepath.Join(s.root(), "repos", ".new-"+id+".git-*"),
-		s.own("views", ".new-"+id+".git-*"),
-		s.own("exchanges", ".new-"+id+".git-*")} {
+func (l layout) sweep(id string) {
+	for _, pattern := range []string{filepath.Join(l.root, "repos", ".new-"+id+".git-*"),
+		l.viewDir(".new-" + id + ".git-*"), l.exchangeDir(".new-" + id + ".git-*")} {
 		left, _ := filepath.Glob(pattern)
 		for _, path := range left {
 			_ = removeAll(path)
 		}
 	}
-	left, _ := filepath.Glob(s.own("tmp", "index-*"))
+	left, _ := filepath.Glob(l.private("tmp", "index-*"))
 	for _, path := range left {
 		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > 24*time.Hour &&
 			info.Mode().IsRegular() {
@@ -83,32 +83,32 @@ func (s *Store) sweep(id string) {
 }
 
 // create makes the mirror beside its place and moves it there when it is whole.
-func (s *Store) create(ctx context.Context, id string, r Remote, refs *remoteRefs) error {
-	made, err := s.build(ctx, id, func(mirror, name string) error {
-		return s.fetch(ctx, name, mirror, r, refs, fewObjects)
-	}, refs.sha256())
+func (repo *repository) create(ctx context.Context, r Remote, refs *remoteRefs) error {
+	made, err := repo.build(ctx, repo.id, refs.sha256(), func(made *repository) error {
+		return made.fetch(ctx, r, refs, fewObjects)
+	})
 	if err != nil {
 		return err
 	}
 	crash.Here(crash.MirrorMade)
 	// What was known of the remote is of a mirror that is gone.
-	return errors.Join(removeAll(s.own("exchanges", id)), os.Rename(made, s.mirror(id)))
+	return errors.Join(removeAll(repo.exchangeDir(repo.id)), os.Rename(made, repo.mirror))
 }
 
-// build makes a whole bare repository in a temporary folder and returns that.
-func (s *Store) build(ctx context.Context, id string, fill func(mirror, name string) error,
-	sha256 bool) (made string, err error) {
-	if err := s.prepare(); err != nil {
+// build makes a bare repository for a workspace in a temporary folder, fills it, and returns the folder.
+func (g *runner) build(ctx context.Context, id string, sha256 bool,
+	fill func(made *repository) error) (made string, err error) {
+	if err := g.prepare(); err != nil {
 		return "", diskFull(err)
 	}
-	temp, err := os.MkdirTemp(filepath.Join(s.root(), "repos"), ".new-"+id+".git-*")
+	temp, err := os.MkdirTemp(filepath.Join(g.root, "repos"), ".new-"+id+".git-*")
 	if err != nil {
 		return "", diskFull(err)
 	}
-	name := filepath.Base(temp)
+	repo := g.repository(filepath.Base(temp), temp)
 	defer func() {
-		_ = removeAll(s.own("views", name))
-		_ = removeAll(s.own("exchanges", name))
+		_ = removeAll(repo.view)
+		_ = removeAll(repo.exchangeDir(repo.id))
 		if err != nil {
 			_ = removeAll(temp)
 		}
@@ -118,7 +118,7 @@ func (s *Store) build(ctx context.Context, id string, fill func(mirror, name str
 	if sha256 {
 		args = append(args, "--object-format=sha256")
 	}
-	if _, err := s.git(ctx, call{args: append(args, temp)}); err != nil {
+	if _, err := g.run(ctx, call{args: append(args, temp)}); err != nil {
 		return "", err
 	}
 	if sha256 {
@@ -126,7 +126,7 @@ func (s *Store) build(ctx context.Context, id string, fill func(mirror, name str
 			return "", diskFull(err)
 		}
 	}
-	return temp, fill(temp, name)
+	return temp, fill(repo)
 }
 
 func (r *remoteRefs) sha256() bool {
@@ -136,19 +136,17 @@ func (r *remoteRefs) sha256() bool {
 	return len(r.detached) == 64
 }
 
-// fetch brings the remote's branches into a mirror. Name is the name of the mirror's view; packs of fewer
-// objects than few are written one by one.
+// fetch brings the remote's branches into the mirror. Packs of fewer objects than few are written one by one.
 // The Git that reaches the remote writes objects into the mirror and nothing else; the names follow with the rights of
 // the user of agents.
-func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *remoteRefs, few uint32) error {
-	view, err := s.viewOf(name, mirror)
-	if err != nil {
+func (repo *repository) fetch(ctx context.Context, r Remote, refs *remoteRefs, few uint32) error {
+	if err := repo.prepareView(); err != nil {
 		return diskFull(err)
 	}
-	if same, err := s.current(ctx, view, refs); err != nil || same {
+	if same, err := repo.current(ctx, refs); err != nil || same {
 		return err
 	}
-	exchange, err := s.exchange(ctx, name, mirror)
+	exchange, err := repo.prepareExchange(ctx)
 	if err != nil {
 		return err
 	}
@@ -157,11 +155,11 @@ func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *
 		specs = append(specs, "+HEAD:"+detachedRef)
 	}
 	if len(refs.heads) > 0 || refs.detached != "" {
-		way, err := s.way(ctx, r)
+		way, err := repo.way(ctx, r)
 		if err != nil {
 			return err
 		}
-		_, err = s.git(ctx, call{
+		_, err = repo.run(ctx, call{
 			gitDir: exchange, asServer: true,
 			args: slices.Concat([]string{"-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--prune", "--no-prune-tags",
 				"--force", "--no-recurse-submodules",
@@ -172,16 +170,16 @@ func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *
 		if err != nil {
 			return err
 		}
-		if err := s.takeObjects(ctx, exchange, view, mirror, few); err != nil {
+		if err := repo.takeObjects(ctx, few); err != nil {
 			return err
 		}
-		if err := s.takeOver(ctx, exchange, view, refs); err != nil {
+		if err := repo.takeOver(ctx, refs); err != nil {
 			return err
 		}
 	}
 	var edit strings.Builder
 	if refs.standard != "" {
-		_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", origin + "HEAD", origin + refs.standard}})
+		_, err = repo.git(ctx, "symbolic-ref", origin+"HEAD", origin+refs.standard)
 		if err != nil {
 			return err
 		}
@@ -192,23 +190,19 @@ func (s *Store) fetch(ctx context.Context, name, mirror string, r Remote, refs *
 		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", detachedRef)
 	}
 	if edit.Len() > 0 {
-		if _, err = s.git(ctx, call{
-			gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String()),
-		}); err != nil {
+		if err = repo.updateRefs(ctx, edit.String()); err != nil {
 			return err
 		}
 	}
 	if len(refs.heads) == 0 && refs.detached == "" {
-		return s.emptyCommit(ctx, view, emptyRef)
+		return repo.emptyCommit(ctx, emptyRef)
 	}
 	return nil
 }
 
 // current is whether the mirror already has what the remote has, so that nothing need be fetched.
-func (s *Store) current(ctx context.Context, view string, refs *remoteRefs) (bool, error) {
-	out, err := s.git(ctx,
-		call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", origin,
-			detachedRef}})
+func (repo *repository) current(ctx context.Context, refs *remoteRefs) (bool, error) {
+	out, err := repo.git(ctx, "for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", origin, detachedRef)
 	if err != nil {
 		return false, err
 	}
@@ -239,7 +233,7 @@ func (s *Store) current(ctx context.Context, view string, refs *remoteRefs) (boo
 		want = append(want, sha)
 	}
 	// A branch can name a commit that is gone: then the mirror is damaged and fetch will say so.
-	found, err := s.resolve(ctx, view, want...)
+	found, err := repo.resolve(ctx, want...)
 	if err != nil {
 		return false, err
 	}
@@ -252,21 +246,21 @@ func (s *Store) current(ctx context.Context, view string, refs *remoteRefs) (boo
 }
 
 // emptyCommit makes a branch or other name that has one empty commit by Carillon.
-func (s *Store) emptyCommit(ctx context.Context, view, ref string) error {
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"mktree"}})
+func (repo *repository) emptyCommit(ctx context.Context, ref string) error {
+	out, err := repo.git(ctx, "mktree")
 	if err != nil {
 		return err
 	}
 	tree := strings.TrimSpace(string(out))
 	// A fixed date gives the same commit wherever it is made.
-	out, err = s.git(ctx, call{
-		gitDir: view, args: []string{"commit-tree", "-m", "Start an empty repository", tree},
+	out, err = repo.run(ctx, call{
+		gitDir: repo.view, args: []string{"commit-tree", "-m", "Start an empty repository", tree},
 		env: []string{"GIT_AUTHOR_DATE=@946684800 +0000", "GIT_COMMITTER_DATE=@946684800 +0000"},
 	})
 	if err != nil {
 		return err
 	}
-	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", ref, strings.TrimSpace(string(out))}})
+	_, err = repo.git(ctx, "update-ref", ref, strings.TrimSpace(string(out)))
 	return err
 }
 
@@ -276,31 +270,31 @@ func (s *Store) Scratch(ctx context.Context, id string) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
-	unlock, err := s.lock(ctx, "sync-"+id)
+	g := s.runner()
+	unlock, err := g.lock(ctx, "sync-"+id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	s.sweep(id)
-	if exists(s.mirror(id)) {
+	g.sweep(id)
+	if exists(g.mirrorDir(id)) {
 		return nil
 	}
-	made, err := s.build(ctx, id, func(mirror, name string) error {
-		view, err := s.viewOf(name, mirror)
-		if err != nil {
+	made, err := g.build(ctx, id, false, func(made *repository) error {
+		if err := made.prepareView(); err != nil {
 			return diskFull(err)
 		}
-		if err := s.emptyCommit(ctx, view, "refs/heads/main"); err != nil {
+		if err := made.emptyCommit(ctx, "refs/heads/main"); err != nil {
 			return err
 		}
-		_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", "refs/carillon/main", "refs/heads/main"}})
+		_, err := made.git(ctx, "symbolic-ref", "refs/carillon/main", "refs/heads/main")
 		return err
-	}, false)
+	})
 	if err != nil {
 		return fmt.Errorf("make the repository: %w", err)
 	}
 	crash.Here(crash.MirrorMade)
-	return os.Rename(made, s.mirror(id))
+	return os.Rename(made, g.mirrorDir(id))
 }
 
 // Tidy packs what piled up in the workspace's repository, if that is worth it, and drops what no branch and no
@@ -311,49 +305,57 @@ func (s *Store) Tidy(ctx context.Context, id string) error {
 }
 
 func (s *Store) tidy(ctx context.Context, id string, args ...string) error {
-	unlock, err := s.lock(ctx, "sync-"+id)
+	unlock, err := s.runner().lock(ctx, "sync-"+id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	view, err := s.view(id)
+	repo, err := s.open(id)
 	if err != nil {
 		return err
 	}
-	s.breakLocks(id, view)
-	if err := s.handOverObjects(s.mirror(id), os.Geteuid()); err != nil { // what is packed anew is removed
-		return fmt.Errorf("tidy workspace %s: %w", id, err)
-	}
-	// Git notes that it is at work beside the configuration, which its user may read and not write.
-	packing := s.own("views", ".tidy-"+id)
-	defer func() { _ = removeAll(packing) }()
-	if _, err = s.viewOf(filepath.Base(packing), s.mirror(id)); err == nil {
-		// A folder of which nobody says that it is another's: its user can make such a file there.
-		common := filepath.Join(packing, "commondir")
-		err = errors.Join(writeOnce(common, ".\n"), s.User.Read(common), s.User.Add(packing))
-	}
-	if err == nil {
-		settings := []string{"-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.writeCommitGraph=false", "-c",
-			"repack.updateServerInfo=false"}
-		_, err = s.git(ctx, call{gitDir: packing, folders: []string{packing}, args: append(settings, args...)})
-	}
-	if exchange := s.own("exchanges", id); err == nil && exists(exchange) {
-		_, err = s.git(ctx, call{gitDir: exchange, asServer: true, args: []string{"pack-refs", "--all"}})
-	}
-	if err != nil {
+	if err := repo.tidy(ctx, args...); err != nil {
 		return fmt.Errorf("tidy workspace %s: %w", id, err)
 	}
 	return nil
 }
 
+// tidy removes the locks that killed gits left, and runs a command of Git that packs the repository.
+func (repo *repository) tidy(ctx context.Context, args ...string) error {
+	repo.breakLocks()
+	if err := repo.handOverObjects(os.Geteuid()); err != nil { // what is packed anew is removed
+		return err
+	}
+	// Git notes that it is at work beside the configuration, which its user may read and not write.
+	packing := repo.repository(".tidy-"+repo.id, repo.mirror)
+	defer func() { _ = removeAll(packing.view) }()
+	err := packing.prepareView()
+	if err == nil {
+		// A folder of which nobody says that it is another's: its user can make such a file there.
+		common := filepath.Join(packing.view, "commondir")
+		err = errors.Join(writeOnce(common, ".\n"), repo.user.Read(common), repo.user.Add(packing.view))
+	}
+	if err == nil {
+		settings := []string{"-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.writeCommitGraph=false", "-c",
+			"repack.updateServerInfo=false"}
+		_, err = repo.run(ctx, call{
+			gitDir: packing.view, folders: []string{packing.view}, args: append(settings, args...),
+		})
+	}
+	if exchange := repo.exchangeDir(repo.id); err == nil && exists(exchange) {
+		_, err = repo.run(ctx, call{gitDir: exchange, asServer: true, args: []string{"pack-refs", "--all"}})
+	}
+	return err
+}
+
 // Head is the commit that a branch of the workspace stands at, as of the last Sync. An empty branch is the
 // default one. The error is *NoBranch when there is no such branch, ErrNoMirror when there is no repository.
 func (s *Store) Head(ctx context.Context, id, branch string) (string, error) {
-	view, err := s.view(id)
+	repo, err := s.open(id)
 	if err != nil {
 		return "", err
 	}
-	return s.head(ctx, id, view, branch)
+	return repo.head(ctx, branch)
 }
 
 // Moved is whether the branch stands at another commit than it did.
@@ -364,15 +366,15 @@ func (s *Store) Moved(ctx context.Context, id, branch, since string) (bool, erro
 
 // head finds a base among the branches of the remote, as of the last Sync. A repository of Carillon's own has no
 // remote: there it is one of its own branches, such as a session's.
-func (s *Store) head(ctx context.Context, id, view, branch string) (string, error) {
+func (repo *repository) head(ctx context.Context, branch string) (string, error) {
 	prefix, names := origin, []string{origin + "HEAD", detachedRef, emptyRef}
-	if !exists(s.originFile(id)) {
+	if !exists(repo.originFile(repo.id)) {
 		prefix, names = "refs/heads/", []string{"refs/carillon/main"}
 	}
 	if branch != "" {
 		names = []string{prefix + branch}
 	}
-	found, err := s.resolve(ctx, view, names...)
+	found, err := repo.resolve(ctx, names...)
 	if err != nil {
 		return "", err
 	}
@@ -381,7 +383,7 @@ func (s *Store) head(ctx context.Context, id, view, branch string) (string, erro
 			return sha, nil
 		}
 	}
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"for-each-ref", "--format=%(refname)", prefix}})
+	out, err := repo.git(ctx, "for-each-ref", "--format=%(refname)", prefix)
 	if err != nil {
 		return "", err
 	}
@@ -394,20 +396,17 @@ func (s *Store) head(ctx context.Context, id, view, branch string) (string, erro
 	}
 	if prefix == origin && len(candidates) == 0 {
 		// A remote without a commit: there is no branch yet that could be named wrongly.
-		if found, err := s.resolve(ctx, view, emptyRef); err != nil || found[0] != "" {
+		if found, err := repo.resolve(ctx, emptyRef); err != nil || found[0] != "" {
 			return found[0], err
 		}
 	}
 	return "", &NoBranch{Branch: branch, Near: near(branch, "", candidates)}
 }
 
-// originFile names the remote that the workspace's repository is a copy of. There is none for a repository of
-// Carillon's own. What an agent calls a remote's branch there is none.
-func (s *Store) originFile(id string) string { return s.own("origins", id) }
-
-func (s *Store) noteOrigin(id, url string) error {
-	if err := os.MkdirAll(s.own("origins"), 0o700); err != nil {
+// noteOrigin writes the URL of a workspace's remote into its file.
+func (l layout) noteOrigin(id, url string) error {
+	if err := os.MkdirAll(l.private("origins"), 0o700); err != nil {
 		return diskFull(err)
 	}
-	return diskFull(writeOnce(s.originFile(id), url))
+	return diskFull(writeOnce(l.originFile(id), url))
 }

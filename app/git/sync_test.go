@@ -49,7 +49,8 @@ func TestSyncFollowsTheRemote(t *testing.T) {
 	if _, err := s.Head(t.Context(), "w", "develop"); !errors.As(err, &missing) {
 		t.Errorf("a branch deleted at the remote: got %v; want NoBranch", err)
 	}
-	if got := git(t, s.mirror("w"), "symbolic-ref", "refs/remotes/origin/HEAD"); got != "refs/remotes/origin/fresh" {
+	got := git(t, s.layout().mirrorDir("w"), "symbolic-ref", "refs/remotes/origin/HEAD")
+	if got != "refs/remotes/origin/fresh" {
 		t.Errorf("the default branch is %s; want fresh", got)
 	}
 	// A rewritten branch is taken as it is.
@@ -82,7 +83,7 @@ func TestSyncNeverTouchesTheBranchesOfSessions(t *testing.T) {
 		if err := s.Sync(t.Context(), "w", remote); err != nil {
 			t.Fatal(err)
 		}
-		if got := git(t, s.mirror("w"), "rev-parse", "refs/heads/carillon/s1"); got != sha {
+		if got := git(t, s.layout().mirrorDir("w"), "rev-parse", "refs/heads/carillon/s1"); got != sha {
 			t.Errorf("the session's branch is at %s; want %s", got, sha)
 		}
 		git(t, remote.URL, "update-ref", "-d", "refs/heads/carillon/s1")
@@ -135,7 +136,7 @@ func TestOneSyncRunsAtATime(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(s.Root, "repos", ".new-*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
-	unlock, err := s.lock(t.Context(), "sync-w")
+	unlock, err := s.runner().lock(t.Context(), "sync-w")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +252,7 @@ func TestAnInterruptedCloneLeavesNothingAndTheNextSucceeds(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v; want canceled", err)
 	}
-	if exists(s.mirror("w")) {
+	if exists(s.layout().mirrorDir("w")) {
 		t.Error("half a mirror is in place")
 	}
 	// A server that was killed cleans nothing up.
@@ -286,7 +287,7 @@ func TestADamagedMirrorIsMendedAndKeepsTheSessions(t *testing.T) {
 				t.Fatal(err)
 			}
 			write(t, w.Dir, "more.txt", "more\n")
-			damage(t, s.mirror("w"))
+			damage(t, s.layout().mirrorDir("w"))
 			advance(t, remote, "main", "upstream.txt")
 			if err := s.Sync(t.Context(), "w", remote); err != nil {
 				t.Fatal(err)
@@ -306,7 +307,7 @@ func TestObjectsThatAreGoneAreFetchedAgain(t *testing.T) {
 	w := begin(t, s, remote, "s1")
 	write(t, w.Dir, "more.txt", "more\n")
 	// Everything that the mirror stored, as after a disk's failure.
-	must(t, filepath.WalkDir(filepath.Join(s.mirror("w"), "objects"),
+	must(t, filepath.WalkDir(filepath.Join(s.layout().mirrorDir("w"), "objects"),
 		func(path string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
 				return os.Remove(path)
@@ -325,7 +326,7 @@ func TestALockThatAKilledGitLeftIsBroken(t *testing.T) {
 	if err := s.Sync(t.Context(), "w", remote); err != nil {
 		t.Fatal(err)
 	}
-	lock := filepath.Join(s.mirror("w"), "refs/remotes/origin/main.lock")
+	lock := filepath.Join(s.layout().mirrorDir("w"), "refs/remotes/origin/main.lock")
 	write(t, filepath.Dir(lock), "main.lock", "")
 	old := time.Now().Add(-time.Hour)
 	must(t, os.Chtimes(lock, old, old))
@@ -344,10 +345,10 @@ func TestGitThatCannotWriteWithoutAWordOfTheDiskNamesAFullDisk(t *testing.T) {
 	_, remote := setup(t)
 	s := &Store{Root: filepath.Join(disk, "data")}
 	must(t, s.Sync(t.Context(), "w", remote))
-	view, err := s.view("w")
+	repo, err := s.open("w")
 	must(t, err)
 	at := func(args ...string) error {
-		_, err := s.git(t.Context(), call{gitDir: view, args: args})
+		_, err := repo.git(t.Context(), args...)
 		return err
 	}
 	must(t, at("update-ref", "refs/heads/here", "refs/remotes/origin/main"))

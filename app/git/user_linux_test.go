@@ -103,7 +103,7 @@ git branch other; git pack-refs --all; git branch -D other; git stash list; echo
 			t.Errorf("%v: %s", err, out)
 		}
 	}
-	if err := s.Remove(ctx, "w", "one", false); err != nil || exists(s.dir("one")) {
+	if err := s.Remove(ctx, "w", "one", false); err != nil || exists(s.layout().worktreeDir("one")) {
 		t.Errorf("removed: %v", err)
 	}
 }
@@ -119,7 +119,7 @@ func TestAnotherUserReachesNothingElseInTheDataFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, _ := as(t, u, w.Dir, `D=`+s.Root+` M=`+s.mirror("w")+`
+	out, _ := as(t, u, w.Dir, `D=`+s.Root+` M=`+s.layout().mirrorDir("w")+`
 ls $D && echo BAD; cat $D/secret && echo BAD; ls $D/git $D/git/home $D/worktrees $D/runs && echo BAD
 echo x >> $M/config && echo BAD; echo x > $M/hooks/post-checkout && echo BAD; mv $M/hooks $M/h && echo BAD; mv $M/objects $M/o && echo BAD
 rmdir $M/refs/carillon && echo BAD; mv $M/refs/heads $M/refs/h && echo BAD; mv $M/worktrees $M/w && echo BAD; mv $M/sessions $M/x && echo BAD
@@ -179,7 +179,7 @@ func TestASubmoduleOpensNoOtherRepositoryToAnotherUser(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(closed, "HEAD"), []byte("ref: refs/heads/main\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	view := s.own("views", "w")
+	view := s.layout().private("views", "w")
 	for _, gitDir := range []string{closed, view} {
 		if out, err := as(t, u, w.Dir, `rm -rf part; mkdir part; echo "gitdir: `+gitDir+`" > part/.git
 git update-index --add --cacheinfo 160000,$(git rev-parse HEAD),part`); err != nil {
@@ -205,7 +205,7 @@ func TestALockOfAGitOfAnotherUserThatIsAtWorkStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lock := filepath.Join(s.mirror("w"), "packed-refs.lock")
+	lock := filepath.Join(s.layout().mirrorDir("w"), "packed-refs.lock")
 	old := time.Now().Add(-10 * time.Minute)
 	if err := errors.Join(os.WriteFile(lock, nil, 0o644), os.Chtimes(lock, old, old)); err != nil {
 		t.Fatal(err)
@@ -220,17 +220,17 @@ func TestALockOfAGitOfAnotherUserThatIsAtWorkStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now().Add(time.Hour) // of a lock that is younger than the Git
-	if !s.gitSince(began) {
+	if !s.runner().gitSince(began) {
 		t.Error("a Git of the user of agents is not seen")
 	}
 	_ = stdin.Close()
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if s.gitSince(began) {
+	if s.runner().gitSince(began) {
 		t.Error("a Git is seen that has ended")
 	}
-	if !s.breakLock(lock) {
+	if !s.runner().breakLock(lock) {
 		t.Error("the lock stays after it")
 	}
 }
@@ -315,7 +315,7 @@ func TestACommitMovesNothingThatIsNoBranch(t *testing.T) {
 	if _, err := s.Add(ctx, "w", "two", "", ""); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := as(t, nil, one.Dir, "echo 'ref: refs/carillon/base/two' > "+s.admin("w", "one")+
+	if out, err := as(t, nil, one.Dir, "echo 'ref: refs/carillon/base/two' > "+s.layout().adminDir("w", "one")+
 		"/HEAD; echo x > new"); err != nil {
 		t.Fatal(out, err)
 	}
@@ -337,7 +337,7 @@ func TestALinkInPlaceOfAPreparedWorktreeIsNotTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	outside := t.TempDir()
-	if out, err := as(t, u, "/", "cd "+s.spare("w")+"; mv "+spareFiles+" f2; ln -s "+outside+" "+
+	if out, err := as(t, u, "/", "cd "+s.layout().spareDir("w")+"; mv "+spareFiles+" f2; ln -s "+outside+" "+
 		spareFiles); err != nil {
 		t.Fatal(out, err)
 	}

@@ -2,6 +2,7 @@ package git
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,29 +30,29 @@ func (s *Store) Add(ctx context.Context, workspaceID, sessionID, base, branch st
 		return Worktree{}, err
 	}
 	w := s.Worktree(workspaceID, sessionID, branch, "")
-	view, err := s.view(workspaceID)
+	repo, err := s.open(workspaceID)
 	if err != nil {
 		return Worktree{}, err
 	}
-	if err := s.add(ctx, view, &w, base); err != nil {
+	if err := repo.add(ctx, &w, base); err != nil {
 		return Worktree{}, fmt.Errorf("make the worktree: %w", orDamaged(err))
 	}
 	return w, nil
 }
 
-func (s *Store) add(ctx context.Context, view string, w *Worktree, base string) error {
-	whole, err := s.link(ctx, view, w, base)
+func (repo *repository) add(ctx context.Context, w *Worktree, base string) error {
+	whole, err := repo.link(ctx, w, base)
 	if err != nil || whole {
 		return err
 	}
 	// The files come without the lock, so that worktrees fill in parallel.
 	crash.Here(crash.TreeLinked)
-	if err := s.checkOut(ctx, view, *w); err != nil {
+	if err := repo.checkOut(ctx, *w); err != nil {
 		return err
 	}
 	crash.Here(crash.TreeFilled)
 	// Written last: who has this name has a whole worktree. It also keeps the base from being collected.
-	_, err = s.git(ctx, call{gitDir: view, args: []string{"update-ref", baseRef(w.Session), w.Base}})
+	_, err = repo.git(ctx, "update-ref", baseRef(w.Session), w.Base)
 	return err
 }
 
@@ -61,92 +61,103 @@ func branchRef(sessionID string) string { return "refs/carillon/branch/" + sessi
 
 // link makes branch and folder, without files, and fills in w. Whole is true when the worktree is there already. One
 // that is there keeps its base; another gets the base of w, or where that is empty the commit of the base branch.
-func (s *Store) link(ctx context.Context, view string, w *Worktree, base string) (whole bool, err error) {
-	unlock, err := s.lock(ctx, "tree-"+w.Workspace)
+func (repo *repository) link(ctx context.Context, w *Worktree, base string) (whole bool, err error) {
+	unlock, err := repo.lock(ctx, "tree")
 	if err != nil {
 		return false, err
 	}
 	defer unlock()
-
 	if w.Branch != SessionBranch(w.Session) {
-		if _, err := s.git(ctx, call{args: []string{"check-ref-format", "--branch", w.Branch}}); err != nil {
+		if _, err := repo.run(ctx, call{args: []string{"check-ref-format", "--branch", w.Branch}}); err != nil {
 			return false, fmt.Errorf("“%s” cannot be the name of a branch", w.Branch)
 		}
 	}
-	if was, err := s.branchOf(ctx, view, w.Session); err != nil {
+	if was, err := repo.branchOf(ctx, w.Session); err != nil {
 		return false, err
 	} else if was != "" {
 		w.Branch = was
 	}
-	found, err := s.resolve(ctx, view, baseRef(w.Session), "refs/heads/"+w.Branch, "worktrees/"+w.Session+"/HEAD")
+	found, err := repo.resolve(ctx, baseRef(w.Session), "refs/heads/"+w.Branch, "worktrees/"+w.Session+"/HEAD")
 	if err != nil {
 		return false, err
 	}
 	started, tip, head := found[0], found[1], found[2]
-	if started != "" {
-		w.Base = started
-	}
-	if w.Base == "" {
-		if w.Base, err = s.head(ctx, w.Workspace, view, base); err != nil {
+	if w.Base = cmp.Or(started, w.Base); w.Base == "" {
+		if w.Base, err = repo.head(ctx, base); err != nil {
 			return false, err
 		}
 		if tip != "" { // its branch is there: it began where that left the base branch
-			if w.Base, err = s.fork(ctx, view, tip, w.Base); err != nil {
+			if w.Base, err = repo.fork(ctx, tip, w.Base); err != nil {
 				return false, err
 			}
 		}
 	}
-	admin := s.admin(w.Workspace, w.Session)
+	admin := repo.adminDir(w.Workspace, w.Session)
 	switch folder := isFolder(w.Dir); {
 	case started != "" && folder && isFolder(admin) && (head != "" || exists(filepath.Join(admin, "index"))):
-		s.breakLock(filepath.Join(admin, "index.lock")) // agents are killed, and their git with them
-		if err := s.Uncover(ctx, *w); err != nil {      // and so are servers
-			return false, err
-		}
-		if tip == "" { // the agent removed its branch, or it was set aside
-			if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, w.Base,
-				zero(w.Base)}}); err != nil {
-				return false, err
-			}
-		}
-		return true, s.repairLink(*w)
+		return true, repo.reuse(ctx, *w, tip)
 	case started != "" && folder:
-		return true, s.relink(ctx, view, *w, tip)
+		return true, repo.relink(ctx, *w, tip)
 	}
+	return false, repo.linkNew(ctx, *w, tip)
+}
 
-	// Nothing yet, the rest of an interrupted Add, or a lost folder.
-	if err := errors.Join(removeAll(w.Dir), removeAll(admin), removeIfThere(s.coverNote(w.Session))); err != nil {
-		return false, err
+// reuse makes a worktree that is there usable again, after whatever its last use left.
+func (repo *repository) reuse(ctx context.Context, w Worktree, tip string) error {
+	// agents are killed, and their git with them
+	repo.breakLock(filepath.Join(repo.adminDir(w.Workspace, w.Session), "index.lock"))
+	if err := repo.uncover(ctx, w); err != nil { // servers are killed as well
+		return err
+	}
+	if tip == "" { // the agent removed its branch, or it was set aside
+		if err := repo.makeBranch(ctx, w); err != nil {
+			return err
+		}
+	}
+	return repo.repairLink(w)
+}
+
+// linkNew makes branch and folder where there is nothing yet, the rest of an interrupted Add, or a branch whose folder
+// was lost.
+func (repo *repository) linkNew(ctx context.Context, w Worktree, tip string) error {
+	err := errors.Join(removeAll(w.Dir), removeAll(repo.adminDir(w.Workspace, w.Session)),
+		removeIfThere(repo.coverFile(w.Session)))
+	if err != nil {
+		return err
 	}
 	if tip == "" { // by itself: a lock that git worktree meets after it has made the branch would leave half of both
-		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch, w.Base,
-			zero(w.Base)}}); err != nil {
-			return false, err
+		if err := repo.makeBranch(ctx, w); err != nil {
+			return err
 		}
 	}
 	crash.Here(crash.TreeBranched)
 	// The folder of all worktrees is the server's: the user of agents makes none in it.
-	if err := errors.Join(os.MkdirAll(w.Dir, 0o700), s.User.Own(w.Dir)); err != nil {
-		return false, diskFull(err)
+	if err := errors.Join(os.MkdirAll(w.Dir, 0o700), repo.user.Own(w.Dir)); err != nil {
+		return diskFull(err)
 	}
-	if _, err := s.git(ctx, call{
-		gitDir: view, folders: []string{w.Dir}, args: []string{"worktree", "add", "--quiet", "--no-checkout", "--",
-			w.Dir, w.Branch},
+	if _, err := repo.run(ctx, call{
+		gitDir: repo.view, folders: []string{w.Dir},
+		args: []string{"worktree", "add", "--quiet", "--no-checkout", "--", w.Dir, w.Branch},
 	}); err != nil {
-		return false, err
+		return err
 	}
 	// Git has named the view in the folder, which belongs to the server alone: a sandbox hides it.
-	if err := errors.Join(s.takeSpare(*w), s.repairLink(*w)); err != nil {
-		return false, err
+	if err := errors.Join(repo.takeSpare(w), repo.repairLink(w)); err != nil {
+		return err
 	}
-	_, err = s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", branchRef(w.Session),
-		"refs/heads/" + w.Branch}})
-	return false, err
+	_, err = repo.git(ctx, "symbolic-ref", branchRef(w.Session), "refs/heads/"+w.Branch)
+	return err
+}
+
+// makeBranch makes the session's branch at its base. A branch that is there already is an error.
+func (repo *repository) makeBranch(ctx context.Context, w Worktree) error {
+	_, err := repo.git(ctx, "update-ref", "refs/heads/"+w.Branch, w.Base, zero(w.Base))
+	return err
 }
 
 // fork is the commit where a branch left another one; where they have none in common, the tip of the other.
-func (s *Store) fork(ctx context.Context, view, tip, other string) (string, error) {
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"merge-base", tip, other}})
+func (repo *repository) fork(ctx context.Context, tip, other string) (string, error) {
+	out, err := repo.git(ctx, "merge-base", tip, other)
 	var f *failure
 	if errors.As(err, &f) && f.exit == 1 {
 		return other, nil
@@ -157,7 +168,8 @@ func (s *Store) fork(ctx context.Context, view, tip, other string) (string, erro
 // HeadBranch is the name of the branch that a worktree is on: the session's own, or another one that its agent switched
 // to. It is empty where the worktree is on a commit alone, and where it cannot be read.
 func (s *Store) HeadBranch(w Worktree) string {
-	text, err := s.readTheirs(filepath.Join(s.admin(w.Workspace, w.Session), "HEAD"))
+	g := s.runner()
+	text, err := g.readTheirs(filepath.Join(g.adminDir(w.Workspace, w.Session), "HEAD"))
 	if err != nil {
 		return ""
 	}
@@ -169,8 +181,8 @@ func (s *Store) HeadBranch(w Worktree) string {
 }
 
 // branchOf is the branch that the session was given when its worktree was made, empty when it has none yet.
-func (s *Store) branchOf(ctx context.Context, view, sessionID string) (string, error) {
-	out, err := s.git(ctx, call{gitDir: view, args: []string{"symbolic-ref", "--quiet", branchRef(sessionID)}})
+func (repo *repository) branchOf(ctx context.Context, sessionID string) (string, error) {
+	out, err := repo.git(ctx, "symbolic-ref", "--quiet", branchRef(sessionID))
 	var f *failure
 	if errors.As(err, &f) && f.exit == 1 {
 		return "", nil
@@ -179,54 +191,53 @@ func (s *Store) branchOf(ctx context.Context, view, sessionID string) (string, e
 }
 
 // checkOut writes the files of the worktree's commit and its index.
-func (s *Store) checkOut(ctx context.Context, view string, w Worktree) error {
-	_, err := s.git(ctx, call{
-		gitDir: view, workTree: w.Dir,
+func (repo *repository) checkOut(ctx context.Context, w Worktree) error {
+	_, err := repo.run(ctx, call{
+		gitDir: repo.view, workTree: w.Dir,
 		args: []string{"read-tree", "--reset", "-u", "worktrees/" + w.Session + "/HEAD"},
-		env:  []string{"GIT_INDEX_FILE=" + filepath.Join(s.admin(w.Workspace, w.Session), "index")},
+		env:  []string{"GIT_INDEX_FILE=" + repo.indexFile(w)},
 	})
 	return err
 }
 
 // repairLink points the folder at its place in the mirror again, as after a move of the data folder.
-func (s *Store) repairLink(w Worktree) error {
-	admin, config := s.admin(w.Workspace, w.Session), s.sessionConfig(w)
-	if err := s.handOver(w); err != nil {
+func (repo *repository) repairLink(w Worktree) error {
+	admin, config := repo.adminDir(w.Workspace, w.Session), repo.sessionConfig(w)
+	if err := repo.handOver(w); err != nil {
 		return err
 	}
-	return s.User.Do(func() error {
+	return repo.user.Do(func() error {
 		return errors.Join(
 			writeOnce(filepath.Join(w.Dir, ".git"), "gitdir: "+admin+"\n"),
 			writeOnce(filepath.Join(admin, "gitdir"), filepath.Join(w.Dir, ".git")+"\n"),
-			s.separate(w, config),
+			repo.separate(w, config),
 		)
 	})
 }
 
 // relink gives a folder back its place in a mirror that lost it. The files in it stay as they are.
-func (s *Store) relink(ctx context.Context, view string, w Worktree, tip string) error {
-	admin := s.admin(w.Workspace, w.Session)
-	if err := errors.Join(removeAll(admin), removeIfThere(s.coverNote(w.Session))); err != nil {
+func (repo *repository) relink(ctx context.Context, w Worktree, tip string) error {
+	admin := repo.adminDir(w.Workspace, w.Session)
+	if err := errors.Join(removeAll(admin), removeIfThere(repo.coverFile(w.Session))); err != nil {
 		return err
 	}
-	if err := s.User.Do(func() error { return os.MkdirAll(admin, 0o700) }); err != nil {
+	if err := repo.user.Do(func() error { return os.MkdirAll(admin, 0o700) }); err != nil {
 		return diskFull(err)
 	}
 	if tip == "" {
-		if _, err := s.git(ctx, call{gitDir: view, args: []string{"update-ref", "refs/heads/" + w.Branch,
-			w.Base}}); err != nil {
+		if _, err := repo.git(ctx, "update-ref", "refs/heads/"+w.Branch, w.Base); err != nil {
 			return err
 		}
 	}
 	err := errors.Join(
-		s.User.Do(func() error { return writeOnce(filepath.Join(admin, "HEAD"), "ref: refs/heads/"+w.Branch+"\n") }),
-		s.repairLink(w),
+		repo.user.Do(func() error { return writeOnce(filepath.Join(admin, "HEAD"), "ref: refs/heads/"+w.Branch+"\n") }),
+		repo.repairLink(w),
 	)
 	if err != nil {
 		return diskFull(err)
 	}
-	_, err = s.git(ctx, call{
-		gitDir: view, workTree: w.Dir,
+	_, err = repo.run(ctx, call{
+		gitDir: repo.view, workTree: w.Dir,
 		args: []string{"read-tree", "--reset", "worktrees/" + w.Session + "/HEAD"},
 		env:  []string{"GIT_INDEX_FILE=" + filepath.Join(admin, "index")},
 	})
@@ -247,7 +258,7 @@ func (s *Store) RemoveIf(ctx context.Context, workspaceID, sessionID string, kee
 	if err := checkID(workspaceID, sessionID); err != nil {
 		return err
 	}
-	unlock, err := s.lock(ctx, "tree-"+workspaceID)
+	unlock, err := s.runner().lock(ctx, "tree-"+workspaceID)
 	if err != nil {
 		return err
 	}
@@ -262,64 +273,37 @@ func (s *Store) RemoveIf(ctx context.Context, workspaceID, sessionID string, kee
 }
 
 func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepBranch bool) error {
-	err := errors.Join(removeAll(s.dir(sessionID)), removeAll(s.admin(workspaceID, sessionID)),
-		removeIfThere(s.coverNote(sessionID)))
+	paths := s.layout()
+	err := errors.Join(removeAll(paths.worktreeDir(sessionID)), removeAll(paths.adminDir(workspaceID, sessionID)),
+		removeIfThere(paths.coverFile(sessionID)))
 	if err != nil {
 		return err
 	}
 	crash.Here(crash.FolderRemoved)
-	view, err := s.view(workspaceID)
+	repo, err := s.open(workspaceID)
 	if errors.Is(err, ErrNoMirror) || keepBranch {
 		return nil // what the session configured and has on its stash stays for a worktree that comes back
 	} else if err != nil {
 		return err
 	}
-	if err := removeAll(s.common(workspaceID, sessionID)); err != nil {
+	if err := removeAll(paths.commonDir(workspaceID, sessionID)); err != nil {
 		return err
 	}
-	branch, err := s.branchOf(ctx, view, sessionID)
+	branch, err := repo.branchOf(ctx, sessionID)
 	if err != nil {
 		return err
 	}
-	if branch == "" {
-		branch = SessionBranch(sessionID)
-	}
 	var edit strings.Builder
-	for _, ref := range []string{"refs/heads/" + branch, branchRef(sessionID), baseRef(sessionID),
-		snapshotRef(sessionID), pushedRef(sessionID)} {
+	for _, ref := range []string{"refs/heads/" + cmp.Or(branch, SessionBranch(sessionID)), branchRef(sessionID),
+		baseRef(sessionID), snapshotRef(sessionID), pushedRef(sessionID)} {
 		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", ref)
 	}
-	_, err = s.git(ctx, call{
-		gitDir: view, args: []string{"update-ref", "--stdin"}, stdin: strings.NewReader(edit.String()),
-	})
-	return err
-}
-
-// sessions are the sessions with a worktree in the workspace's repository.
-func (s *Store) sessions(workspaceID string) ([]string, error) {
-	return folders(filepath.Join(s.mirror(workspaceID), "worktrees"))
+	return repo.updateRefs(ctx, edit.String())
 }
 
 // Worktrees are the sessions that have a folder, of all workspaces.
 func (s *Store) Worktrees() ([]string, error) {
-	return folders(filepath.Join(s.root(), "worktrees"))
-}
-
-func folders(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		if e.IsDir() && checkID(e.Name()) == nil {
-			names = append(names, e.Name())
-		}
-	}
-	slices.Sort(names)
-	return names, nil
+	return folders(filepath.Join(s.layout().root, "worktrees"))
 }
 
 // Drop removes everything of a workspace: its worktrees, branches and repository.
@@ -327,26 +311,27 @@ func (s *Store) Drop(ctx context.Context, workspaceID string) error {
 	if err := checkID(workspaceID); err != nil {
 		return err
 	}
+	g := s.runner()
 	for _, name := range []string{"sync-", "tree-", "spare-"} {
-		unlock, err := s.lock(ctx, name+workspaceID)
+		unlock, err := g.lock(ctx, name+workspaceID)
 		if err != nil {
 			return err
 		}
 		defer unlock()
 	}
-	s.sweep(workspaceID)
-	sessions, err := s.sessions(workspaceID)
+	g.sweep(workspaceID)
+	sessions, err := g.sessions(workspaceID)
 	failed := []error{err}
 	for _, id := range sessions {
-		failed = append(failed, removeAll(s.dir(id)))
+		failed = append(failed, removeAll(g.worktreeDir(id)))
 	}
 	if err := errors.Join(failed...); err != nil {
 		return fmt.Errorf("drop workspace %s: %w", workspaceID, err)
 	}
 	// The repository last: it alone knows which worktrees belong to the workspace.
-	for _, path := range []string{s.Home(workspaceID), s.spare(workspaceID), s.own("views", workspaceID),
-		s.own("exchanges", workspaceID),
-		s.mirror(workspaceID) + ".damaged", s.mirror(workspaceID), s.originFile(workspaceID)} {
+	for _, path := range []string{s.Home(workspaceID), g.spareDir(workspaceID), g.viewDir(workspaceID),
+		g.exchangeDir(workspaceID), g.mirrorDir(workspaceID) + ".damaged", g.mirrorDir(workspaceID),
+		g.originFile(workspaceID)} {
 		failed = append(failed, removeAll(path))
 	}
 	if err := errors.Join(failed...); err != nil {
@@ -363,9 +348,9 @@ func (s *Store) Env(ctx context.Context, boxed bool) []string {
 		"GIT_TERMINAL_PROMPT=0",
 		"GIT_EDITOR=true",
 		"GIT_PAGER=cat",
-		"GIT_CEILING_DIRECTORIES=" + filepath.Join(s.root(), "worktrees"),
+		"GIT_CEILING_DIRECTORIES=" + filepath.Join(s.layout().root, "worktrees"),
 	}
-	program, err := s.program()
+	program, err := s.runner().program()
 	if err != nil {
 		return env
 	}

@@ -59,7 +59,7 @@ func TestAnAgentsGitWorksInAWorktree(t *testing.T) {
 	} {
 		git(t, w.Dir, args...)
 	}
-	if got, want := git(t, w.Dir, "rev-parse", "--absolute-git-dir"), s.admin("w", "s1"); got != want {
+	if got, want := git(t, w.Dir, "rev-parse", "--absolute-git-dir"), s.layout().adminDir("w", "s1"); got != want {
 		t.Errorf("its Git folder is %s; want %s", got, want)
 	}
 	expectChanges(t, s, w, "1 ahead (Nothing)")
@@ -107,7 +107,7 @@ func TestTheBaseIsTheCommitThatTheWorktreeBeganFrom(t *testing.T) {
 	if again := begin(t, s, remote, "s1"); again.Base != first.Base {
 		t.Errorf("of a worktree that came back with its branch the base is %s; want %s", again.Base, first.Base)
 	}
-	git(t, s.mirror("w"), "update-ref", "-d", baseRef("s1"))
+	git(t, s.layout().mirrorDir("w"), "update-ref", "-d", baseRef("s1"))
 	must(t, s.Remove(t.Context(), "w", "s1", true))
 	again := begin(t, s, remote, "s1")
 	if again.Base != first.Base {
@@ -130,7 +130,7 @@ func TestAScratchWorkspaceIsAnEmptyRepositoryWhoseWorkLivesInBranches(t *testing
 			t.Fatal(err)
 		}
 	}
-	if got := git(t, s.mirror("scratch"), "log", "--format=%an %s",
+	if got := git(t, s.layout().mirrorDir("scratch"), "log", "--format=%an %s",
 		"main"); got != "Carillon Start an empty repository" {
 		t.Errorf("main holds %q", got)
 	}
@@ -153,7 +153,7 @@ func TestAScratchWorkspaceIsAnEmptyRepositoryWhoseWorkLivesInBranches(t *testing
 	if _, err = s.Add(t.Context(), "scratch", "s3", "mian", ""); !errors.As(err, &missing) || missing.Near != "main" {
 		t.Errorf("got %v; want NoBranch near main", err)
 	}
-	if exists(s.dir("s3")) {
+	if exists(s.layout().worktreeDir("s3")) {
 		t.Error("a failed Add left a folder")
 	}
 }
@@ -168,7 +168,7 @@ func TestASessionKeepsItsWorktreeOverARestart(t *testing.T) {
 	write(t, w.Dir, "more.txt", "more\n")
 	advance(t, remote, "main", "upstream.txt")
 
-	lock := filepath.Join(s.admin("w", "s1"), "index.lock") // of an agent that was killed
+	lock := filepath.Join(s.layout().adminDir("w", "s1"), "index.lock") // of an agent that was killed
 	write(t, filepath.Dir(lock), "index.lock", "")
 	old := time.Now().Add(-time.Hour)
 	must(t, os.Chtimes(lock, old, old))
@@ -204,7 +204,7 @@ func TestAFolderWhoseRepositoryForgotItIsLinkedAgain(t *testing.T) {
 	s, remote := setup(t)
 	w := begin(t, s, remote, "s1")
 	write(t, w.Dir, "work.txt", "work\n")
-	must(t, os.RemoveAll(s.admin("w", "s1")))
+	must(t, os.RemoveAll(s.layout().adminDir("w", "s1")))
 	begin(t, s, remote, "s1")
 	expectChanges(t, s, w, "uncommitted, added work.txt +1-0")
 	git(t, w.Dir, "add", "work.txt")
@@ -231,10 +231,10 @@ func TestAnInterruptedAddStartsAgain(t *testing.T) {
 	s, remote := setup(t)
 	w := begin(t, s, remote, "s1")
 	// As after a crash while the files were written: the mark that comes last is missing.
-	git(t, s.mirror("w"), "update-ref", "-d", baseRef("s1"))
+	git(t, s.layout().mirrorDir("w"), "update-ref", "-d", baseRef("s1"))
 	must(t, os.Remove(filepath.Join(w.Dir, "README.md")))
-	must(t, os.Remove(filepath.Join(s.admin("w", "s1"), "index")))
-	write(t, s.admin("w", "s1"), "index.lock", "")
+	must(t, os.Remove(filepath.Join(s.layout().adminDir("w", "s1"), "index")))
+	write(t, s.layout().adminDir("w", "s1"), "index.lock", "")
 	begin(t, s, remote, "s1")
 	expectChanges(t, s, w, "clean")
 }
@@ -257,7 +257,7 @@ func TestASessionCanHaveABranchOfAnotherName(t *testing.T) {
 		}
 	}
 	must(t, s.Remove(t.Context(), "w", "s1", false))
-	if refs := git(t, s.mirror("w"), "for-each-ref", "refs/heads", "refs/carillon"); refs != "" {
+	if refs := git(t, s.layout().mirrorDir("w"), "for-each-ref", "refs/heads", "refs/carillon"); refs != "" {
 		t.Errorf("left behind: %s", refs)
 	}
 }
@@ -289,10 +289,10 @@ func TestRemoveTakesFolderAndBranchAndMayBeRepeated(t *testing.T) {
 		must(t, s.Remove(t.Context(), "w", "s1", false))
 	}
 	must(t, s.Remove(t.Context(), "no-such-workspace", "s1", false))
-	if exists(w.Dir) || exists(s.admin("w", "s1")) {
+	if exists(w.Dir) || exists(s.layout().adminDir("w", "s1")) {
 		t.Error("the folder is still there")
 	}
-	if refs := git(t, s.mirror("w"), "for-each-ref", "refs/heads", "refs/carillon"); refs != "" {
+	if refs := git(t, s.layout().mirrorDir("w"), "for-each-ref", "refs/heads", "refs/carillon"); refs != "" {
 		t.Errorf("left behind: %s", refs)
 	}
 	begin(t, s, remote, "s1")
@@ -346,7 +346,7 @@ func TestInventoryListsWhatThereIsOfSessions(t *testing.T) {
 	must(t, err)
 	must(t, s.Remove(t.Context(), "w", "s2", true))
 	must(t, s.Remove(t.Context(), "w", "s3", false))
-	must(t, os.MkdirAll(s.dir("s5"), 0o700))
+	must(t, os.MkdirAll(s.layout().worktreeDir("s5"), 0o700))
 	list, err := s.Inventory(t.Context())
 	must(t, err)
 	want := map[string]Holding{
@@ -373,8 +373,8 @@ func TestLeftoversAreLocksAndHalfMadeRepositoriesFromBeforeATime(t *testing.T) {
 	t.Parallel()
 	s, remote := setup(t)
 	begin(t, s, remote, "s1")
-	lock, half := filepath.Join(s.mirror("w"), "refs", "heads", "main.lock"),
-		filepath.Join(s.root(), "repos", ".new-w.git-1")
+	lock, half := filepath.Join(s.layout().mirrorDir("w"), "refs", "heads", "main.lock"),
+		filepath.Join(s.layout().root, "repos", ".new-w.git-1")
 	must(t, os.WriteFile(lock, nil, 0o600))
 	must(t, os.Mkdir(half, 0o700))
 	if list, err := s.Leftovers(time.Now().Add(-time.Minute)); err != nil || len(list) > 0 {
@@ -404,7 +404,8 @@ func TestDropLeavesNothingOfAWorkspaceAndAllOfTheOthers(t *testing.T) {
 		must(t, s.Drop(t.Context(), "w"))
 	}
 	left, err := s.Worktrees()
-	if err != nil || strings.Join(left, " ") != "s2" || exists(s.mirror("w")) || !exists(s.mirror("other")) {
+	if err != nil || strings.Join(left, " ") != "s2" || exists(s.layout().mirrorDir("w")) ||
+		!exists(s.layout().mirrorDir("other")) {
 		t.Errorf("left %q, %v", left, err)
 	}
 }

@@ -1,0 +1,212 @@
+package git
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"carillon/app/crash"
+)
+
+// Restore makes the worktree of a session that was on another worker, from the snapshot that the remote has of it. base
+// is the commit that the session began from. It is not found where the remote has none, or none that can be read. The
+// mirror must be up to date. Errors to tell apart: those of Sync and Add.
+func (s *Store) Restore(ctx context.Context, workspaceID, sessionID, base string,
+	r Remote) (w Worktree, found bool, err error) {
+	if err := checkID(workspaceID, sessionID); err != nil {
+		return Worktree{}, false, err
+	}
+	repo, err := s.open(workspaceID)
+	if err != nil {
+		return Worktree{}, false, err
+	}
+	w = s.Worktree(workspaceID, sessionID, "", base)
+	found, err = repo.restore(ctx, &w, r)
+	if err != nil {
+		return Worktree{}, false, fmt.Errorf("restore the session: %w", err)
+	}
+	return w, found, nil
+}
+
+// restore is Restore. It fills in the base of w where that is not there.
+func (repo *repository) restore(ctx context.Context, w *Worktree, r Remote) (bool, error) {
+	ref := snapshotRef(w.Session)
+	if there, err := repo.getSnapshot(ctx, r, ref); err != nil || !there {
+		return false, err
+	}
+	found, err := repo.resolve(ctx, ref, w.Base)
+	if err != nil || found[0] == "" {
+		return false, err
+	}
+	crash.Here(crash.StateFetched)
+	kept, err := repo.readSnapshot(ctx, found[0])
+	if err != nil {
+		return false, err
+	}
+	if found[1] == "" { // the base is not there: the remote's branch was rewritten
+		if w.Base, err = repo.fork(ctx, kept.commit, kept.head); err != nil {
+			return false, err
+		}
+	}
+	// Of a restore that was interrupted nothing is taken over: link begins anew where there is no name for the base.
+	if err := removeAll(repo.commonDir(w.Workspace, w.Session)); err != nil {
+		return false, err
+	}
+	tip := cmp.Or(kept.branches["refs/heads/"+w.Branch], kept.head)
+	delete(kept.branches, "refs/heads/"+w.Branch)
+	if _, err := repo.git(ctx, "update-ref", "refs/heads/"+w.Branch, tip); err != nil {
+		return false, err
+	}
+	if _, err := repo.link(ctx, w, ""); err != nil {
+		return false, err
+	}
+	if tip != kept.head { // its worktree stood elsewhere than its branch
+		at := filepath.Join(repo.adminDir(w.Workspace, w.Session), "HEAD")
+		if err := repo.user.Do(func() error { return writeOnce(at, kept.head+"\n") }); err != nil {
+			return false, diskFull(err)
+		}
+	}
+	if err := repo.restoreBranches(ctx, *w, kept.branches); err != nil {
+		return false, err
+	}
+	if err := repo.restoreFiles(ctx, *w, kept); err != nil {
+		return false, err
+	}
+	if err := repo.restoreStash(*w, kept.stashed); err != nil {
+		return false, err
+	}
+	// Written last, as Add does: who has this name has all of the session.
+	_, err = repo.git(ctx, "update-ref", baseRef(w.Session), w.Base)
+	return err == nil, err
+}
+
+// savedState is what a snapshot holds of a session.
+type savedState struct {
+	commit   string            // of the snapshot itself, with the files
+	head     string            // the commit that the worktree stood at
+	stashed  []string          // commits on the stash, newest first
+	branches map[string]string // full names of branches, and their commits
+}
+
+// readSnapshot reads the message of a snapshot, which says what its parents are.
+func (repo *repository) readSnapshot(ctx context.Context, commit string) (savedState, error) {
+	kept := savedState{commit: commit, head: commit, branches: map[string]string{}}
+	out, err := repo.run(ctx, call{gitDir: repo.view, args: []string{"cat-file", "commit", commit}, limit: 1 << 20})
+	if err != nil {
+		return kept, err
+	}
+	_, message, _ := strings.Cut(string(out), "\n\n")
+	for line := range strings.Lines(message) {
+		field := strings.Fields(line)
+		switch n := len(field); {
+		case n < 2 || !isSHA(field[n-1]):
+		case field[0] == "head":
+			kept.head = field[n-1]
+		case field[0] == "stash":
+			kept.stashed = append(kept.stashed, field[n-1])
+		case field[0] == "branch" && n == 3:
+			kept.branches["refs/heads/"+field[1]] = field[2]
+		}
+	}
+	return kept, nil
+}
+
+// restoreBranches makes the branches that the session's agent had made. One that is here already stays as it is.
+func (repo *repository) restoreBranches(ctx context.Context, w Worktree, branches map[string]string) error {
+	for name, sha := range branches {
+		if _, err := repo.git(ctx, "check-ref-format", name); err != nil {
+			continue
+		}
+		if _, err := repo.git(ctx, "update-ref", name, sha, zero(sha)); err != nil {
+			continue
+		}
+		if err := repo.restoreLog(w, name, []string{sha}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restoreFiles writes the files as they were, and then the index of the commit: what was not committed is not committed
+// again.
+func (repo *repository) restoreFiles(ctx context.Context, w Worktree, kept savedState) error {
+	index := []string{"GIT_INDEX_FILE=" + repo.indexFile(w)}
+	for _, args := range [][]string{{"read-tree", "--reset", "-u", kept.commit}, {"read-tree", "--reset", kept.head}} {
+		if _, err := repo.run(ctx, call{gitDir: repo.view, workTree: w.Dir, args: args, env: index}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// getSnapshot brings a session's snapshot from the remote; it is not there where the remote has none.
+func (repo *repository) getSnapshot(ctx context.Context, r Remote, ref string) (bool, error) {
+	if r.URL == "" {
+		return false, nil
+	}
+	at, err := repo.locate(r)
+	if err != nil {
+		return false, err
+	}
+	way, err := repo.way(ctx, r)
+	if err != nil {
+		return false, err
+	}
+	exchange, err := repo.prepareExchange(ctx)
+	if err != nil {
+		return false, err
+	}
+	ask := func(at string, args ...string) ([]byte, error) {
+		out, err := repo.run(ctx, call{gitDir: exchange, asServer: true, args: args, env: way, secrets: r.secrets()})
+		return out, remoteError(err)
+	}
+	out, err := ask(at, "ls-remote", "--quiet", "--", at, ref)
+	if errors.Is(err, ErrMoved) && !strings.HasSuffix(at, ".git") {
+		at += ".git"
+		out, err = ask(at, "ls-remote", "--quiet", "--", at, ref)
+	}
+	if err != nil || len(out) == 0 {
+		return false, err
+	}
+	sha, _, _ := strings.Cut(string(out), "\t")
+	// The exchange gets no name of it: it would be asked for at each fetch.
+	_, err = ask(at, "-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules",
+		"--no-write-fetch-head", "--no-auto-gc", "--", at, ref)
+	if err == nil {
+		err = repo.takeObjects(ctx, fewObjects)
+	}
+	if err == nil {
+		_, err = repo.git(ctx, "update-ref", ref, sha)
+	}
+	return err == nil, err
+}
+
+// restoreStash gives the session's worktree back what was on its stash, newest first.
+func (repo *repository) restoreStash(w Worktree, stashed []string) error {
+	if len(stashed) == 0 {
+		return nil
+	}
+	ref := filepath.Join(repo.commonDir(w.Workspace, w.Session), "refs", "stash")
+	return errors.Join(repo.restoreLog(w, "refs/stash", stashed),
+		diskFull(repo.user.Do(func() error { return writeOnce(ref, stashed[0]+"\n") })))
+}
+
+// restoreLog writes the session's own log of a reference, of commits that are given newest first.
+func (repo *repository) restoreLog(w Worktree, ref string, commits []string) error {
+	var log strings.Builder
+	was := zero(commits[0])
+	for _, sha := range slices.Backward(commits) {
+		fmt.Fprintf(&log, "%s %s Carillon <carillon@localhost> 946684800 +0000\tOn %s: from another worker\n", was, sha,
+			w.Branch)
+		was = sha
+	}
+	path := filepath.Join(repo.commonDir(w.Workspace, w.Session), "logs", filepath.FromSlash(ref))
+	return diskFull(repo.user.Do(func() error {
+		return errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), writeOnce(path, log.String()))
+	}))
+}

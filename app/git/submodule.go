@@ -1,0 +1,101 @@
+package git
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// editedSubmodules are those of the submodules at paths whose files differ from their own commit. The server's Git
+// looks at them through a view, as at everything that an agent can configure. One that cannot be looked at counts as
+// edited.
+func (l *look) editedSubmodules(ctx context.Context, paths []string) ([]string, error) {
+	var edited []string
+	for _, path := range paths {
+		dir := filepath.Join(l.w.Dir, path)
+		if !exists(filepath.Join(dir, ".git")) || !l.has(path) {
+			continue // it was never filled
+		}
+		if clean, err := l.cleanSubmodule(ctx, dir); err != nil && ctx.Err() != nil {
+			return nil, err
+		} else if err != nil || !clean {
+			edited = append(edited, path)
+		}
+	}
+	return edited, nil
+}
+
+// submoduleOf is the Git folder of a submodule. It is one of the session's own: its files are for nobody else.
+func (l *look) submoduleOf(dir string) (string, error) {
+	gitDir := filepath.Join(dir, ".git")
+	if text, err := readSmall(gitDir); err == nil {
+		at, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "gitdir: ")
+		if !ok {
+			return "", fmt.Errorf("%s names no Git folder", gitDir)
+		}
+		if gitDir = at; !filepath.IsAbs(at) {
+			gitDir = filepath.Join(dir, at)
+		}
+	}
+	gitDir, err := filepath.EvalSymlinks(gitDir)
+	if err != nil {
+		return "", err
+	}
+	for _, own := range l.folders {
+		if own, err = filepath.EvalSymlinks(own); err == nil &&
+			strings.HasPrefix(gitDir, own+string(filepath.Separator)) {
+			return gitDir, nil
+		}
+	}
+	return "", fmt.Errorf("%s is outside of the session's folders", gitDir)
+}
+
+// cleanSubmodule is whether the files of a submodule are those of its commit, with none that is new and not ignored.
+func (l *look) cleanSubmodule(ctx context.Context, dir string) (bool, error) {
+	repo := l.repo
+	var gitDir string
+	var head []byte
+	err := repo.user.Do(func() (err error) {
+		if gitDir, err = l.submoduleOf(dir); err == nil {
+			head, err = readSmall(filepath.Join(gitDir, "HEAD"))
+		}
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	name := fmt.Sprintf(".submodule-%x", sha256.Sum256([]byte(dir)))[:40]
+	view := repo.viewDir(name)
+	if err := repo.makeView(repo.user, view, gitDir); err != nil {
+		return false, err
+	}
+	defer func() { _ = removeAll(view) }()
+	if err := errors.Join(writeOnce(filepath.Join(view, "HEAD"), string(head)), repo.showView(view)); err != nil {
+		return false, err
+	}
+	index, err := repo.copyIndex(filepath.Join(gitDir, "index"))
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(index)
+	ask := func(args ...string) ([]byte, error) {
+		return repo.run(ctx, call{
+			gitDir: view, workTree: dir, args: args, env: []string{"GIT_INDEX_FILE=" + index}, limit: 1 << 20,
+		})
+	}
+	out, err := ask("-c", "core.excludesFile="+filepath.Join(gitDir, "info", "exclude"), "ls-files", "-z", "--modified",
+		"--others", "--exclude-standard")
+	if err != nil || len(out) > 0 {
+		return false, err
+	}
+	_, err = ask("diff-index", "--quiet", "--cached", "--ignore-submodules=dirty", "HEAD", "--")
+	var f *failure
+	if errors.As(err, &f) && f.exit == 1 {
+		return false, nil
+	}
+	return err == nil, err
+}
