@@ -133,7 +133,7 @@ func (c *config) findAgentUser() error {
 		return fmt.Errorf("CARILLON_AGENT_USER: %w", err)
 	}
 	syscall.Umask(0o022) // the user must be able to read files that Git writes
-	if err := (&git.Store{Root: c.Data, User: u}).LetIn(); err != nil {
+	if err := (&git.Store{Root: c.Data, User: u}).Prepare(); err != nil {
 		return fmt.Errorf("CARILLON_AGENT_USER: %w", err)
 	}
 	if !u.Uses(filepath.Join(c.Data, "runs")) {

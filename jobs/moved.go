@@ -39,7 +39,7 @@ func (w *work) withRepair(ctx context.Context, step func() error) error {
 	if !errors.Is(err, git.ErrDamaged) {
 		return err
 	}
-	if mend := w.Store.Mend(ctx, w.session.WorkspaceID.String(), w.remote); mend != nil {
+	if mend := w.Store.Repair(ctx, w.session.WorkspaceID.String(), w.remote); mend != nil {
 		return mend
 	}
 	return step()

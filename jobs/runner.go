@@ -119,7 +119,7 @@ func (r *Runner) Init() {
 // Run works on sessions until ctx ends, then stops the runs under way and returns when they have ended. The next start
 // resumes the executions of these runs or ends them as interrupted.
 func (r *Runner) Run(ctx context.Context) error {
-	if err := r.Store.LetIn(); err != nil {
+	if err := r.Store.Prepare(); err != nil {
 		r.Log.Error("prepare the data folder", "err", err) // each run reports it too
 	}
 	r.awaitFormerProcesses(ctx)

@@ -51,7 +51,7 @@ func (w *work) worktreeFailure(ctx context.Context, err error) automation.Outcom
 	switch {
 	case ctx.Err() != nil:
 		return w.endedOutcome(ctx, "start", err.Error())
-	case git.Trouble(err):
+	case git.Transient(err):
 		return w.outage(ctx, err.Error())
 	case errors.Is(err, errInternal):
 		return w.internalFailure("note the worktree", err)
@@ -95,7 +95,7 @@ func (w *work) producedWork(ctx context.Context, tree git.Worktree, since time.T
 		return true
 	}
 	if !c.Clean { // this turn or an earlier one changed it; the state after an earlier one is saved
-		if moved, err := w.Store.MovedOn(ctx, tree); err != nil || moved {
+		if moved, err := w.Store.ChangedSinceSnapshot(ctx, tree); err != nil || moved {
 			return true
 		}
 	}

@@ -16,7 +16,7 @@ type call struct {
 	// user of agents may see. Every other call on a repository has the rights of that user, where there is one: what
 	// the user put there, such as a link, leads to nothing that the user itself could not reach.
 	asServer bool
-	// folders are those in which Git writes beside the repository.
+	// folders are the folders besides the repository in which Git writes.
 	folders []string
 	args    []string
 	env     []string
@@ -25,8 +25,8 @@ type call struct {
 	limit int64
 	// discard keeps none of the output.
 	discard bool
-	// entries takes the output in place of the caller, one part that ends with NUL at a time, so that none of it is
-	// held. It makes what takes the parts of one try, which keeps none of their bytes. An error of that ends git.
+	// entries makes, for each try, a function that gets the output in place of the caller, one part that ends with NUL
+	// at a time. The function must not keep the bytes. An error that it returns ends Git.
 	entries func() func(entry []byte) error
 	// secrets never appear in an error.
 	secrets []string
@@ -44,10 +44,10 @@ func (c call) command() string {
 	return ""
 }
 
-// ofAllObjects are the commands that need memory by the number of objects in the repository.
-var ofAllObjects = []string{"gc", "repack", "pack-objects", "fsck"}
+// objectCommands are the commands whose need of memory grows with the number of objects in the repository.
+var objectCommands = []string{"gc", "repack", "pack-objects", "fsck"}
 
-// asksAllObjects reports whether a call needs memory by the number of objects: a large repository is no damaged one.
-func (c call) asksAllObjects() bool {
-	return slices.Contains(ofAllObjects, c.command()) || slices.Contains(c.args, "--objects")
+// readsAllObjects reports whether the memory that a call needs grows with the number of objects in the repository.
+func (c call) readsAllObjects() bool {
+	return slices.Contains(objectCommands, c.command()) || slices.Contains(c.args, "--objects")
 }

@@ -67,77 +67,78 @@ type Commit struct {
 }
 
 const (
-	mostFiles   = 5000
-	mostCommits = 200
-	// An agent can leave things behind that make reading wait, such as a pipe in place of .gitignore.
-	mostReading = 2 * time.Minute
-	// mostOfFile is the most bytes of a changed file that is read. A file of a terabyte costs its agent one call.
-	mostOfFile = 1 << 30
+	maxFiles   = 5000
+	maxCommits = 200
+	// inspectTimeout bounds the reading of a worktree: an agent can leave files that make it wait, such as a pipe in
+	// place of .gitignore.
+	inspectTimeout = 2 * time.Minute
+	// maxFileSize is the most bytes of a changed file that is read. A file of a terabyte costs its agent one call.
+	maxFileSize = 1 << 30
 )
 
-// Changes looks at what the session changed since its base: commits, the index, the files, and new files that
+// Changes lists the session's changes since its base: commits, the index, the files, and new files that
 // are not ignored. It reads neither configuration nor programs of the repository and writes nothing there.
 // Errors to tell apart: ErrNoWorktree, ErrNoMirror.
 func (s *Store) Changes(ctx context.Context, w Worktree) (Changes, error) {
-	ctx, cancel := context.WithTimeout(ctx, mostReading)
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
-	look, err := s.look(ctx, w)
+	in, err := s.inspect(ctx, w)
 	if err != nil {
-		return Changes{}, fmt.Errorf("list the changes: %w", orDamaged(err))
+		return Changes{}, fmt.Errorf("list the changes: %w", asDamaged(err))
 	}
-	defer look.close()
+	defer in.close()
 
 	c := Changes{
-		Head: look.head, Uncommitted: look.uncommitted, Ignored: look.ignored, Stashes: len(look.stashed),
-		Branches: slices.Sorted(maps.Keys(look.made)),
+		Head: in.head, Uncommitted: in.uncommitted, Ignored: in.ignored, Stashes: len(in.stashes),
+		Branches: slices.Sorted(maps.Keys(in.branches)),
 	}
-	if look.head != w.Base || look.tip != w.Base || len(look.made) > 0 {
-		if c.Commits, c.Ahead, err = look.ahead(ctx); err != nil {
-			return Changes{}, fmt.Errorf("list the commits: %w", orDamaged(err))
+	if in.head != w.Base || in.branchTip != w.Base || len(in.branches) > 0 {
+		if c.Commits, c.Ahead, err = in.commitsAhead(ctx); err != nil {
+			return Changes{}, fmt.Errorf("list the commits: %w", asDamaged(err))
 		}
 	}
-	if c.Uncommitted || look.head != w.Base {
-		if err := look.files(ctx, &c); err != nil {
-			return Changes{}, fmt.Errorf("list the changes: %w", orDamaged(err))
+	if c.Uncommitted || in.head != w.Base {
+		if err := in.addFiles(ctx, &c); err != nil {
+			return Changes{}, fmt.Errorf("list the changes: %w", asDamaged(err))
 		}
 	}
 	c.Clean = !c.Uncommitted && c.Ahead == 0 && len(c.Files) == 0 && c.Stashes == 0
 	return c, nil
 }
 
-// files fills in the changed files.
-func (l *look) files(ctx context.Context, c *Changes) error {
-	out, err := l.git(ctx, nil, append(diffArgs, "--raw", "--numstat", "-z", l.w.Base, "--")...)
+// addFiles adds the changed files to c.
+func (in *inspection) addFiles(ctx context.Context, c *Changes) error {
+	out, err := in.git(ctx, nil, append(diffArgs, "--raw", "--numstat", "-z", in.w.Base, "--")...)
 	if err != nil {
 		return err
 	}
 	at := map[string]bool{}
 	var more int
-	c.Files, more = readFiles(out, l.conflicts)
+	c.Files, more = parseRawDiff(out, in.conflicts)
 	for i := range c.Files {
 		at[c.Files[i].Path] = true
 	}
 	c.More += more
-	for _, f := range slices.Concat(l.large, l.closed) {
+	for _, f := range slices.Concat(in.large, in.unreadable) {
 		if !at[f.Path] {
 			c.Files = append(c.Files, f)
 		}
 	}
-	for _, path := range l.nested {
+	for _, path := range in.nested {
 		c.Files = append(c.Files, FileChange{Path: cleanText(path), Status: Added})
 	}
-	for _, path := range l.submodules {
+	for _, path := range in.submodules {
 		if !at[cleanText(path)] {
 			c.Files = append(c.Files, FileChange{Path: cleanText(path), Status: Modified})
 		}
 	}
-	c.More += l.more
+	c.More += in.more
 	return nil
 }
 
-// readFiles reads what Git's diff with --raw, --numstat and -z lists: up to mostFiles files, and how many more there
+// parseRawDiff reads what Git's diff with --raw, --numstat and -z lists: up to maxFiles files, and how many more there
 // are. Names may be any bytes but NUL.
-func readFiles(out []byte, conflicts map[string]bool) (list []FileChange, more int) {
+func parseRawDiff(out []byte, conflicts map[string]bool) (list []FileChange, more int) {
 	fields := bytes.Split(bytes.TrimSuffix(out, []byte{0}), []byte{0})
 	at := map[string]int{}
 	next := func() string {
@@ -160,7 +161,7 @@ func readFiles(out []byte, conflicts map[string]bool) (list []FileChange, more i
 			if conflicts[path] {
 				f.Status = Conflicted
 			}
-			if len(list) == mostFiles {
+			if len(list) == maxFiles {
 				more++
 				continue
 			}
@@ -208,17 +209,17 @@ func statusOf(letter string) Status {
 	return Modified
 }
 
-// unpublished are the commits of branches that the agent made, of those alone that neither the base nor the remote has:
-// a branch of others that it looked at is no work of its own.
-func (l *look) unpublished(ctx context.Context) ([]string, error) {
-	if len(l.made) == 0 {
+// unpublishedTips are the tips of branches that the agent made and that neither the base nor the remote has. A branch
+// of others that the agent only checked out is not its work.
+func (in *inspection) unpublishedTips(ctx context.Context) ([]string, error) {
+	if len(in.branches) == 0 {
 		return nil, nil
 	}
-	args := append([]string{"rev-list"}, slices.Sorted(maps.Values(l.made))...)
-	out, err := l.repo.run(ctx, call{
-		gitDir: l.repo.view, args: append(args, "--not", l.w.Base, "--glob="+origin+"*", "--"), limit: 1 << 20,
+	args := append([]string{"rev-list"}, slices.Sorted(maps.Values(in.branches))...)
+	out, err := in.repo.run(ctx, call{
+		gitDir: in.repo.view, args: append(args, "--not", in.w.Base, "--glob="+origin+"*", "--"), limit: 1 << 20,
 	})
-	if err != nil && !errors.Is(err, errTooMuch) {
+	if err != nil && !errors.Is(err, errOutputLimit) {
 		return nil, err
 	}
 	own := map[string]bool{}
@@ -226,7 +227,7 @@ func (l *look) unpublished(ctx context.Context) ([]string, error) {
 		own[strings.TrimSpace(line)] = true
 	}
 	var tips []string
-	for _, sha := range l.made {
+	for _, sha := range in.branches {
 		if own[sha] {
 			tips = append(tips, sha)
 		}
@@ -234,16 +235,16 @@ func (l *look) unpublished(ctx context.Context) ([]string, error) {
 	return tips, nil
 }
 
-// ahead lists the commits of HEAD, of the session's branch and of those that the agent made that the base does not
-// have.
-func (l *look) ahead(ctx context.Context) ([]Commit, int, error) {
+// commitsAhead lists the commits that the base does not have: of HEAD, of the session's branch and of the branches that
+// the agent made.
+func (in *inspection) commitsAhead(ctx context.Context) ([]Commit, int, error) {
 	var tips []string
-	for _, sha := range []string{l.head, l.tip} {
+	for _, sha := range []string{in.head, in.branchTip} {
 		if sha != "" {
 			tips = append(tips, sha)
 		}
 	}
-	made, err := l.unpublished(ctx)
+	made, err := in.unpublishedTips(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -251,8 +252,8 @@ func (l *look) ahead(ctx context.Context) ([]Commit, int, error) {
 	if len(tips) == 0 {
 		return nil, 0, nil
 	}
-	revs := append(tips, "^"+l.w.Base, "--")
-	out, err := l.repo.git(ctx, append([]string{"rev-list", "--count"}, revs...)...)
+	revs := append(tips, "^"+in.w.Base, "--")
+	out, err := in.repo.git(ctx, append([]string{"rev-list", "--count"}, revs...)...)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -260,8 +261,8 @@ func (l *look) ahead(ctx context.Context) ([]Commit, int, error) {
 	if err != nil || count == 0 {
 		return nil, 0, err
 	}
-	out, err = l.repo.git(ctx, append([]string{"log", "-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8",
-		"--format=%H%x09%ct%x09%an%x09%s", "--max-count=" + strconv.Itoa(mostCommits)}, revs...)...)
+	out, err = in.repo.git(ctx, append([]string{"log", "-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8",
+		"--format=%H%x09%ct%x09%an%x09%s", "--max-count=" + strconv.Itoa(maxCommits)}, revs...)...)
 	if err != nil {
 		return nil, 0, err
 	}

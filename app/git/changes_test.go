@@ -231,11 +231,11 @@ func TestTooManyNewFilesAreCounted(t *testing.T) {
 	s, remote := setup(t)
 	w := begin(t, s, remote, "s1")
 	must(t, os.Mkdir(filepath.Join(w.Dir, "many"), 0o755))
-	for i := range mostFiles + 7 {
+	for i := range maxFiles + 7 {
 		must(t, os.WriteFile(filepath.Join(w.Dir, "many", fmt.Sprint(i)), nil, 0o644))
 	}
 	c, err := s.Changes(t.Context(), w)
-	if err != nil || c.Clean || len(c.Files) != mostFiles || c.More != 7 {
+	if err != nil || c.Clean || len(c.Files) != maxFiles || c.More != 7 {
 		t.Errorf("got %d files and %d more, %v", len(c.Files), c.More, err)
 	}
 }
@@ -258,8 +258,8 @@ func TestAFileOfATerabyteIsListedAndNotRead(t *testing.T) {
 		t.Errorf("the diff is %v, %v\n%s", truncated, err, text)
 	}
 	kept, err := s.Snapshot(t.Context(), w)
-	if err != nil || !slices.Contains(kept.Left, "2 changed files of more than 1 GiB") {
-		t.Errorf("the snapshot leaves out %q, %v", kept.Left, err)
+	if err != nil || !slices.Contains(kept.Omitted, "2 changed files of more than 1 GiB") {
+		t.Errorf("the snapshot leaves out %q, %v", kept.Omitted, err)
 	}
 	if _, err := s.Commit(t.Context(), w, "All", "", ""); err == nil ||
 		!strings.Contains(err.Error(), "has more than 1 GiB") {
@@ -365,7 +365,7 @@ func TestPartsOfOutputAreHandedOverHoweverTheyArrive(t *testing.T) {
 	if _, err := endless.Write(make([]byte, 10)); err != nil {
 		t.Error(err)
 	}
-	if _, err := endless.Write(bytes.Repeat([]byte("a"), longestPart+1)); !errors.Is(err, errTooMuch) {
+	if _, err := endless.Write(bytes.Repeat([]byte("a"), maxPart+1)); !errors.Is(err, errOutputLimit) {
 		t.Errorf("a part without end: %v", err)
 	}
 }

@@ -21,15 +21,14 @@ type cleaner struct {
 // cleaner is a cleaner of the repository at mirror.
 func (g *runner) cleaner(mirror string) cleaner { return cleaner{mirror, g.log} }
 
-// shared makes sure that all is there that a view has in common with the repository, and that it is the repository's
-// own.
-func (c cleaner) shared() error {
+// cleanShared makes sure that the parts which a view shares with the repository exist and are the repository's own.
+func (c cleaner) cleanShared() error {
 	// Git removes the folder of the worktrees with the last of them; the link to it must not lead nowhere.
 	if err := os.MkdirAll(filepath.Join(c.mirror, "worktrees"), 0o700); err != nil {
 		return err
 	}
 	for _, part := range []string{"objects", "refs", "worktrees"} {
-		// Through a link of an agent's making the server would write where the agent cannot.
+		// Through a link that an agent made the server would write where the agent cannot.
 		if info, err := os.Lstat(filepath.Join(c.mirror, part)); err == nil && info.Mode()&os.ModeSymlink != 0 {
 			return fmt.Errorf("%s in the repository is a link, which Carillon did not make", part)
 		}
@@ -42,23 +41,22 @@ func (c cleaner) shared() error {
 		if err := removeAll(filepath.Join(c.mirror, part)); err != nil {
 			return err
 		}
-		c.removed(part)
+		c.logRemoved(part)
 	}
-	return c.objects(false)
+	return c.cleanObjects(false)
 }
 
-// removed writes to the log that something was removed from a repository which an agent had put there.
-func (c cleaner) removed(what string) {
+// logRemoved logs that a file which an agent had put into the repository was removed.
+func (c cleaner) logRemoved(what string) {
 	c.log.Warn("removed from the repository what neither Git nor Carillon makes", "what", what, "repository",
 		filepath.Base(c.mirror))
 }
 
-// objects makes sure that a repository has no objects but its own: a file that names others, or a link in their place,
-// would show what belongs to another repository of this machine, and a pipe would hold up each Git. The files in the
-// folders of objects are looked at where deep.
-//
-// The folders may be exchanged meanwhile. What is removed lies among the objects all the same.
-func (c cleaner) objects(deep bool) error {
+// cleanObjects makes sure that a repository has no objects but its own: a file that names others, or a link in their
+// place, would show what belongs to another repository of this machine, and a pipe would hold up each Git. With deep,
+// the files in the folders of objects are checked too. An agent may replace the folders meanwhile. Only files among the
+// objects are removed all the same.
+func (c cleaner) cleanObjects(deep bool) error {
 	objects, err := openBelow(c.mirror, "objects")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // of a damaged one
@@ -70,7 +68,7 @@ func (c cleaner) objects(deep bool) error {
 	for _, name := range []string{"info/alternates", "info/http-alternates"} {
 		switch err := objects.Remove(name); {
 		case err == nil:
-			c.removed("objects/" + name)
+			c.logRemoved("objects/" + name)
 		case !errors.Is(err, fs.ErrNotExist):
 			return err
 		}
@@ -80,7 +78,7 @@ func (c cleaner) objects(deep bool) error {
 		return fmt.Errorf("look through the objects: %w", err)
 	}
 	for _, e := range folders {
-		if err := c.object(objects, e.Name(), e); err != nil {
+		if err := c.cleanObject(objects, e.Name(), e); err != nil {
 			return err
 		}
 		if !e.IsDir() || !deep {
@@ -88,10 +86,10 @@ func (c cleaner) objects(deep bool) error {
 		}
 		files, err := readDir(objects, e.Name())
 		if err != nil {
-			continue // gone, or closed to the server, whose Git says what it lacks
+			continue // gone, or closed to the server, whose Git reports what is missing
 		}
 		for _, f := range files {
-			if err := c.object(objects, filepath.Join(e.Name(), f.Name()), f); err != nil {
+			if err := c.cleanObject(objects, filepath.Join(e.Name(), f.Name()), f); err != nil {
 				return err
 			}
 		}
@@ -99,28 +97,27 @@ func (c cleaner) objects(deep bool) error {
 	return nil
 }
 
-// object removes an entry among the objects that is neither a file nor a folder.
-func (c cleaner) object(objects *os.Root, name string, d fs.DirEntry) error {
+// cleanObject removes an entry among the objects that is neither a file nor a folder.
+func (c cleaner) cleanObject(objects *os.Root, name string, d fs.DirEntry) error {
 	if d.IsDir() || d.Type().IsRegular() {
 		return nil
 	}
-	if err := there(objects.Remove(name)); err != nil {
+	if err := ignoreNotExist(objects.Remove(name)); err != nil {
 		return err
 	}
-	c.removed(filepath.Join("objects", name))
+	c.logRemoved(filepath.Join("objects", name))
 	return nil
 }
 
-// deepestRef is how many folders are in one another in the name of a reference. Git makes no path that is longer than
+// maxRefDepth is how many folders are in one another in the name of a reference. Git makes no path that is longer than
 // the system permits, and reads none.
-const deepestRef = 200
+const maxRefDepth = 200
 
-// references removes from the references of a repository what neither Git nor Carillon makes: a link that leads
+// cleanReferences removes from the references of a repository what neither Git nor Carillon makes: a link that leads
 // elsewhere, through which the server's Git would write where the agent that made it cannot, a pipe, and folders so
 // deep in one another that no reference has such a name.
-//
-// The folders may be exchanged meanwhile. What is removed lies among the references all the same.
-func (c cleaner) references() error {
+// An agent may replace the folders meanwhile. Only files among the references are removed all the same.
+func (c cleaner) cleanReferences() error {
 	refs, err := openBelow(c.mirror, "refs")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -129,14 +126,14 @@ func (c cleaner) references() error {
 		return fmt.Errorf("look through the references: %w", err)
 	}
 	defer refs.Close()
-	if err := c.referencesIn(refs, "."); err != nil {
+	if err := c.cleanReferencesIn(refs, "."); err != nil {
 		return fmt.Errorf("look through the references: %w", err)
 	}
 	return nil
 }
 
-// referencesIn is references for one of the folders.
-func (c cleaner) referencesIn(refs *os.Root, folder string) error {
+// cleanReferencesIn is references for one of the folders.
+func (c cleaner) cleanReferencesIn(refs *os.Root, folder string) error {
 	list, err := readDir(refs, folder)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // by now
 		return nil
@@ -147,35 +144,35 @@ func (c cleaner) referencesIn(refs *os.Root, folder string) error {
 	for _, d := range list {
 		path := filepath.Join(folder, d.Name())
 		switch {
-		case d.IsDir() && strings.Count(path, "/") >= deepestRef:
+		case d.IsDir() && strings.Count(path, "/") >= maxRefDepth:
 			if err := removeBelow(refs, path); err != nil {
 				return err
 			}
-			c.removed("folders in one another below refs")
+			c.logRemoved("folders in one another below refs")
 		case d.IsDir():
-			if err := c.referencesIn(refs, path); err != nil {
+			if err := c.cleanReferencesIn(refs, path); err != nil {
 				return err
 			}
-		case d.Type().IsRegular() || d.Type()&fs.ModeSymlink != 0 && symbolic(refs, path):
+		case d.Type().IsRegular() || d.Type()&fs.ModeSymlink != 0 && isSymbolicRef(refs, path):
 		default:
-			if err := there(refs.Remove(path)); exchanged(err) {
+			if err := ignoreNotExist(refs.Remove(path)); replacedMeanwhile(err) {
 				continue
 			} else if err != nil {
 				return err
 			}
-			c.removed("refs/" + path)
+			c.logRemoved("refs/" + path)
 		}
 	}
 	return nil
 }
 
-// exchanged reports whether something could not be removed since it is a folder by now, or was one for a moment.
-func exchanged(err error) bool {
+// replacedMeanwhile reports whether a removal failed because the file is a folder by now, or was one for a moment.
+func replacedMeanwhile(err error) bool {
 	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENOTEMPTY)
 }
 
-// symbolic reports whether a link among references is a symbolic reference as old versions of Git make them.
-func symbolic(refs *os.Root, path string) bool {
+// isSymbolicRef reports whether a link among references is a symbolic reference as old versions of Git make them.
+func isSymbolicRef(refs *os.Root, path string) bool {
 	target, err := refs.Readlink(path)
 	if err != nil || !strings.HasPrefix(target, "refs/") {
 		return false

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// ErrConflicts says that a merge left conflicts in the worktree, which a person or agent has to settle.
+// ErrConflicts says that a merge left conflicts in the worktree, which a person or agent has to resolve.
 var ErrConflicts = errors.New("the worktree has unsettled conflicts")
 
 // ErrLargeFiles says that changed files belong to Git LFS, whose program the server does not run.
@@ -21,16 +21,16 @@ var ErrLargeFiles = errors.New("changed files belong to Git LFS and have to be c
 // out of it. Empty names mean Carillon.
 // Errors to tell apart: ErrConflicts, ErrLargeFiles, ErrNoWorktree.
 func (s *Store) Commit(ctx context.Context, w Worktree, message, authorName, authorEmail string) (string, error) {
-	look, err := s.look(ctx, w)
+	in, err := s.inspect(ctx, w)
 	if err != nil {
 		return "", fmt.Errorf("commit: %w", err)
 	}
-	defer look.close()
-	if !look.uncommitted {
-		return look.head, nil
+	defer in.close()
+	if !in.uncommitted {
+		return in.head, nil
 	}
 	name, email := cmp.Or(authorName, "Carillon"), cmp.Or(authorEmail, "carillon@localhost")
-	sha, err := look.commit(ctx, message, name, email)
+	sha, err := in.commit(ctx, message, name, email)
 	if err != nil {
 		return "", fmt.Errorf("commit: %w", err)
 	}
@@ -38,33 +38,33 @@ func (s *Store) Commit(ctx context.Context, w Worktree, message, authorName, aut
 }
 
 // commit is Commit where something is uncommitted.
-func (l *look) commit(ctx context.Context, message, name, email string) (string, error) {
-	if err := l.committable(); err != nil {
+func (in *inspection) commit(ctx context.Context, message, name, email string) (string, error) {
+	if err := in.checkCommittable(); err != nil {
 		return "", err
 	}
-	paths := append(l.untracked, l.changed...)
-	if err := l.refuseLarge(ctx, paths); err != nil {
+	paths := append(in.untracked, in.changed...)
+	if err := in.refuseLFS(ctx, paths); err != nil {
 		return "", err
 	}
-	tree, err := l.writeTree(ctx, paths)
+	tree, err := in.writeTree(ctx, paths)
 	if err != nil {
 		return "", err
 	}
-	merged := l.mergeHeads()
-	if l.head != "" && len(merged) == 0 {
-		out, err := l.repo.git(ctx, "rev-parse", "--verify", l.head+"^{tree}")
+	merged := in.mergeHeads()
+	if in.head != "" && len(merged) == 0 {
+		out, err := in.repo.git(ctx, "rev-parse", "--verify", in.head+"^{tree}")
 		if err != nil || strings.TrimSpace(string(out)) == tree {
-			return l.head, err // what is uncommitted cannot be committed, such as a nested repository
+			return in.head, err // what is uncommitted cannot be committed, such as a nested repository
 		}
 	}
 	args := []string{"commit-tree", "-F", "-"}
-	for _, parent := range append([]string{l.head}, merged...) {
+	for _, parent := range append([]string{in.head}, merged...) {
 		if isSHA(parent) {
 			args = append(args, "-p", parent)
 		}
 	}
-	out, err := l.repo.run(ctx, call{
-		gitDir: l.repo.view, args: append(args, tree),
+	out, err := in.repo.run(ctx, call{
+		gitDir: in.repo.view, args: append(args, tree),
 		stdin: strings.NewReader(cleanText(message)),
 		env:   []string{"GIT_AUTHOR_NAME=" + oneLine(name), "GIT_AUTHOR_EMAIL=" + oneLine(email)},
 	})
@@ -72,60 +72,60 @@ func (l *look) commit(ctx context.Context, message, name, email string) (string,
 		return "", err
 	}
 	sha := strings.TrimSpace(string(out))
-	return sha, l.moveHead(ctx, sha)
+	return sha, in.moveHead(ctx, sha)
 }
 
-// committable is an error where the worktree has changes that a commit cannot or should not hold.
-func (l *look) committable() error {
+// checkCommittable is an error where the worktree has changes that a commit cannot or should not hold.
+func (in *inspection) checkCommittable() error {
 	switch {
-	case l.more > 0:
-		return fmt.Errorf("over %d new files are not ignored: that is hardly meant", mostFiles)
-	case len(l.conflicts) > 0:
+	case in.more > 0:
+		return fmt.Errorf("over %d new files are not ignored: that is hardly meant", maxFiles)
+	case len(in.conflicts) > 0:
 		return ErrConflicts
-	case len(l.large) > 0:
-		return fmt.Errorf("%s has more than 1 GiB: that is hardly meant", l.large[0].Path)
-	case len(l.closed) > 0:
-		return fmt.Errorf("%s may be read by nobody: that is hardly meant", l.closed[0].Path)
+	case len(in.large) > 0:
+		return fmt.Errorf("%s has more than 1 GiB: that is hardly meant", in.large[0].Path)
+	case len(in.unreadable) > 0:
+		return fmt.Errorf("%s may be read by nobody: that is hardly meant", in.unreadable[0].Path)
 	}
 	return nil
 }
 
 // writeTree makes a tree of the worktree's commit with the files at paths as they are now, and returns its id.
-func (l *look) writeTree(ctx context.Context, paths []string) (string, error) {
+func (in *inspection) writeTree(ctx context.Context, paths []string) (string, error) {
 	if len(paths) > 0 {
 		names := strings.NewReader(strings.Join(paths, "\x00") + "\x00")
-		if _, err := l.git(ctx, names, "update-index", "-z", "--add", "--remove", "--stdin"); err != nil {
+		if _, err := in.git(ctx, names, "update-index", "-z", "--add", "--remove", "--stdin"); err != nil {
 			return "", err
 		}
 	}
-	out, err := l.git(ctx, nil, "write-tree")
+	out, err := in.git(ctx, nil, "write-tree")
 	return strings.TrimSpace(string(out)), err
 }
 
 // moveHead lets the worktree's HEAD, and the branch that it stands for, name a new commit, ends a merge under way, and
 // gives the worktree the index of that commit.
-func (l *look) moveHead(ctx context.Context, sha string) error {
-	admin := l.repo.adminDir(l.w.Workspace, l.w.Session)
-	err := l.repo.user.Do(func() error { return errors.Join(onBranch(admin), removeForeignLog(admin)) })
+func (in *inspection) moveHead(ctx context.Context, sha string) error {
+	admin := in.repo.adminDir(in.w.Workspace, in.w.Session)
+	err := in.repo.user.Do(func() error { return errors.Join(checkOnBranch(admin), removeForeignLog(admin)) })
 	if err != nil {
 		return err
 	}
-	_, err = l.repo.git(ctx, "update-ref", "-m", "commit by Carillon", "worktrees/"+l.w.Session+"/HEAD", sha,
-		cmp.Or(l.head, zero(sha)))
+	_, err = in.repo.git(ctx, "update-ref", "-m", "commit by Carillon", "worktrees/"+in.w.Session+"/HEAD", sha,
+		cmp.Or(in.head, zeroID(sha)))
 	if err != nil {
 		return err
 	}
-	return l.repo.user.Do(func() error {
+	return in.repo.user.Do(func() error {
 		for _, left := range []string{"MERGE_HEAD", "MERGE_MSG", "MERGE_MODE", "CHERRY_PICK_HEAD", "REVERT_HEAD"} {
 			_ = os.Remove(filepath.Join(admin, left))
 		}
-		return replaceIndex(l.index, filepath.Join(admin, "index"))
+		return replaceIndex(in.index, filepath.Join(admin, "index"))
 	})
 }
 
-// onBranch refuses a HEAD that stands for what is no branch: a commit would move that. An agent may write its HEAD, and
-// may not write what Carillon notes in the repository.
-func onBranch(admin string) error {
+// checkOnBranch refuses a HEAD that names a reference which is not a branch: a commit would move the reference. An
+// agent may write its HEAD, and may not write Carillon's own references.
+func checkOnBranch(admin string) error {
 	text, err := readSmall(filepath.Join(admin, "HEAD"))
 	if err != nil {
 		return err
@@ -137,19 +137,19 @@ func onBranch(admin string) error {
 	return nil
 }
 
-// refuseLarge keeps the contents of a file that belongs to Git LFS from being committed in place of its pointer.
-func (l *look) refuseLarge(ctx context.Context, paths []string) error {
+// refuseLFS keeps the contents of a file that belongs to Git LFS from being committed in place of its pointer.
+func (in *inspection) refuseLFS(ctx context.Context, paths []string) error {
 	if len(paths) == 0 {
 		return nil
 	}
 	names := strings.NewReader(strings.Join(paths, "\x00") + "\x00")
-	out, err := l.git(ctx, names, "check-attr", "-z", "--stdin", "filter")
+	out, err := in.git(ctx, names, "check-attr", "-z", "--stdin", "filter")
 	if err != nil {
 		return err
 	}
 	field := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
 	for i := 0; i+2 < len(field); i += 3 {
-		if field[i+2] == "lfs" && exists(filepath.Join(l.w.Dir, field[i])) {
+		if field[i+2] == "lfs" && exists(filepath.Join(in.w.Dir, field[i])) {
 			return fmt.Errorf("%w: %s", ErrLargeFiles, field[i])
 		}
 	}
@@ -157,8 +157,8 @@ func (l *look) refuseLarge(ctx context.Context, paths []string) error {
 }
 
 // mergeHeads are the commits that a merge under way brings in.
-func (l *look) mergeHeads() []string {
-	text, err := l.repo.readTheirs(filepath.Join(l.repo.adminDir(l.w.Workspace, l.w.Session), "MERGE_HEAD"))
+func (in *inspection) mergeHeads() []string {
+	text, err := in.repo.readAsUser(filepath.Join(in.repo.adminDir(in.w.Workspace, in.w.Session), "MERGE_HEAD"))
 	if err != nil {
 		return nil
 	}

@@ -9,18 +9,18 @@ import (
 )
 
 // The server's Git writes references, and files of them all, in a repository where agents in a sandbox write too. One
-// of them may put a link in place of a file between the server's look at it and its Git's use of it. Such a Git is
-// confined to what it is there for, where the machine can do that: through a link it then writes nowhere else. Where
-// agents run as another user, it has that user's rights instead.
+// of them may put a link in place of a file after the server checked the file and before its Git uses it. Such a Git
+// may therefore write in its repository alone, where the machine can confine it: through a link it then writes nowhere
+// else. Where agents run as another user, it has that user's rights instead.
 
-// writers are the commands of Git that write in a repository.
-var writers = []string{"update-ref", "symbolic-ref", "worktree", "gc", "write-tree", "commit-tree", "mktree",
+// writingCommands are the commands of Git that write in a repository.
+var writingCommands = []string{"update-ref", "symbolic-ref", "worktree", "gc", "write-tree", "commit-tree", "mktree",
 	"update-index",
 	"unpack-objects"}
 
-// confined is the command line of a call, confined where it writes.
-func (g *runner) confined(c call, argv []string) []string {
-	if g.confine == nil || g.user != nil || c.gitDir == "" || c.asServer || !slices.Contains(writers, c.command()) {
+// withConfinement is the command line of a call, confined to the repository where the call writes.
+func (g *runner) withConfinement(c call, argv []string) []string {
+	if g.confine == nil || g.user != nil || c.gitDir == "" || c.asServer || !slices.Contains(writingCommands, c.command()) {
 		return argv
 	}
 	// a view links to the mirror's, whose folder no agent replaces
@@ -33,12 +33,12 @@ func (g *runner) confined(c call, argv []string) []string {
 	for _, dir := range append([]string{mirror, g.private("tmp")}, c.folders...) {
 		real, err := filepath.EvalSymlinks(dir) // bubblewrap binds nothing behind a link
 		if err != nil {
-			return argv // its Git says what is not there
+			return argv // Git reports what is missing
 		}
 		writable = append(writable, real)
 	}
 	parts := []string{"config", "HEAD", markSHA256, "hooks", "info", "objects/info", "sessions"}
-	if !c.notes() {
+	if !c.writesNotes() {
 		parts = append(parts, "refs/carillon")
 	}
 	for _, part := range parts {
@@ -47,8 +47,9 @@ func (g *runner) confined(c call, argv []string) []string {
 	return g.confine(argv, writable, kept)
 }
 
-// notes reports whether a call may write what Carillon notes: of those that move references the ones that name it.
-func (c call) notes() bool {
+// writesNotes reports whether a call may write Carillon's own references (refs/carillon): every call but one that moves
+// references and names none of these.
+func (c call) writesNotes() bool {
 	const notes = "refs/carillon/"
 	if command := c.command(); command != "update-ref" && command != "symbolic-ref" {
 		return true

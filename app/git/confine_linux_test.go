@@ -122,7 +122,7 @@ func TestAFolderThatBecomesAPipeHoldsNobodyUp(t *testing.T) {
 	stop := swapping(t, u, m+"/refs/heads/a", m+"/refs/heads/b")
 	defer stop()
 	for range 300 {
-		must(t, s.runner().cleaner(m).references())
+		must(t, s.runner().cleaner(m).cleanReferences())
 		must(t, u.Do(func() error { // the pipe was removed
 			for _, p := range []string{"a", "b"} {
 				if !exists(m + "/refs/heads/" + p) {

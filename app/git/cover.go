@@ -10,24 +10,20 @@ import (
 	"strings"
 )
 
-// A sandbox may show tracked files empty. To the agent's Git they would look changed, and a commit of all that has
-// changed would
-// empty them. So for as long as they are seen empty their entries in the session's index are marked as files that the
-// worktree
-// does not have (skip-worktree), of which Git commits what it had. Which entries are marked is noted in a place of the
-// server's
-// own before they are: after a crash the next use of the worktree takes the marks back, and until then whoever looks
-// at the
-// session's changes sees the files as they are.
+// A sandbox may show tracked files empty: they are covered. To the agent's Git they would look changed, and a commit of
+// all changes would empty them. So while files are covered, their entries in the session's index are marked as files
+// that the worktree does not have (skip-worktree), and Git commits the contents that it had. The server first writes in
+// a file of its own which entries it marks. After a crash the next use of the worktree removes the marks, and until
+// then the session's changes show the files as they are.
 
-// cover is what is noted of marked entries.
+// cover is the server's record of the marked entries of a session.
 type cover struct {
 	Paths   []string // files and folders that were to be covered
 	Entries []string // of the index, that were marked
 }
 
-// covered is what is noted of a session; nothing where no entry is marked.
-func (l layout) covered(sessionID string) (cover, error) {
+// readCover reads the record of a session; it is empty where no entry is marked.
+func (l layout) readCover(sessionID string) (cover, error) {
 	var c cover
 	text, err := os.ReadFile(l.coverFile(sessionID))
 	if errors.Is(err, os.ErrNotExist) {
@@ -42,8 +38,8 @@ func (l layout) covered(sessionID string) (cover, error) {
 	return c, err
 }
 
-// Cover lets the session's Git take the tracked ones among files and folders for unchanged, whatever is seen in their
-// place, until Uncover. Paths are those in the worktree. No process of the session may be at work.
+// Cover makes the session's Git treat tracked files as unchanged until Uncover, whatever a sandbox shows in their
+// place. Paths are files and folders, relative to the worktree. No process of the session may be at work.
 func (s *Store) Cover(ctx context.Context, w Worktree, paths []string) error {
 	if err := s.Uncover(ctx, w); err != nil {
 		return err
@@ -65,28 +61,28 @@ func (repo *repository) cover(ctx context.Context, w Worktree, paths []string) e
 		return nil
 	}
 	c := cover{Paths: paths}
-	if c.Entries, err = repo.entries(ctx, w, index, "H", paths); err != nil || len(c.Entries) == 0 {
+	if c.Entries, err = repo.taggedEntries(ctx, w, index, "H", paths); err != nil || len(c.Entries) == 0 {
 		return err
 	}
 	note, err := json.Marshal(c)
 	if err == nil {
 		err = errors.Join(os.MkdirAll(repo.private("covered"), 0o700),
-			writeOnce(repo.coverFile(w.Session), string(note)))
+			writeAtomic(repo.coverFile(w.Session), string(note)))
 	}
 	if err != nil {
 		return fmt.Errorf("cover files: %w", diskFull(err))
 	}
-	if err := repo.mark(ctx, w, index, "--skip-worktree", c.Entries); err != nil {
+	if err := repo.setSkipWorktree(ctx, w, index, "--skip-worktree", c.Entries); err != nil {
 		return err
 	}
 	return repo.putIndex(index, w)
 }
 
-// Uncover takes the marks of Cover back. It is no error where there are none. No process of the session may be at work.
+// Uncover removes the marks of Cover. It is no error where there are none. No process of the session may be at work.
 func (s *Store) Uncover(ctx context.Context, w Worktree) error {
-	c, err := s.layout().covered(w.Session)
+	c, err := s.layout().readCover(w.Session)
 	if err != nil || len(c.Entries) == 0 {
-		return errors.Join(err, removeIfThere(s.layout().coverFile(w.Session)))
+		return errors.Join(err, removeIfExists(s.layout().coverFile(w.Session)))
 	}
 	repo, err := s.open(w.Workspace)
 	if err != nil {
@@ -96,9 +92,9 @@ func (s *Store) Uncover(ctx context.Context, w Worktree) error {
 }
 
 func (repo *repository) uncover(ctx context.Context, w Worktree) error {
-	c, err := repo.covered(w.Session)
+	c, err := repo.readCover(w.Session)
 	if err != nil || len(c.Entries) == 0 {
-		return errors.Join(err, removeIfThere(repo.coverFile(w.Session)))
+		return errors.Join(err, removeIfExists(repo.coverFile(w.Session)))
 	}
 	index, err := repo.copyIndex(repo.indexFile(w))
 	if err != nil {
@@ -106,7 +102,7 @@ func (repo *repository) uncover(ctx context.Context, w Worktree) error {
 	}
 	defer removeIndex(index)
 	if exists(index) {
-		changed, err := repo.uncoverIn(ctx, w, index, c)
+		changed, err := repo.uncoverIndex(ctx, w, index, c)
 		if err == nil && changed {
 			err = repo.putIndex(index, w)
 		}
@@ -114,12 +110,12 @@ func (repo *repository) uncover(ctx context.Context, w Worktree) error {
 			return err
 		}
 	}
-	return removeIfThere(repo.coverFile(w.Session))
+	return removeIfExists(repo.coverFile(w.Session))
 }
 
-// uncoverIn takes the marks back in a copy of the session's index, and reports whether there were any.
-func (repo *repository) uncoverIn(ctx context.Context, w Worktree, index string, c cover) (bool, error) {
-	marked, err := repo.entries(ctx, w, index, "S", c.Paths)
+// uncoverIndex removes the marks in a copy of the session's index, and reports whether there were any.
+func (repo *repository) uncoverIndex(ctx context.Context, w Worktree, index string, c cover) (bool, error) {
+	marked, err := repo.taggedEntries(ctx, w, index, "S", c.Paths)
 	if err != nil {
 		return false, err
 	}
@@ -131,11 +127,12 @@ func (repo *repository) uncoverIn(ctx context.Context, w Worktree, index string,
 	if len(marked) == 0 {
 		return false, nil
 	}
-	return true, repo.mark(ctx, w, index, "--no-skip-worktree", marked)
+	return true, repo.setSkipWorktree(ctx, w, index, "--no-skip-worktree", marked)
 }
 
-// entries lists the entries of an index below some paths that Git has a tag for: H for usual ones, S for marked ones.
-func (repo *repository) entries(ctx context.Context, w Worktree, index, tag string, paths []string) ([]string, error) {
+// taggedEntries lists the entries of an index below some paths that Git has a tag for: H for usual ones, S for marked
+// ones.
+func (repo *repository) taggedEntries(ctx context.Context, w Worktree, index, tag string, paths []string) ([]string, error) {
 	out, err := repo.run(ctx, call{
 		gitDir: repo.view, workTree: w.Dir, args: append([]string{"ls-files", "-z", "-t", "--"}, paths...),
 		env: []string{"GIT_INDEX_FILE=" + index},
@@ -152,8 +149,8 @@ func (repo *repository) entries(ctx context.Context, w Worktree, index, tag stri
 	return list, nil
 }
 
-// mark marks entries of an index, or takes their marks back, by an option of git update-index.
-func (repo *repository) mark(ctx context.Context, w Worktree, index, option string, entries []string) error {
+// setSkipWorktree marks entries of an index, or removes their marks, by an option of git update-index.
+func (repo *repository) setSkipWorktree(ctx context.Context, w Worktree, index, option string, entries []string) error {
 	_, err := repo.run(ctx, call{
 		gitDir: repo.view, workTree: w.Dir, args: []string{"update-index", option, "-z", "--stdin"},
 		env:   []string{"GIT_INDEX_FILE=" + index},

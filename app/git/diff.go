@@ -12,31 +12,31 @@ import (
 // ones only by name. It holds at most maxBytes and ends with a whole line; truncated says that there is more.
 // It is valid UTF-8 without NUL. Errors to tell apart: ErrNoWorktree, ErrNoMirror.
 func (s *Store) Diff(ctx context.Context, w Worktree, maxBytes int) (text string, truncated bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, mostReading)
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
-	look, err := s.look(ctx, w)
+	in, err := s.inspect(ctx, w)
 	if err != nil {
 		return "", false, fmt.Errorf("read the diff: %w", err)
 	}
-	defer look.close()
-	if !look.uncommitted && look.head == w.Base {
+	defer in.close()
+	if !in.uncommitted && in.head == w.Base {
 		return "", false, nil
 	}
-	c := look.call(nil, append(diffArgs, "--patch", "--unified=3", w.Base, "--")...)
+	c := in.call(nil, append(diffArgs, "--patch", "--unified=3", w.Base, "--")...)
 	c.limit = int64(max(maxBytes, 1))
-	out, err := look.repo.run(ctx, c)
-	if truncated = errors.Is(err, errTooMuch); err != nil && !truncated {
+	out, err := in.repo.run(ctx, c)
+	if truncated = errors.Is(err, errOutputLimit); err != nil && !truncated {
 		return "", false, fmt.Errorf("read the diff: %w", err)
 	}
 	text = string(out)
-	// A sign that is no UTF-8 becomes three bytes, so the text can grow.
+	// A byte that is not UTF-8 becomes three bytes, so the text can grow.
 	if text = cleanText(text); len(text) > maxBytes {
 		text, truncated = text[:maxBytes], true
 	}
 	if truncated {
 		text = text[:strings.LastIndexByte(text, '\n')+1]
 	}
-	return text, truncated || look.more > 0, nil
+	return text, truncated || in.more > 0, nil
 }
 
 // splitNUL is the parts of git's -z output.

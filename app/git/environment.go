@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// overrides wins over every configuration file that a command reads, those of a worktree included.
+// overrides are settings that win over every configuration file that a command reads, including a worktree's.
 var overrides = []string{
 	"core.hooksPath=/dev/null",
 	"core.fsmonitor=false",
@@ -29,9 +29,9 @@ var overrides = []string{
 const sshCommand = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=15 -o " +
 	"ServerAliveInterval=15 -o ServerAliveCountMax=4"
 
-// program is the path of the program of Git.
-func (g *runner) program() (string, error) {
-	path, err := exec.LookPath(g.name)
+// findProgram returns the absolute path of the program of Git.
+func (g *runner) findProgram() (string, error) {
+	path, err := exec.LookPath(g.program)
 	if err != nil {
 		return "", fmt.Errorf("find git: %w", err)
 	}
@@ -42,7 +42,7 @@ func (g *runner) program() (string, error) {
 // upload-pack that git starts for a path find that it may read another person's repository.
 const protectedConfig = "[safe]\n\tdirectory = *\n[protocol \"ext\"]\n\tallow = never\n[gc]\n\tauto = 0\n"
 
-// prepare makes the folders and the configuration that each Git needs, and lets the user of agents reach them.
+// prepare makes the folders and the configuration that every Git needs, and lets the user of agents reach them.
 func (g *runner) prepare() error {
 	for _, dir := range []string{g.private("home"), g.private("tmp"), g.private("empty"),
 		filepath.Join(g.root, "repos"), filepath.Join(g.root, "worktrees")} {
@@ -50,11 +50,11 @@ func (g *runner) prepare() error {
 			return err
 		}
 	}
-	return errors.Join(writeOnce(g.private("home", ".gitconfig"), protectedConfig), g.letIn())
+	return errors.Join(writeAtomic(g.private("home", ".gitconfig"), protectedConfig), g.grantFolders())
 }
 
-// passed are the variables of the server that its git needs to reach a remote.
-var passed = []string{
+// inheritedVariables are the variables of the server that its Git needs to reach a remote.
+var inheritedVariables = []string{
 	"PATH", "TMPDIR", "TZ", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH",
 	"CURL_CA_BUNDLE",
 	"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
@@ -81,7 +81,7 @@ func (g *runner) environment() []string {
 		"GIT_AUTHOR_NAME=Carillon", "GIT_AUTHOR_EMAIL=carillon@localhost",
 		"GIT_COMMITTER_NAME=Carillon", "GIT_COMMITTER_EMAIL=carillon@localhost",
 	}
-	for _, name := range passed {
+	for _, name := range inheritedVariables {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
 		}

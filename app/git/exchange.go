@@ -18,11 +18,11 @@ import (
 )
 
 // Git that reaches a remote has keys and tokens in its environment, so that no agent may run it, read its memory or
-// lead it elsewhere. It works in an exchange: a Git folder of the server's own with names of its own for what the
-// remote has. It reads the objects of the mirror, and writes into the exchange alone.
+// lead it elsewhere. It works in an exchange: a Git folder of the server's own that has the remote's branches. It reads
+// the objects of the mirror, and writes into the exchange alone.
 
-// prepareExchange makes sure that the exchange of the repository exists and returns it. A new one begins with the
-// remote's branches as the mirror knows them, so that little has to be fetched.
+// prepareExchange makes sure that the exchange of the repository exists and returns it. A new one starts with the
+// remote's branches that the mirror has, so that little has to be fetched.
 func (repo *repository) prepareExchange(ctx context.Context) (string, error) {
 	dir := repo.exchangeDir(repo.id)
 	fresh := !exists(filepath.Join(dir, "HEAD"))
@@ -33,31 +33,31 @@ func (repo *repository) prepareExchange(ctx context.Context) (string, error) {
 			return "", diskFull(err)
 		}
 	}
-	err := writeOnce(filepath.Join(objects, "info", "alternates"), filepath.Join(repo.mirror, "objects")+"\n")
+	err := writeAtomic(filepath.Join(objects, "info", "alternates"), filepath.Join(repo.mirror, "objects")+"\n")
 	if err != nil {
 		return "", diskFull(err)
 	}
 	config := configOf(false)
 	shallow := ""
 	err = repo.user.Do(func() error {
-		config, shallow = configOf(ofSHA256(repo.mirror)), shallowCommits(repo.mirror)
+		config, shallow = configOf(usesSHA256(repo.mirror)), shallowCommits(repo.mirror)
 		return nil
 	})
 	if shallow == "" {
-		err = errors.Join(err, removeIfThere(filepath.Join(dir, "shallow")))
+		err = errors.Join(err, removeIfExists(filepath.Join(dir, "shallow")))
 	} else {
-		err = errors.Join(err, writeOnce(filepath.Join(dir, "shallow"), shallow))
+		err = errors.Join(err, writeAtomic(filepath.Join(dir, "shallow"), shallow))
 	}
-	err = errors.Join(err, writeOnce(filepath.Join(dir, "config"), config))
+	err = errors.Join(err, writeAtomic(filepath.Join(dir, "config"), config))
 	if err == nil && fresh && repo.mirror == repo.mirrorDir(repo.id) {
 		repo.seed(ctx, dir)
 	}
-	return dir, diskFull(errors.Join(err, writeOnce(filepath.Join(dir, "HEAD"), noHead)))
+	return dir, diskFull(errors.Join(err, writeAtomic(filepath.Join(dir, "HEAD"), noHead)))
 }
 
-// seed names in a new exchange the remote's branches that the mirror knows and has. Without it the next fetch brings
-// everything. The names are written at once, and without a Git: one that is killed would leave a lock that nobody
-// meets.
+// seed writes the remote's branches that the mirror has into a new exchange. Without it the next fetch brings
+// everything. They are written at once, and without Git: a Git that is killed would leave a lock that no later call
+// would meet.
 func (repo *repository) seed(ctx context.Context, exchange string) {
 	names, err := repo.branches(ctx, call{gitDir: repo.view})
 	if err != nil || len(names) == 0 {
@@ -79,13 +79,13 @@ func (repo *repository) seed(ctx context.Context, exchange string) {
 			fmt.Fprintf(&packed, "%s %s\n", shas[i], name)
 		}
 	}
-	if err := writeOnce(filepath.Join(exchange, "packed-refs"), packed.String()); err != nil {
+	if err := writeAtomic(filepath.Join(exchange, "packed-refs"), packed.String()); err != nil {
 		repo.log.Warn("name the remote's branches", "repository", filepath.Base(exchange), "err", err)
 	}
 }
 
-// branches are the remote's branches as a Git folder knows them, by their full names, with detachedRef. Of a name that
-// stands for another one the value is that name; the remote's default branch is left out.
+// branches are the remote's branches that a Git folder has, by their full names, with detachedRef. The value is a
+// commit, or for a symbolic reference the name of its target. The remote's HEAD is left out.
 func (g *runner) branches(ctx context.Context, c call) (map[string]string, error) {
 	c.args = []string{"for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", origin, detachedRef}
 	out, err := g.run(ctx, c)
@@ -102,14 +102,14 @@ func (g *runner) branches(ctx context.Context, c call) (map[string]string, error
 	return list, nil
 }
 
-// fewObjects is up to how many objects are written one by one, as Git does with what it fetches: with a pack for each
-// fetch there would soon be very many.
-const fewObjects = 100
+// maxUnpacked is the number of objects from which on a fetched pack is kept as it is. The objects of a smaller one are
+// written one by one, as Git does: one pack a fetch would soon be very many.
+const maxUnpacked = 100
 
-// takeObjects moves the packs that were fetched into the exchange to the mirror. Nothing is written through a link of
-// an agent's there. What an interrupted call left comes with the next. Packs of fewer objects than most are written one
-// by one.
-func (repo *repository) takeObjects(ctx context.Context, most uint32) error {
+// moveObjects moves the packs that were fetched into the exchange to the mirror. It writes through no link that an
+// agent made there. Packs that an interrupted call left are moved by the next one. The objects of packs with fewer than
+// most are written one by one.
+func (repo *repository) moveObjects(ctx context.Context, most uint32) error {
 	from := filepath.Join(repo.exchangeDir(repo.id), "objects", "pack")
 	entries, err := os.ReadDir(from)
 	if err != nil {
@@ -129,7 +129,7 @@ func (repo *repository) takeObjects(ctx context.Context, most uint32) error {
 			switch {
 			case !strings.HasPrefix(e.Name(), name+"."):
 			case few:
-				if err := removeIfThere(filepath.Join(from, e.Name())); err != nil {
+				if err := removeIfExists(filepath.Join(from, e.Name())); err != nil {
 					return err
 				}
 			case e.Name() != name+".idx" && !strings.HasSuffix(e.Name(), ".keep"):
@@ -143,15 +143,15 @@ func (repo *repository) takeObjects(ctx context.Context, most uint32) error {
 	return repo.movePacks(from, whole)
 }
 
-// unpack writes the objects of a pack one by one with the rights of the user of agents, and reports whether it did: of
-// few.
+// unpack writes the objects of a pack one by one, with the rights of the user of agents, where they are fewer than
+// most. It reports whether it did.
 func (repo *repository) unpack(ctx context.Context, pack string, most uint32) (bool, error) {
 	f, err := os.Open(pack)
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	var head [12]byte // the sign, the version, how many there are
+	var head [12]byte // the signature, the version, the number of objects
 	if _, err := io.ReadFull(f, head[:]); err != nil || binary.BigEndian.Uint32(head[8:]) >= most {
 		return false, err
 	}
@@ -205,24 +205,24 @@ func moveInto(root *os.Root, path, name string) error {
 	if err != nil {
 		return err
 	}
-	made := name + "." + rand.Text()
-	out, err := root.OpenFile(made, os.O_CREATE|os.O_EXCL|os.O_WRONLY, info.Mode().Perm())
+	temp := name + "." + rand.Text()
+	out, err := root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, info.Mode().Perm())
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(out, in)
 	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
-		err = root.Rename(made, name)
+		err = root.Rename(temp, name)
 	}
 	if err != nil {
-		return errors.Join(err, root.Remove(made))
+		return errors.Join(err, root.Remove(temp))
 	}
 	return os.Remove(path)
 }
 
-// takeOver gives the mirror the remote's branches as the exchange has them: first without those that are
-// gone, which may stand in the way of others.
-func (repo *repository) takeOver(ctx context.Context, refs *remoteRefs) error {
+// updateBranches gives the mirror the remote's branches as the exchange has them. It deletes branches first: a deleted
+// one may stand in the way of another.
+func (repo *repository) updateBranches(ctx context.Context, refs *remoteRefs) error {
 	there, err := repo.branches(ctx, call{gitDir: repo.exchangeDir(repo.id), asServer: true})
 	if err != nil {
 		return err
@@ -253,12 +253,12 @@ func (repo *repository) takeOver(ctx context.Context, refs *remoteRefs) error {
 			return err
 		}
 	}
-	// A session that stands at what is missing keeps the Git of every other session from fetching.
+	// A session whose HEAD names a missing object keeps the Git of every other session from fetching.
 	_, err = repo.git(ctx, "rev-list", "--quiet", "--max-count=1", "--all")
 	return err
 }
 
-// shallowCommits are the lines of a mirror's shallow file that name a commit: whose parents are not there.
+// shallowCommits are the lines of a mirror's shallow file that name a commit, one whose parents are missing.
 func shallowCommits(mirror string) string {
 	text, err := readSmall(filepath.Join(mirror, "shallow"))
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 // ErrOutside says that a path does not lead to a file within the worktree, or leads into Git's own.
 var ErrOutside = errors.New("the path leads out of the worktree")
 
-// Inside is where a relative path leads below root, with links followed, relative to root. What does not exist
-// yet is fine. The error is ErrOutside for an absolute path, for one that leaves root by .. or by a link, and
+// Inside resolves a relative path below root, with links followed, and returns it relative to root. The file need not
+// exist yet. The error is ErrOutside for an absolute path, for one that leaves root by .. or by a link, and
 // for one into .git.
 func Inside(root, rel string) (string, error) {
 	refuse := func() (string, error) { return "", fmt.Errorf("%w: %s", ErrOutside, rel) }
@@ -64,8 +64,8 @@ const MaxRead = 1 << 20
 // ErrLarge says that a file has more than MaxRead bytes.
 var ErrLarge = errors.New("it has more than 1 MiB")
 
-// ReadFile reads a file of the worktree as whatever an agent left there: a link is followed within the worktree alone,
-// a pipe or a device is never waited for, and nothing is read of a file that is too long. Errors to tell apart:
+// ReadFile reads a file of the worktree, which an agent may have replaced: a link is followed within the worktree
+// alone, a pipe or a device is never waited for, and a file that is too long is not read. Errors to tell apart:
 // ErrOutside for a path that Inside refuses and for what is no file, ErrLarge, os.ErrNotExist.
 func ReadFile(w Worktree, rel string) ([]byte, error) {
 	var text []byte
@@ -84,7 +84,7 @@ func readFile(dir, rel string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// it holds also when an agent swaps a folder for a link between the look and the reading
+	// The root holds also when an agent replaces a folder by a link between the check and the reading.
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func writeFile(dir, rel string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	// The root holds also when an agent swaps a folder for a link between the look and the write.
+	// The root holds also when an agent replaces a folder by a link between the check and the writing.
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err

@@ -155,7 +155,7 @@ func TestOnlyAGitThatReachesRemotesHasTheRightsOfTheServer(t *testing.T) {
 	if must(t, err); !found || back.Session == "" {
 		t.Error("the session was not restored")
 	}
-	if err := s.Mend(ctx, "w", remote); !errors.Is(err, ErrDamaged) {
+	if err := s.Repair(ctx, "w", remote); !errors.Is(err, ErrDamaged) {
 		t.Errorf("mending a sound repository: %v", err)
 	}
 	must(t, s.Remove(ctx, "w", "s1", false))

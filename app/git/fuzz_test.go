@@ -18,8 +18,8 @@ func FuzzReadFiles(f *testing.F) {
 		f.Add([]byte(out), "main.go")
 	}
 	f.Fuzz(func(t *testing.T, out []byte, conflict string) {
-		list, more := readFiles(out, map[string]bool{conflict: true})
-		if len(list) > mostFiles || more < 0 {
+		list, more := parseRawDiff(out, map[string]bool{conflict: true})
+		if len(list) > maxFiles || more < 0 {
 			t.Errorf("there are %d files and %d more", len(list), more)
 		}
 		for _, file := range list {

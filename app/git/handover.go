@@ -14,8 +14,8 @@ import (
 // in the repository, may add to objects and references, and reads the rest of the repository. The server's own folders
 // it can go through, to what it is given there, and no more.
 
-// letIn lets the user go through the folders of the server on the way to its own.
-func (g *runner) letIn() error {
+// grantFolders lets the user pass through the folders of the server that lead to its own.
+func (g *runner) grantFolders() error {
 	if g.user == nil {
 		return nil
 	}
@@ -34,21 +34,22 @@ func (g *runner) letIn() error {
 	return nil
 }
 
-// LetIn lets the user of agents reach the folders of runs. It needs no repository.
-func (s *Store) LetIn() error { return s.runner().prepare() }
+// Prepare makes the folders of the data folder and lets the user of agents reach the folders of runs. It needs no
+// repository.
+func (s *Store) Prepare() error { return s.runner().prepare() }
 
 // fanOut is how many folders of objects there are, by the first byte of their names.
 const fanOut = 256
 
-// share lets the user read a view and its repository, and use it as its own but for what the server's Git obeys: its
-// configuration, hooks and excluded files, and where it has other objects from. The folders of objects and references
-// stay the server's as well, so that nobody puts a link in their place.
-func (repo *repository) share() error {
+// grantRepository lets the user read a view and its repository, and use it as its own but for what the server's Git
+// obeys: its configuration, hooks and excluded files, and where it has other objects from. The folders of objects and
+// references stay the server's as well, so that nobody puts a link in their place.
+func (repo *repository) grantRepository() error {
 	u := repo.user
 	if u == nil {
 		return nil
 	}
-	err := repo.showView(repo.view)
+	err := repo.grantView(repo.view)
 	folders := []string{"objects", "objects/pack", "refs", "refs/heads", "refs/tags", "refs/remotes",
 		"refs/remotes/origin", "refs/carillon",
 		"worktrees", "sessions"}
@@ -68,7 +69,7 @@ func (repo *repository) share() error {
 	}
 	if mark := filepath.Join(repo.mirror, markSHA256); u.Belongs(mark) { // the server made none
 		err = errors.Join(err, removeAll(mark))
-		repo.cleaner(repo.mirror).removed(markSHA256)
+		repo.cleaner(repo.mirror).logRemoved(markSHA256)
 	}
 	for _, part := range []string{"config", "HEAD", markSHA256} {
 		if read := u.Read(filepath.Join(repo.mirror, part)); !errors.Is(read, fs.ErrNotExist) {
@@ -112,9 +113,9 @@ func (repo *repository) handOverShared() error {
 		return err
 	}
 	if repo.user == nil {
-		return errors.Join(os.Chmod(repo.mirror, 0o700), removeIfThere(noted))
+		return errors.Join(os.Chmod(repo.mirror, 0o700), removeIfExists(noted))
 	}
-	return errors.Join(os.MkdirAll(repo.private("handed"), 0o700), writeOnce(noted, uid+"\n"))
+	return errors.Join(os.MkdirAll(repo.private("handed"), 0o700), writeAtomic(noted, uid+"\n"))
 }
 
 // handOverObjects hands over the objects of a repository that a user had, and not the folders that hold them.
@@ -127,14 +128,14 @@ func (repo *repository) handOverObjects(had int) error {
 	return err
 }
 
-// showView lets the user read a view. It can change nothing there.
-func (g *runner) showView(view string) error {
+// grantView lets the user read a view, and not write there.
+func (g *runner) grantView(view string) error {
 	return errors.Join(g.user.Enter(view), g.user.Read(filepath.Join(view, "config"), filepath.Join(view, "HEAD")))
 }
 
 // handOver gives the user what is a session's: its worktree, its place in the repository and its own Git folder, with
-// the references that others may replace. What is the user's already is not looked through. Where the setting was
-// switched off again, the server takes them back.
+// the references that others may replace. A folder that is the user's already is not walked through. Where the setting
+// was switched off again, the server takes the files back.
 func (repo *repository) handOver(w Worktree) error {
 	common := repo.commonDir(w.Workspace, w.Session)
 	for _, folder := range []string{filepath.Dir(common), common} {

@@ -7,10 +7,11 @@ import (
 	"os"
 )
 
-// maxIndex is the most bytes of an index: that of a million files has less than 200 MiB.
+// maxIndex is the most bytes of an index. The index of a million files has less than 200 MiB.
 const maxIndex = 512 << 20
 
-// copyIndex copies the agent's index: with it git knows which files did not change without reading them.
+// copyIndex copies a session's index and returns the path of the copy. With it Git knows which files did not change
+// without reading them.
 func (g *runner) copyIndex(path string) (string, error) {
 	if err := g.prepare(); err != nil {
 		return "", err
@@ -29,7 +30,7 @@ func (g *runner) copyIndexOnce(path string) (string, error) {
 		return "", err
 	}
 	defer to.Close()
-	from, err := openPlain(path)
+	from, err := openRegular(path)
 	if err != nil {
 		// No index is an empty one; that is how git sees a missing file.
 		return to.Name(), os.Remove(to.Name())
@@ -53,9 +54,9 @@ func (g *runner) copyIndexOnce(path string) (string, error) {
 	return to.Name(), nil
 }
 
-// replaceIndex puts an index in place as git does: whoever holds the lock keeps it.
+// replaceIndex replaces an index as Git does, under its lock. Where another Git holds the lock it does nothing.
 func replaceIndex(from, to string) error {
-	in, err := openPlain(from)
+	in, err := openRegular(from)
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func replaceIndex(from, to string) error {
 	}
 	lock, err := os.OpenFile(to+".lock", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, os.ErrExist) {
-		// The agent's git is at work. The commit stands; the agent's next look sees the files as staged.
+		// The agent's Git is at work. The commit stands; the agent's next status shows the files as staged.
 		return nil
 	} else if err != nil {
 		return diskFull(err)
@@ -78,7 +79,7 @@ func replaceIndex(from, to string) error {
 	return os.Rename(to+".lock", to)
 }
 
-// putIndex puts a copy in the place of the session's index. A lock on it that a killed Git left keeps nobody from that.
+// putIndex replaces the session's index by a copy, also where a killed Git left a lock on it.
 func (repo *repository) putIndex(index string, w Worktree) error {
 	err := repo.user.Do(func() error {
 		return errors.Join(os.Chmod(index, 0o644), os.Rename(index, repo.indexFile(w)))

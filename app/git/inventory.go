@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Holding is what there is here of one session.
+// Holding says which parts of a session are in the data folder.
 type Holding struct {
 	Workspace string // empty: a folder that no repository knows of
 	Session   string
@@ -22,9 +22,9 @@ type Holding struct {
 	Branch    bool // it has its branch, another name for commits of it, or what it configured: what Remove may keep
 }
 
-// Inventory lists what there is here of sessions, in no order, and changes nothing. Names that only say what a session
-// left when it went on elsewhere are left out. Of a repository that cannot be read there is what its folders tell; the
-// error names each, beside the list of all others.
+// Inventory lists which sessions have something in the data folder, in no order, and changes nothing. References to the
+// last state of a session that went on elsewhere are left out. For a repository that cannot be read the list has what
+// its folders show, and the error names it.
 func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 	found := map[string]*Holding{}
 	of := func(workspaceID, sessionID string) *Holding {
@@ -48,7 +48,7 @@ func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 	for _, id := range mirrors {
 		places, err := folders(filepath.Join(g.mirrorDir(id), "worktrees"))
 		configured, other := folders(filepath.Join(g.mirrorDir(id), "sessions"))
-		named, branches, third := g.repository(id, g.mirrorDir(id)).namesOfSessions(ctx)
+		named, branches, third := g.repository(id, g.mirrorDir(id)).sessionNames(ctx)
 		if err := errors.Join(err, other, third); err != nil {
 			if ctx.Err() != nil {
 				return nil, fmt.Errorf("look at the repository of workspace %s: %w", id, err)
@@ -84,9 +84,9 @@ func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 	return list, errors.Join(failed...)
 }
 
-// namesOfSessions are the sessions for whose commits a repository has a name of Carillon's, and those after which a
-// branch is called.
-func (repo *repository) namesOfSessions(ctx context.Context) (named, branches []string, err error) {
+// sessionNames are the sessions that a reference of Carillon's is named after, and the sessions that a branch is named
+// after.
+func (repo *repository) sessionNames(ctx context.Context) (named, branches []string, err error) {
 	if !exists(repo.view) { // nobody has used it yet
 		return nil, nil, nil
 	}
@@ -108,8 +108,8 @@ func (repo *repository) namesOfSessions(ctx context.Context) (named, branches []
 	return named, branches, nil
 }
 
-// Unused reports whether a session has nothing here that could be missed: no state of it was kept, and its branch
-// stands where it began, or its worktree was not made to its end.
+// Unused reports whether a session has nothing worth keeping here: no snapshot, and its branch is where it started, or
+// its worktree was not completed.
 func (s *Store) Unused(ctx context.Context, workspaceID, sessionID string) (bool, error) {
 	if err := checkID(workspaceID, sessionID); err != nil {
 		return false, err
@@ -120,7 +120,7 @@ func (s *Store) Unused(ctx context.Context, workspaceID, sessionID string) (bool
 	} else if err != nil {
 		return false, err
 	}
-	branch, err := repo.branchOf(ctx, sessionID)
+	branch, err := repo.sessionBranch(ctx, sessionID)
 	if err != nil {
 		return false, err
 	}
@@ -132,7 +132,8 @@ func (s *Store) Unused(ctx context.Context, workspaceID, sessionID string) (bool
 	return found[2] == "" && (found[0] == "" || found[1] == "" || found[1] == found[0]), nil
 }
 
-// SweepUnfinished removes repositories that a process which died was making. It waits for those that are being made.
+// SweepUnfinished removes repositories that a process which died had not completed. It waits for processes that are
+// making one.
 func (s *Store) SweepUnfinished(ctx context.Context) error {
 	names, err := filepath.Glob(filepath.Join(s.layout().root, "repos", ".new-*.git-*"))
 	if err != nil {
@@ -150,7 +151,7 @@ func (s *Store) SweepUnfinished(ctx context.Context) error {
 	return nil
 }
 
-// Leftover is a file or folder that only a process which died can have left.
+// Leftover is a file or folder that a process which died has left.
 type Leftover struct {
 	Path string
 	What string // what it is, as a clause for a person
@@ -173,7 +174,7 @@ func (s *Store) Leftovers(before time.Time) ([]Leftover, error) {
 			return nil
 		case err != nil && path == repos:
 			return err
-		case err != nil: // of one folder: the others are looked through all the same
+		case err != nil: // in one folder: the search goes on in the others
 			s.runner().log.Warn("look for locks", "folder", path, "err", err)
 			if d.IsDir() {
 				return filepath.SkipDir

@@ -99,12 +99,12 @@ func liveOn(t *testing.T, k *killer) {
 			if err = do(); err == nil {
 				return
 			}
-			if !Trouble(err) {
+			if !Transient(err) {
 				t.Errorf("%s met no trouble of the machine: %v", what, err)
 			}
 			age(t, s.layout().root) // a minute passes
 			if errors.Is(err, ErrDamaged) {
-				err = errors.Join(err, s.Mend(t.Context(), "w", remote))
+				err = errors.Join(err, s.Repair(t.Context(), "w", remote))
 			}
 		}
 		t.Fatalf("%s does not succeed any more: %v", what, err)

@@ -21,7 +21,7 @@ func TestACommitThatIsTooLargeTakesNoMemoryOfTheServer(t *testing.T) {
 		t.Skip("the limit to a program's data is Linux's")
 	}
 	s, remote := setup(t)
-	s.mostMemory = 64 << 20
+	s.memoryLimit = 64 << 20
 	w := begin(t, s, remote, "one")
 	write(t, w.Dir, "new.txt", "new\n")
 	_, err := s.Changes(t.Context(), w)
@@ -50,7 +50,7 @@ func TestALookAtAllObjectsHasTheMemoryThatARepositoryNeeds(t *testing.T) {
 	write(t, w.Dir, "new.txt", "new\n")
 	head, err := s.Commit(t.Context(), w, "New", "", "")
 	must(t, err)
-	s.mostMemory = 64 << 10 // too little for any Git
+	s.memoryLimit = 64 << 10 // too little for any Git
 	repo, err := s.open("w")
 	must(t, err)
 	if _, err := repo.resolve(t.Context(), "HEAD"); err == nil {
@@ -59,10 +59,10 @@ func TestALookAtAllObjectsHasTheMemoryThatARepositoryNeeds(t *testing.T) {
 	if found, err := repo.fsck(t.Context()); err != nil || found != "" {
 		t.Errorf("a whole repository is said to have %q, %v", found, err)
 	}
-	if !repo.whole(t.Context()) {
+	if !repo.hasRemoteObjects(t.Context()) {
 		t.Error("a whole repository is said to lack objects")
 	}
-	if !repo.complete(t.Context(), head) {
+	if !repo.hasObjects(t.Context(), head) {
 		t.Error("a whole commit is said to lack objects")
 	}
 }

@@ -17,9 +17,9 @@ import (
 // stay. What the remote has is brought in beside what is there, and what names an object that nobody has is set aside
 // by itself.
 
-// damage are git's words when the repository itself may be broken, as opposed to the way to the remote. They are the
-// reason to look; what is damaged git fsck says.
-var damage = []string{
+// damagePatterns are git's words when the repository itself may be broken, as opposed to the way to the remote. They
+// are the reason to look; what is damaged git fsck says.
+var damagePatterns = []string{
 	"bad object", "is corrupt", "corrupted", "missing blob", "missing tree", "missing commit",
 	"missing necessary objects",
 	"unable to read tree", "unable to read sha1", "invalid object", "did not send all necessary objects", "bad packed",
@@ -35,16 +35,16 @@ func looksDamaged(err error) bool {
 	if errors.Is(err, ErrDiskFull) || errors.Is(err, ErrKilled) || errors.Is(err, ErrLocked) || !errors.As(err, &f) {
 		return false
 	}
-	for _, words := range damage {
-		if strings.Contains(strings.ToLower(f.said), words) {
+	for _, words := range damagePatterns {
+		if strings.Contains(strings.ToLower(f.stderr), words) {
 			return true
 		}
 	}
 	return false
 }
 
-// orDamaged is an error that is ErrDamaged as well where git's words say that the mirror may be broken.
-func orDamaged(err error) error {
+// asDamaged is an error that is ErrDamaged as well where git's words say that the mirror may be broken.
+func asDamaged(err error) error {
 	if looksDamaged(err) && !errors.Is(err, ErrDamaged) {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -85,8 +85,8 @@ func (repo *repository) restoreHead(ctx context.Context) error {
 		}
 	}
 	err = errors.Join(
-		writeOnce(filepath.Join(repo.mirror, "HEAD"), noHead),
-		writeOnce(filepath.Join(repo.mirror, "config"), configOf(exists(filepath.Join(repo.mirror, markSHA256)))),
+		writeAtomic(filepath.Join(repo.mirror, "HEAD"), noHead),
+		writeAtomic(filepath.Join(repo.mirror, "config"), configOf(exists(filepath.Join(repo.mirror, markSHA256)))),
 	)
 	if err != nil {
 		return diskFull(err)
@@ -97,10 +97,10 @@ func (repo *repository) restoreHead(ctx context.Context) error {
 	return check()
 }
 
-// Mend looks for damage in the workspace's repository and mends what it finds, as Sync does where its fetch fails. It
+// Repair looks for damage in the workspace's repository and mends what it finds, as Sync does where its fetch fails. It
 // is for a caller that met ErrDamaged. Where the workspace has no remote, r has no URL: what cannot be read is set
 // aside then, and nothing is fetched. Errors to tell apart: those of Sync.
-func (s *Store) Mend(ctx context.Context, id string, r Remote) error {
+func (s *Store) Repair(ctx context.Context, id string, r Remote) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *Store) Mend(ctx context.Context, id string, r Remote) error {
 	var refs *remoteRefs
 	if r.URL != "" {
 		var err error
-		if refs, err = g.ask(ctx, r); err != nil {
+		if refs, err = g.listRemote(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -117,16 +117,16 @@ func (s *Store) Mend(ctx context.Context, id string, r Remote) error {
 		return err
 	}
 	defer unlock()
-	if err := g.repository(id, g.mirrorDir(id)).mend(ctx, r, refs, ErrDamaged); err != nil {
+	if err := g.repository(id, g.mirrorDir(id)).repair(ctx, r, refs, ErrDamaged); err != nil {
 		return fmt.Errorf("mend the repository: %w", remoteError(err))
 	}
 	return nil
 }
 
-// mend mends the mirror, where git fsck proves that it is damaged, and fetches again. cause is the failure that made
+// repair mends the mirror, where git fsck proves that it is damaged, and fetches again. cause is the failure that made
 // the caller look; it is returned where nothing is damaged. Nothing is fetched where refs is nil: the workspace has no
 // remote.
-func (repo *repository) mend(ctx context.Context, r Remote, refs *remoteRefs, cause error) error {
+func (repo *repository) repair(ctx context.Context, r Remote, refs *remoteRefs, cause error) error {
 	if err := repo.prepareView(); err != nil {
 		return diskFull(err)
 	}
@@ -134,7 +134,7 @@ func (repo *repository) mend(ctx context.Context, r Remote, refs *remoteRefs, ca
 	if err := removeAll(repo.exchangeDir(repo.id)); err != nil {
 		return err
 	}
-	references, err := repo.mendReferences(ctx)
+	references, err := repo.repairReferences(ctx)
 	if err != nil {
 		return err
 	}
@@ -147,13 +147,13 @@ func (repo *repository) mend(ctx context.Context, r Remote, refs *remoteRefs, ca
 	}
 	repo.log.Warn("the repository of a workspace is damaged and is mended", "workspace", repo.id, "found", found,
 		"cause", cause)
-	if refs != nil && found != "" && (strings.Contains(found, "corrupt") || !repo.whole(ctx)) {
+	if refs != nil && found != "" && (strings.Contains(found, "corrupt") || !repo.hasRemoteObjects(ctx)) {
 		if err := repo.addObjects(ctx, r, refs); err != nil {
 			return err
 		}
 	}
 	if refs != nil {
-		err = repo.fetch(ctx, r, refs, fewObjects)
+		err = repo.fetch(ctx, r, refs, maxUnpacked)
 	}
 	if found != "" {
 		aside, asideErr := repo.setAside(ctx)
@@ -161,7 +161,7 @@ func (repo *repository) mend(ctx context.Context, r Remote, refs *remoteRefs, ca
 			return errors.Join(err, asideErr)
 		}
 		if refs != nil && aside && looksDamaged(err) {
-			err = repo.fetch(ctx, r, refs, fewObjects)
+			err = repo.fetch(ctx, r, refs, maxUnpacked)
 		}
 	}
 	if looksDamaged(err) {
@@ -178,13 +178,13 @@ func (repo *repository) fsck(ctx context.Context) (string, error) {
 	out, err := repo.run(ctx, call{
 		gitDir: repo.view, args: []string{"fsck", "--no-dangling", "--no-progress"}, limit: 1 << 20,
 	})
-	if errors.Is(err, errTooMuch) {
+	if errors.Is(err, errOutputLimit) {
 		err = nil
 	}
 	var f *failure
 	said := string(out)
 	if errors.As(err, &f) && f.exit > 0 {
-		said += f.said
+		said += f.stderr
 		err = nil
 	}
 	if err != nil {
@@ -202,13 +202,13 @@ func (repo *repository) fsck(ctx context.Context) (string, error) {
 		}
 	}
 	if len(lines) == 0 && f != nil && f.exit > 0 && f.exit&(broken|packs) != 0 {
-		lines = append(lines, f.words)
+		lines = append(lines, f.message)
 	}
 	return cleanText(strings.Join(lines, "; ")), nil
 }
 
-// whole reports whether all objects of the remote's branches are there, as of the last fetch.
-func (repo *repository) whole(ctx context.Context) bool {
+// hasRemoteObjects reports whether all objects of the remote's branches are there, as of the last fetch.
+func (repo *repository) hasRemoteObjects(ctx context.Context) bool {
 	_, err := repo.git(ctx, "rev-list", "--objects", "--quiet", "--glob="+origin+"*")
 	return err == nil
 }
@@ -216,14 +216,14 @@ func (repo *repository) whole(ctx context.Context) bool {
 // addObjects brings everything that the remote has into the mirror, as packs beside those that are there: git reads an
 // object that is broken in one from another.
 func (repo *repository) addObjects(ctx context.Context, r Remote, refs *remoteRefs) error {
-	made, err := repo.build(ctx, repo.id, refs.sha256(), func(made *repository) error {
-		return made.fetch(ctx, r, refs, 0)
+	temp, err := repo.build(ctx, repo.id, refs.sha256(), func(temp *repository) error {
+		return temp.fetch(ctx, r, refs, 0)
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = removeAll(made) }()
-	from := filepath.Join(made, "objects", "pack")
+	defer func() { _ = removeAll(temp) }()
+	from := filepath.Join(temp, "objects", "pack")
 	entries, err := os.ReadDir(from)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -244,9 +244,9 @@ func (repo *repository) addObjects(ctx context.Context, r Remote, refs *remoteRe
 // asideDir is where the mirror keeps what was set aside: places of worktrees, and references with what they named.
 const asideDir = "carillon-aside"
 
-// mendReferences sets aside what cannot be read of the references: lines of packed-refs, and files of single ones. It
+// repairReferences sets aside what cannot be read of the references: lines of packed-refs, and files of single ones. It
 // reports whether there was anything.
-func (repo *repository) mendReferences(ctx context.Context) (bool, error) {
+func (repo *repository) repairReferences(ctx context.Context) (bool, error) {
 	unlock, err := repo.lock(ctx, "tree")
 	if err != nil {
 		return false, err
@@ -259,27 +259,27 @@ func (repo *repository) mendReferences(ctx context.Context) (bool, error) {
 			return err
 		}
 		defer mirror.Close()
-		packed, err := repo.mendPacked(mirror)
+		packed, err := repo.repairPackedRefs(mirror)
 		if err != nil {
 			return err
 		}
-		single, err := mendSingle(mirror)
+		single, err := repairLooseRefs(mirror)
 		found = packed || single
 		return err
 	})
 	return found, diskFull(err)
 }
 
-// mendSingle sets aside the files of references that cannot be read.
-func mendSingle(mirror *os.Root) (bool, error) {
+// repairLooseRefs sets aside the files of references that cannot be read.
+func repairLooseRefs(mirror *os.Root) (bool, error) {
 	bad := map[string]string{}
 	err := fs.WalkDir(mirror.FS(), "refs", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".lock") {
-			return there(err)
+			return ignoreNotExist(err)
 		}
-		text, err := readBelow(mirror, path, mostSmall)
+		text, err := readBelow(mirror, path, maxSmall)
 		if err != nil {
-			return there(err)
+			return ignoreNotExist(err)
 		}
 		if value := strings.TrimSpace(string(text)); !isSHA(value) && !strings.HasPrefix(value, "ref: refs/") {
 			bad[path] = value
@@ -293,26 +293,26 @@ func mendSingle(mirror *os.Root) (bool, error) {
 	for _, path := range slices.Sorted(maps.Keys(bad)) {
 		fmt.Fprintf(&kept, "%s %s\n", path, bad[path])
 	}
-	if err := keepAside(mirror, "refs", kept.String()); err != nil {
+	if err := writeAside(mirror, "refs", kept.String()); err != nil {
 		return false, err
 	}
 	for path := range bad {
-		if err := there(mirror.Remove(path)); err != nil {
+		if err := ignoreNotExist(mirror.Remove(path)); err != nil {
 			return true, err
 		}
 	}
 	return true, nil
 }
 
-// mendPacked sets aside the lines of packed-refs that cannot be read, under git's own lock. It reports whether there
-// were any.
-func (repo *repository) mendPacked(mirror *os.Root) (bool, error) {
+// repairPackedRefs sets aside the lines of packed-refs that cannot be read, under git's own lock. It reports whether
+// there were any.
+func (repo *repository) repairPackedRefs(mirror *os.Root) (bool, error) {
 	const packed, locked = "packed-refs", "packed-refs.lock"
 	if _, bad, err := readPacked(mirror); err != nil || bad == "" {
 		return false, err
 	}
 	lock, err := mirror.OpenFile(locked, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if path := filepath.Join(repo.mirror, locked); errors.Is(err, os.ErrExist) && repo.breakLock(path) {
+	if path := filepath.Join(repo.mirror, locked); errors.Is(err, os.ErrExist) && repo.removeStaleLock(path) {
 		lock, err = mirror.OpenFile(locked, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	}
 	if errors.Is(err, os.ErrExist) {
@@ -322,7 +322,7 @@ func (repo *repository) mendPacked(mirror *os.Root) (bool, error) {
 	}
 	good, bad, err := readPacked(mirror)
 	if err == nil {
-		err = keepAside(mirror, packed, bad)
+		err = writeAside(mirror, packed, bad)
 	}
 	if err == nil {
 		_, err = lock.WriteString(good)
@@ -333,18 +333,18 @@ func (repo *repository) mendPacked(mirror *os.Root) (bool, error) {
 	return true, mirror.Rename(locked, packed)
 }
 
-// mostPacked bounds what is read of packed-refs, in bytes: room for over a million references.
-const mostPacked = 256 << 20
+// maxPackedRefs bounds what is read of packed-refs, in bytes: room for over a million references.
+const maxPackedRefs = 256 << 20
 
 // readPacked reads packed-refs, which an agent can replace, and tells its lines apart: those of a reference, and
 // others.
 func readPacked(mirror *os.Root) (good, bad string, err error) {
-	text, err := readBelow(mirror, "packed-refs", mostPacked+1)
+	text, err := readBelow(mirror, "packed-refs", maxPackedRefs+1)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", "", nil
 	}
-	if err == nil && len(text) > mostPacked {
-		err = fmt.Errorf("packed-refs is larger than %d bytes", mostPacked)
+	if err == nil && len(text) > maxPackedRefs {
+		err = fmt.Errorf("packed-refs is larger than %d bytes", maxPackedRefs)
 	}
 	if err != nil {
 		return "", "", err
@@ -363,9 +363,9 @@ func readPacked(mirror *os.Root) (good, bad string, err error) {
 	return fine.String(), broken.String(), err
 }
 
-// keepAside writes what was set aside into a file of its own in a mirror. An agent that put a link in the place of the
+// writeAside writes what was set aside into a file of its own in a mirror. An agent that put a link in the place of the
 // folder, or of the file, leads it nowhere else.
-func keepAside(mirror *os.Root, name, text string) error {
+func writeAside(mirror *os.Root, name, text string) error {
 	if info, err := mirror.Lstat(asideDir); err == nil && !info.IsDir() {
 		if err := mirror.Remove(asideDir); err != nil {
 			return err
@@ -383,8 +383,8 @@ func keepAside(mirror *os.Root, name, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// aside does something in a mirror with the rights of the user of agents.
-func (repo *repository) aside(do func(mirror *os.Root) error) error {
+// inMirror does something in a mirror with the rights of the user of agents.
+func (repo *repository) inMirror(do func(mirror *os.Root) error) error {
 	return diskFull(repo.user.Do(func() error {
 		mirror, err := os.OpenRoot(repo.mirror)
 		if err != nil {
@@ -411,7 +411,7 @@ func (repo *repository) setAside(ctx context.Context) (bool, error) {
 	var kept, edit strings.Builder
 	for line := range strings.Lines(string(out)) {
 		name, sha, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if strings.HasPrefix(name, origin) || repo.complete(ctx, sha) {
+		if strings.HasPrefix(name, origin) || repo.hasObjects(ctx, sha) {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -424,8 +424,8 @@ func (repo *repository) setAside(ctx context.Context) (bool, error) {
 	}
 	found := kept.Len() > 0
 	if found {
-		if err := repo.aside(func(mirror *os.Root) error {
-			return keepAside(mirror, "refs", kept.String())
+		if err := repo.inMirror(func(mirror *os.Root) error {
+			return writeAside(mirror, "refs", kept.String())
 		}); err != nil {
 			return found, err
 		}
@@ -439,11 +439,11 @@ func (repo *repository) setAside(ctx context.Context) (bool, error) {
 	}
 	for _, session := range sessions {
 		admin := repo.adminDir(repo.id, session)
-		head, err := repo.readTheirs(filepath.Join(admin, "HEAD"))
+		head, err := repo.readAsUser(filepath.Join(admin, "HEAD"))
 		if err == nil && !isSHA(strings.TrimSpace(string(head))) {
 			continue // on a branch, which was looked at
 		}
-		if err == nil && repo.complete(ctx, strings.TrimSpace(string(head))) {
+		if err == nil && repo.hasObjects(ctx, strings.TrimSpace(string(head))) {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -451,7 +451,7 @@ func (repo *repository) setAside(ctx context.Context) (bool, error) {
 		}
 		found = true
 		to := filepath.Join(asideDir, fmt.Sprintf("%s-%d", session, time.Now().UnixNano()))
-		err = repo.aside(func(mirror *os.Root) error {
+		err = repo.inMirror(func(mirror *os.Root) error {
 			return errors.Join(mirror.MkdirAll(asideDir, 0o700), mirror.Rename(filepath.Join("worktrees", session), to))
 		})
 		if err != nil {
@@ -463,8 +463,8 @@ func (repo *repository) setAside(ctx context.Context) (bool, error) {
 	return found, nil
 }
 
-// complete reports whether all objects of a commit are there that the remote's branches do not have.
-func (repo *repository) complete(ctx context.Context, sha string) bool {
+// hasObjects reports whether all objects of a commit are there that the remote's branches do not have.
+func (repo *repository) hasObjects(ctx context.Context, sha string) bool {
 	_, err := repo.git(ctx, "rev-list", "--objects", "--quiet", sha, "--not", "--glob="+origin+"*")
 	var f *failure
 	return !errors.As(err, &f) || f.exit < 0 // one that could not be asked is not taken for broken

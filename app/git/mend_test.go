@@ -51,7 +51,7 @@ func TestABranchThatNamesWhatIsMissingIsSetAsideAlone(t *testing.T) {
 	must(t, os.Remove(filepath.Join(s.layout().mirrorDir("w"), "objects", blob[:2], blob[2:])))
 	advance(t, remote, "main", "upstream.txt")
 	must(t, s.Sync(t.Context(), "w", remote))
-	must(t, s.Mend(t.Context(), "w", remote))
+	must(t, s.Repair(t.Context(), "w", remote))
 	expectChanges(t, s, sound, "1 ahead (Work), added work.txt +1-0")
 	if again := begin(t, s, remote, "s2"); again.Base != broken.Base {
 		t.Errorf("the base is %s; want %s", again.Base, broken.Base)
@@ -73,10 +73,10 @@ func TestObjectsOfTheRemoteThatAreBrokenAreMendedBesideWhatIsThere(t *testing.T)
 	path := filepath.Join(s.layout().mirrorDir("w"), "objects", blob[:2], blob[2:])
 	must(t, os.Chmod(path, 0o600))
 	must(t, os.WriteFile(path, []byte("rubbish"), 0o600))
-	if _, err := s.Add(t.Context(), "w", "s2", "", ""); !Trouble(err) {
+	if _, err := s.Add(t.Context(), "w", "s2", "", ""); !Transient(err) {
 		t.Fatalf("got %v; want ErrDamaged", err)
 	}
-	must(t, s.Mend(t.Context(), "w", remote))
+	must(t, s.Repair(t.Context(), "w", remote))
 	if _, err := s.Add(t.Context(), "w", "s2", "", ""); err != nil {
 		t.Error(err)
 	}
@@ -88,13 +88,13 @@ func TestWhatGitCallsDamageIsNoneUntilFsckFindsIt(t *testing.T) {
 	s, remote := setup(t)
 	begin(t, s, remote, "s1")
 	cause := &failure{
-		command: "fetch", exit: 1, words: "the packfile is corrupt", said: "error: the packfile is corrupt",
+		command: "fetch", exit: 1, message: "the packfile is corrupt", stderr: "error: the packfile is corrupt",
 	}
-	refs, err := s.runner().ask(t.Context(), remote)
+	refs, err := s.runner().listRemote(t.Context(), remote)
 	must(t, err)
 	repo, err := s.open("w")
 	must(t, err)
-	if err := repo.mend(t.Context(), remote, refs, cause); err != cause {
+	if err := repo.repair(t.Context(), remote, refs, cause); err != cause {
 		t.Errorf("got %v; want the failure as it was", err)
 	}
 	if packs, _ := filepath.Glob(filepath.Join(s.layout().mirrorDir("w"), "objects", "pack", "*")); len(packs) > 0 {
@@ -133,7 +133,7 @@ func TestWhatIsSetAsideGoesThroughNoLinkOfAnAgents(t *testing.T) {
 			must(t, os.Symlink(target, link))
 			write(t, s.layout().mirrorDir("w"), "refs/heads/evil", "rubbish\n")
 			write(t, s.layout().mirrorDir("w"), "packed-refs", "rubbish\n")
-			must(t, s.Mend(t.Context(), "w", remote))
+			must(t, s.Repair(t.Context(), "w", remote))
 			if aside := setAside(t, s, "refs") + setAside(t, s, "packed-refs"); strings.Count(aside, "rubbish") != 2 {
 				t.Errorf("set aside is %q; want both", aside)
 			}
@@ -150,7 +150,7 @@ func TestAPipeInPlaceOfReferencesHoldsNoMending(t *testing.T) {
 	begin(t, s, remote, "s1")
 	pipe(t, filepath.Join(s.layout().mirrorDir("w"), "packed-refs"))
 	repo := s.runner().repository("w", s.layout().mirrorDir("w"))
-	if _, err := repo.mendReferences(t.Context()); err == nil {
+	if _, err := repo.repairReferences(t.Context()); err == nil {
 		t.Error("a pipe was read as references")
 	}
 }

@@ -12,19 +12,19 @@ import (
 
 // failure is a git command that did not succeed.
 type failure struct {
-	command string
-	exit    int    // -1 when it did not exit by itself
-	words   string // for a person
-	said    string // all of it that was kept
-	cause   error
-	piped   bool // it had waited for a pipe in the repository, which is gone
+	command     string
+	exit        int    // -1 when it did not exit by itself
+	message     string // for a person
+	stderr      string // all of it that was kept
+	cause       error
+	pipeRemoved bool // it had waited for a pipe in the repository, which is gone
 }
 
 func (f *failure) Error() string {
-	if f.words == "" {
+	if f.message == "" {
 		return fmt.Sprintf("git %s: %v", f.command, f.cause)
 	}
-	return fmt.Sprintf("git %s: %s", f.command, f.words)
+	return fmt.Sprintf("git %s: %s", f.command, f.message)
 }
 
 func (f *failure) Unwrap() error { return f.cause }
@@ -38,9 +38,9 @@ func wasKilled(state *os.ProcessState) bool {
 	return ok && status.Signaled()
 }
 
-// saysDiskFull is whether git says that a file could not be written, which it names no cause for in many places: it
+// reportsDiskFull is whether git says that a file could not be written, which it names no cause for in many places: it
 // opens a file that it may not write to before it writes.
-func saysDiskFull(said string) bool {
+func reportsDiskFull(said string) bool {
 	return slices.ContainsFunc([]string{
 		"No space left on device", "Disk quota exceeded", "Out of diskspace", "couldn't write '",
 		"failed to write new configuration file", "unable to write loose object file",
@@ -55,14 +55,14 @@ func diskFull(err error) error {
 	return err
 }
 
-// mostMessages is how many of git's messages a failure tells.
-const mostMessages = 3
+// maxMessages is how many of git's messages a failure tells.
+const maxMessages = 3
 
-// words are git's last messages for a person, each whole, in one line and without git's prefixes. Git wraps a message
+// message are git's last messages for a person, each whole, in one line and without git's prefixes. Git wraps a message
 // over several lines, and may follow it with a paragraph of advice for a terminal, which is left out.
-func (t *tail) words() string {
+func (t *tailBuffer) message() string {
 	text := cleanText(string(t.buf))
-	if t.cut { // it begins within a line
+	if t.truncated { // it begins within a line
 		_, text, _ = strings.Cut(text, "\n")
 	}
 	var messages []string
@@ -79,7 +79,7 @@ func (t *tail) words() string {
 			advice, wraps = wraps, false
 			continue
 		}
-		said, prefixed := message(line)
+		said, prefixed := stripPrefix(line)
 		switch {
 		case prefixed:
 			advice = false
@@ -98,8 +98,8 @@ func (t *tail) words() string {
 		}
 	}
 	messages = slices.Compact(messages)
-	if len(messages) > mostMessages {
-		messages = messages[len(messages)-mostMessages:]
+	if len(messages) > maxMessages {
+		messages = messages[len(messages)-maxMessages:]
 	}
 	words := strings.Join(messages, "; ")
 	if r := []rune(words); len(r) > 600 {
@@ -108,9 +108,9 @@ func (t *tail) words() string {
 	return words
 }
 
-// message is a line without the prefix by which git begins a message, and whether it had one. Of a hint or a warning
-// nothing is left.
-func message(line string) (said string, prefixed bool) {
+// stripPrefix is a line without the prefix by which git begins a message, and whether it had one. Of a hint or a
+// warning nothing is left.
+func stripPrefix(line string) (said string, prefixed bool) {
 	for _, prefix := range []string{"hint: ", "warning: "} {
 		if strings.HasPrefix(line, prefix) {
 			return "", true

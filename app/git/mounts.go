@@ -20,7 +20,7 @@ type Mount struct {
 // server's.
 func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 	mirror := s.layout().mirrorDir(w.Workspace)
-	if err := s.runner().cleaner(mirror).references(); err != nil {
+	if err := s.runner().cleaner(mirror).cleanReferences(); err != nil {
 		return nil, err
 	}
 	var list []Mount

@@ -8,35 +8,35 @@ import (
 // outputLimit is how many bytes of output are kept of a call that names no limit of its own.
 const outputLimit = 64 << 20
 
-// errTooMuch says that there was more output than the call's limit; what fits is returned with it.
-var errTooMuch = errors.New("more output than the limit")
+// errOutputLimit says that there was more output than the call's limit; what fits is returned with it.
+var errOutputLimit = errors.New("more output than the limit")
 
-// head keeps the first bytes written to it and refuses the rest.
-type head struct {
-	buf  bytes.Buffer
-	left int64
-	over bool
+// limitedBuffer keeps the first bytes written to it and refuses the rest.
+type limitedBuffer struct {
+	buf      bytes.Buffer
+	room     int64
+	exceeded bool
 }
 
-func (h *head) Write(p []byte) (int, error) {
-	if int64(len(p)) > h.left {
-		h.buf.Write(p[:h.left])
-		h.left, h.over = 0, true
-		return 0, errTooMuch
+func (h *limitedBuffer) Write(p []byte) (int, error) {
+	if int64(len(p)) > h.room {
+		h.buf.Write(p[:h.room])
+		h.room, h.exceeded = 0, true
+		return 0, errOutputLimit
 	}
-	h.left -= int64(len(p))
+	h.room -= int64(len(p))
 	return h.buf.Write(p)
 }
 
 // splitter hands over what is written to it, part by part: each ends with NUL.
 type splitter struct {
-	take func([]byte) error
-	rest []byte // of a part whose end was not written yet
-	err  error
+	take    func([]byte) error
+	pending []byte // of a part whose end was not written yet
+	err     error
 }
 
-// longestPart is the most bytes of a part that a splitter waits for the end of.
-const longestPart = 1 << 20
+// maxPart is the most bytes of a part that a splitter waits for the end of.
+const maxPart = 1 << 20
 
 func (s *splitter) Write(p []byte) (int, error) {
 	written := len(p)
@@ -45,14 +45,14 @@ func (s *splitter) Write(p []byte) (int, error) {
 		if !ended {
 			break
 		}
-		if len(s.rest) > 0 {
-			part = append(s.rest, part...)
-			s.rest = s.rest[:0]
+		if len(s.pending) > 0 {
+			part = append(s.pending, part...)
+			s.pending = s.pending[:0]
 		}
 		s.err, p = s.take(part), rest
 	}
-	if s.rest = append(s.rest, p...); s.err == nil && len(s.rest) > longestPart {
-		s.err = errTooMuch
+	if s.pending = append(s.pending, p...); s.err == nil && len(s.pending) > maxPart {
+		s.err = errOutputLimit
 	}
 	if s.err != nil {
 		return 0, s.err
@@ -60,17 +60,17 @@ func (s *splitter) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// tail keeps the last bytes written to it.
-type tail struct {
-	buf []byte
-	cut bool // the beginning is gone
+// tailBuffer keeps the last bytes written to it.
+type tailBuffer struct {
+	buf       []byte
+	truncated bool // the beginning is gone
 }
 
-func (t *tail) Write(p []byte) (int, error) {
+func (t *tailBuffer) Write(p []byte) (int, error) {
 	const most = 8 << 10
 	t.buf = append(t.buf, p...)
 	if len(t.buf) > 2*most {
-		t.buf, t.cut = append(t.buf[:0], t.buf[len(t.buf)-most:]...), true
+		t.buf, t.truncated = append(t.buf[:0], t.buf[len(t.buf)-most:]...), true
 	}
 	return len(p), nil
 }

@@ -57,7 +57,7 @@ func ParseDiff(text string) ([]FileDiff, error) {
 		parsed, err := parseFile(part)
 		truncated := false
 		if err != nil {
-			if parsed, err = parseFile(mend(part)); err == nil {
+			if parsed, err = parseFile(completeHunk(part)); err == nil {
 				truncated = true
 			}
 		}
@@ -112,8 +112,8 @@ func parseFile(part string) (*gitdiff.File, error) {
 	return files[0], nil
 }
 
-// mend makes a part that was cut off whole: the last hunk's heading counts the lines that are there.
-func mend(part string) string {
+// completeHunk makes a part that was cut off whole: the last hunk's heading counts the lines that are there.
+func completeHunk(part string) string {
 	at := strings.LastIndex(part, "\n@@ -")
 	if at < 0 {
 		// Cut within the header. The paths of its first line are all that is certain.

@@ -12,37 +12,37 @@ import (
 // Git opens each .gitignore and .gitattributes of a worktree, and much of its repository, and waits for a writer where
 // a program left a pipe in the place of a file.
 const (
-	pipesAfter = 2 * time.Second // a Git that takes longer may wait for one
-	pipesEvery = 5 * time.Second
-	pipesNext  = 100 * time.Millisecond // where it waited for one, it may wait for the next
+	firstPipeCheck = 2 * time.Second // a Git that takes longer may wait for one
+	pipeCheckPause = 5 * time.Second
+	nextPipePause  = 100 * time.Millisecond // where it waited for one, it may wait for the next
 )
 
-// relieve looks for pipes in a worktree and its repository while a Git takes long that works on it, and ends who waits
-// for them: their files are then empty. A pipe in the repository is removed, since what Git reads there may not be
-// empty. The caller calls stop once that Git has ended, which reports whether one was removed. A Git that still waits
-// for one that was removed, since its maker holds it open, is ended by end.
-func (g *runner) relieve(c call, end func()) (stop func() bool) {
+// unblockPipes looks for pipes in a worktree and its repository while a Git takes long that works on it, and ends who
+// waits for them: their files are then empty. A pipe in the repository is removed, since what Git reads there may not
+// be empty. The caller calls stop once that Git has ended, which reports whether one was removed. A Git that still
+// waits for one that was removed, since its maker holds it open, is ended by end.
+func (g *runner) unblockPipes(c call, end func()) (stop func() bool) {
 	if c.workTree == "" && c.gitDir == "" {
 		return func() bool { return false }
 	}
 	done, over, removed := make(chan struct{}), make(chan struct{}), false
 	go func() {
 		defer close(over)
-		for wait := pipesAfter; ; {
+		for wait := firstPipeCheck; ; {
 			select {
 			case <-done:
 				return
 			case <-time.After(wait):
 			}
-			wait = pipesEvery
+			wait = pipeCheckPause
 			if removed {
 				end()
 			}
-			tops := readBy(c)
+			folders := readPaths(c)
 			_ = g.user.Do(func() error {
-				for _, top := range tops {
-					if relievePipes(top, top != c.workTree, done) {
-						wait, removed = pipesNext, removed || top != c.workTree
+				for _, folder := range folders {
+					if unblockPipesBelow(folder, folder != c.workTree, done) {
+						wait, removed = nextPipePause, removed || folder != c.workTree
 					}
 				}
 				return nil
@@ -56,8 +56,8 @@ func (g *runner) relieve(c call, end func()) (stop func() bool) {
 	}
 }
 
-// readBy are the folders and files in which a Git reads.
-func readBy(c call) (list []string) {
+// readPaths are the folders and files in which a Git reads.
+func readPaths(c call) (list []string) {
 	if c.workTree != "" {
 		list = append(list, c.workTree)
 	}
@@ -69,7 +69,7 @@ func readBy(c call) (list []string) {
 	if c.gitDir == "" {
 		return list
 	}
-	for _, part := range append([]string{"."}, shared...) { // a view links to the parts of a mirror
+	for _, part := range append([]string{"."}, sharedParts...) { // a view links to the parts of a mirror
 		if real, err := filepath.EvalSymlinks(filepath.Join(c.gitDir, part)); err == nil {
 			list = append(list, real)
 		}
@@ -77,9 +77,9 @@ func readBy(c call) (list []string) {
 	return list
 }
 
-// relievePipes ends who waits for a pipe below a folder, and reports whether anybody did.
-func relievePipes(top string, remove bool, done <-chan struct{}) (found bool) {
-	_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+// unblockPipesBelow ends who waits for a pipe below a folder, and reports whether anybody did.
+func unblockPipesBelow(folder string, remove bool, done <-chan struct{}) (found bool) {
+	_ = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 		select {
 		case <-done:
 			return fs.SkipAll

@@ -13,7 +13,7 @@ import (
 // It never overwrites: a branch that has other commits is ErrRejected, as is a rule of the remote's against
 // the push. Other errors to tell apart: those of Probe.
 func (s *Store) Push(ctx context.Context, w Worktree, r Remote, branch string) error {
-	at, err := s.layout().locate(r)
+	at, err := s.layout().remoteURL(r)
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (s *Store) Push(ctx context.Context, w Worktree, r Remote, branch string) e
 	if err != nil {
 		return err
 	}
-	if err := repo.cleaner(repo.mirror).objects(true); err != nil {
+	if err := repo.cleaner(repo.mirror).cleanObjects(true); err != nil {
 		return err
 	}
 	branch = cmp.Or(branch, w.Branch)
@@ -52,7 +52,7 @@ func (repo *repository) push(ctx context.Context, r Remote, at, commit, ref stri
 	if err != nil {
 		return err
 	}
-	if err := repo.readAll(ctx, commit); err != nil {
+	if err := repo.readPushedObjects(ctx, commit); err != nil {
 		return err
 	}
 	ref, force := strings.CutPrefix(ref, "+")
@@ -60,7 +60,7 @@ func (repo *repository) push(ctx context.Context, r Remote, at, commit, ref stri
 	if force {
 		spec = "+" + spec
 	}
-	way, err := repo.way(ctx, r)
+	env, err := repo.remoteEnv(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (repo *repository) push(ctx context.Context, r Remote, at, commit, ref stri
 			args: []string{"push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--", at,
 				spec},
 			// A path's own hooks run at a push, so git's check of who owns it must not be relaxed.
-			env:     append(slices.Clone(way), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+repo.private("empty")),
+			env:     append(slices.Clone(env), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+repo.private("empty")),
 			secrets: r.secrets(),
 		})
 		return remoteError(err)
@@ -82,10 +82,10 @@ func (repo *repository) push(ctx context.Context, r Remote, at, commit, ref stri
 	return err
 }
 
-// readAll reads what a push of a commit sends with the rights of the user of agents: the Git that reaches the remote
-// has the server's, and would follow a link to an object that the user may not read. An object that was read once is
-// told by its name. What the remote's branches hold was fetched from there.
-func (repo *repository) readAll(ctx context.Context, commit string) error {
+// readPushedObjects reads what a push of a commit sends with the rights of the user of agents: the Git that reaches the
+// remote has the server's, and would follow a link to an object that the user may not read. An object that was read
+// once is told by its name. What the remote's branches hold was fetched from there.
+func (repo *repository) readPushedObjects(ctx context.Context, commit string) error {
 	if repo.user == nil {
 		return nil
 	}

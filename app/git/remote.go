@@ -147,19 +147,19 @@ func CheckURL(raw string) error {
 // has none. Errors to tell apart: ErrUnreachable, ErrCredentials, ErrNotRepository, ErrMoved, and *NoBranch when
 // r.Branch is given and not there (the branches are returned with it). An empty repository has no branches.
 func (s *Store) Probe(ctx context.Context, r Remote) (string, []string, error) {
-	refs, err := s.runner().ask(ctx, r)
+	refs, err := s.runner().listRemote(ctx, r)
 	if err != nil {
 		return "", nil, err
 	}
-	return refs.standard, refs.names(), refs.want(r)
+	return refs.defaultBranch, refs.names(), refs.checkBranch(r)
 }
 
 // remoteRefs are the branches of a remote.
 type remoteRefs struct {
-	heads    map[string]string // branch to commit
-	standard string            // the branch that HEAD names; empty when detached or unborn
-	detached string            // the commit of a HEAD that is on no branch
-	url      string            // the URL that answered
+	heads         map[string]string // branch to commit
+	defaultBranch string            // the branch that HEAD names; empty when detached or unborn
+	detached      string            // the commit of a HEAD that is on no branch
+	url           string            // the URL that answered
 }
 
 func (r *remoteRefs) names() []string {
@@ -171,27 +171,27 @@ func (r *remoteRefs) names() []string {
 	return names
 }
 
-// want is *NoBranch when the remote lacks the branch that its workspace names. An empty repository lacks none.
-func (r *remoteRefs) want(remote Remote) error {
+// checkBranch is *NoBranch when the remote lacks the branch that its workspace names. An empty repository lacks none.
+func (r *remoteRefs) checkBranch(remote Remote) error {
 	if remote.Branch == "" || len(r.heads) == 0 && r.detached == "" || r.heads[remote.Branch] != "" {
 		return nil
 	}
-	return &NoBranch{Repository: remote.name(), Branch: remote.Branch, Near: near(remote.Branch, r.standard, r.names())}
+	return &NoBranch{Repository: remote.name(), Branch: remote.Branch, Near: similarBranch(remote.Branch, r.defaultBranch, r.names())}
 }
 
-func (g *runner) ask(ctx context.Context, r Remote) (*remoteRefs, error) {
-	at, err := g.locate(r)
+func (g *runner) listRemote(ctx context.Context, r Remote) (*remoteRefs, error) {
+	at, err := g.remoteURL(r)
 	if err != nil {
 		return nil, err
 	}
-	way, err := g.way(ctx, r)
+	env, err := g.remoteEnv(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s for its branches: %w", r.name(), err)
 	}
 	list := func(at string) ([]byte, error) {
 		return g.run(ctx, call{
 			args:    []string{"ls-remote", "--quiet", "--symref", "--", at, "HEAD", "refs/heads/*"},
-			env:     way,
+			env:     env,
 			secrets: r.secrets(),
 		})
 	}
@@ -211,24 +211,24 @@ func (g *runner) ask(ctx context.Context, r Remote) (*remoteRefs, error) {
 		value, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		switch target, symbolic := strings.CutPrefix(value, "ref: refs/heads/"); {
 		case symbolic && name == "HEAD":
-			refs.standard = target
+			refs.defaultBranch = target
 		case name == "HEAD" && isSHA(value):
 			headSHA = value
 		case strings.HasPrefix(name, "refs/heads/") && isSHA(value) && name != "refs/heads/HEAD":
 			refs.heads[strings.TrimPrefix(name, "refs/heads/")] = value
 		}
 	}
-	if refs.standard != "" && refs.heads[refs.standard] == "" {
-		refs.standard = ""
+	if refs.defaultBranch != "" && refs.heads[refs.defaultBranch] == "" {
+		refs.defaultBranch = ""
 	}
-	if refs.standard == "" && headSHA != "" {
+	if refs.defaultBranch == "" && headSHA != "" {
 		refs.detached = headSHA
 	}
 	return refs, nil
 }
 
-// locate checks the URL and refuses the data folder: it holds other people's workspaces.
-func (l layout) locate(r Remote) (string, error) {
+// remoteURL checks the URL and refuses the data folder: it holds other people's workspaces.
+func (l layout) remoteURL(r Remote) (string, error) {
 	if err := CheckURL(r.URL); err != nil {
 		return "", err
 	}
@@ -259,21 +259,21 @@ func (r Remote) name() string {
 	return path.Base(path.Dir(r.URL))
 }
 
-// web is whether the remote is reached by http or https, where a token can be sent.
-func (r Remote) web() bool {
+// isHTTP is whether the remote is reached by http or https, where a token can be sent.
+func (r Remote) isHTTP() bool {
 	scheme, _, ok := strings.Cut(strings.ToLower(r.URL), "://")
 	return ok && (scheme == "http" || scheme == "https")
 }
 
-// way is how Git reaches a remote, as variables. It hands over the token so, because an argument shows in the list of
-// processes and a file stays behind; the header is for the remote's host alone. Redirects are not followed: they lead
-// to addresses that nobody typed, and Git would send the header along. The host is judged first (Store.Reach). By http
-// and https Git then connects to the addresses that were found, whatever its name leads to meanwhile
-// (http.curloptResolve, Git 2.37; an older one looks the name up again, and so does ssh, and a proxy of the server's
-// environment). Errors: a BadURL, ErrUnreachable.
-func (g *runner) way(ctx context.Context, r Remote) ([]string, error) {
-	addresses, err := g.reach(ctx, r)
-	if err != nil || !r.web() {
+// remoteEnv is how Git reaches a remote, as variables. It hands over the token so, because an argument shows in the
+// list of processes and a file stays behind; the header is for the remote's host alone. Redirects are not followed:
+// they lead to addresses that nobody typed, and Git would send the header along. The host is judged first
+// (Store.Reach). By http and https Git then connects to the addresses that were found, whatever its name leads to
+// meanwhile (http.curloptResolve, Git 2.37; an older one looks the name up again, and so does ssh, and a proxy of the
+// server's environment). Errors: a BadURL, ErrUnreachable.
+func (g *runner) remoteEnv(ctx context.Context, r Remote) ([]string, error) {
+	addresses, err := g.resolveHost(ctx, r)
+	if err != nil || !r.isHTTP() {
 		return nil, err
 	}
 	u, err := url.Parse(r.URL)
@@ -307,23 +307,23 @@ func (g *runner) way(ctx context.Context, r Remote) ([]string, error) {
 	return append(settings, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(settings)/2)), nil
 }
 
-// reach asks whether the host of a remote may be connected to, and returns the addresses to which its name leads; none
-// for an address, a folder, and a host that is not judged.
-func (g *runner) reach(ctx context.Context, r Remote) ([]netip.Addr, error) {
+// resolveHost asks whether the host of a remote may be connected to, and returns the addresses to which its name leads;
+// none for an address, a folder, and a host that is not judged.
+func (g *runner) resolveHost(ctx context.Context, r Remote) ([]netip.Addr, error) {
 	host := r.host()
-	if host == "" || g.judge == nil || r.Anywhere {
+	if host == "" || g.reach == nil || r.Anywhere {
 		return nil, nil
 	}
 	if strings.IndexFunc(host, func(c rune) bool { return c > '~' }) >= 0 {
 		// curl and Carillon could read it differently
 		return nil, BadURL("Write the name of the host in ASCII: xn-- and what follows.")
 	}
-	addresses, err := g.judge(ctx, host)
+	addresses, err := g.reach(ctx, host)
 	var unknown *net.DNSError
 	switch _, literal := netip.ParseAddr(host); {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case errors.As(err, &unknown) && r.web() && proxied():
+	case errors.As(err, &unknown) && r.isHTTP() && usesProxy():
 		return nil, nil // the proxy alone knows the names out there
 	case errors.As(err, &unknown):
 		return nil, fmt.Errorf("%w: could not resolve host %s", ErrUnreachable, host)
@@ -336,9 +336,9 @@ func (g *runner) reach(ctx context.Context, r Remote) ([]netip.Addr, error) {
 	return addresses, nil
 }
 
-// proxied is whether Git goes through a proxy of the server's environment.
-func proxied() bool {
-	return slices.ContainsFunc(passed, func(name string) bool {
+// usesProxy is whether Git goes through a proxy of the server's environment.
+func usesProxy() bool {
+	return slices.ContainsFunc(inheritedVariables, func(name string) bool {
 		return strings.HasSuffix(strings.ToLower(name), "_proxy") && !strings.EqualFold(name, "no_proxy") &&
 			os.Getenv(name) != ""
 	})
@@ -393,8 +393,8 @@ func (r Remote) secrets() []string {
 	return []string{r.basic(), r.Token, password}
 }
 
-// symptoms are git's words by which a remote's failure is known, in the order of asking.
-var symptoms = []struct {
+// errorPatterns are git's words by which a remote's failure is known, in the order of asking.
+var errorPatterns = []struct {
 	kind  error
 	words []string
 }{
@@ -426,25 +426,25 @@ var symptoms = []struct {
 func remoteError(err error) error {
 	var f *failure
 	if !errors.As(err, &f) || errors.Is(err, ErrDiskFull) || errors.Is(err, ErrKilled) || errors.Is(err, ErrLocked) ||
-		f.said == "" {
+		f.stderr == "" {
 		return err
 	}
-	words := strings.ToLower(f.said)
-	for _, s := range symptoms {
+	words := strings.ToLower(f.stderr)
+	for _, s := range errorPatterns {
 		for _, w := range s.words {
 			if strings.Contains(words, w) {
-				return fmt.Errorf("%w: %s", s.kind, f.words)
+				return fmt.Errorf("%w: %s", s.kind, f.message)
 			}
 		}
 	}
 	return err
 }
 
-// near is the branch that a person who wrote name probably meant.
-func near(name, standard string, names []string) string {
+// similarBranch is the branch that a person who wrote name probably meant.
+func similarBranch(name, standard string, names []string) string {
 	best, distance := "", max(1, min(3, len(name)/2))+1
 	for _, n := range names {
-		d := edits(strings.ToLower(name), strings.ToLower(n))
+		d := editDistance(strings.ToLower(name), strings.ToLower(n))
 		if d < distance || d == distance && n == standard {
 			best, distance = n, d
 		}
@@ -455,9 +455,9 @@ func near(name, standard string, names []string) string {
 	return best
 }
 
-// edits is how many letters must be put in, left out or changed to get from a to b, two swapped ones counting
+// editDistance is how many letters must be put in, left out or changed to get from a to b, two swapped ones counting
 // once.
-func edits(a, b string) int {
+func editDistance(a, b string) int {
 	if len(a) > 200 || len(b) > 200 {
 		return max(len(a), len(b))
 	}

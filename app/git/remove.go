@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// deepest is how many folders are open at once, one in the other: what is deeper is moved up first. A program may
-	// leave as many as it likes, and each that is open takes one of the server's descriptors.
-	deepest = 64
-	// atOnce is how many names of a folder are read at once.
-	atOnce = 1000
+	// maxOpenFolders is how many folders are open at once, one in the other: what is deeper is moved up first. A
+	// program may leave as many as it likes, and each that is open takes one of the server's descriptors.
+	maxOpenFolders = 64
+	// readBatch is how many names of a folder are read at once.
+	readBatch = 1000
 )
 
 // RemoveAll removes a file or a folder with all that is in it, as os.RemoveAll does, whatever a program has left there:
@@ -24,7 +24,7 @@ const (
 func RemoveAll(path string) error {
 	parent, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
-		return there(err)
+		return ignoreNotExist(err)
 	}
 	defer parent.Close()
 	return removeBelow(parent, filepath.Base(path))
@@ -36,7 +36,7 @@ func removeAll(path string) error { return RemoveAll(path) }
 // link meanwhile is not followed there.
 func removeBelow(root *os.Root, name string) error {
 	err := root.Remove(name)
-	if there(err) == nil {
+	if ignoreNotExist(err) == nil {
 		return nil
 	}
 	info, statErr := root.Lstat(name)
@@ -48,7 +48,7 @@ func removeBelow(root *os.Root, name string) error {
 	}
 	folder, err := root.OpenRoot(name + "/") // a pipe is no folder, and is not waited for
 	if err != nil {
-		return there(err)
+		return ignoreNotExist(err)
 	}
 	if opened, err := folder.Stat("."); err != nil || !os.SameFile(info, opened) {
 		return errors.Join(fmt.Errorf("%s is another folder by now", filepath.Join(root.Name(), name)), err,
@@ -58,7 +58,7 @@ func removeBelow(root *os.Root, name string) error {
 	if err := errors.Join(r.empty(folder, "", 0), folder.Close()); err != nil {
 		return err
 	}
-	return there(root.Remove(name))
+	return ignoreNotExist(root.Remove(name))
 }
 
 // remover removes what is in a folder.
@@ -70,7 +70,7 @@ type remover struct {
 // empty removes what is in a folder, which is called rel below the top and is so deep.
 func (r *remover) empty(dir *os.Root, rel string, depth int) error {
 	for {
-		names, err := some(dir)
+		names, err := readNames(dir)
 		if err != nil || len(names) == 0 {
 			return err
 		}
@@ -89,13 +89,13 @@ func (r *remover) empty(dir *os.Root, rel string, depth int) error {
 	}
 }
 
-func some(dir *os.Root) ([]fs.DirEntry, error) {
+func readNames(dir *os.Root) ([]fs.DirEntry, error) {
 	f, err := dir.Open(".")
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	names, err := f.ReadDir(atOnce)
+	names, err := f.ReadDir(readBatch)
 	if errors.Is(err, io.EOF) {
 		return nil, nil
 	}
@@ -105,33 +105,33 @@ func some(dir *os.Root) ([]fs.DirEntry, error) {
 func (r *remover) remove(dir *os.Root, d fs.DirEntry, rel string, depth int) error {
 	name := d.Name()
 	if !d.IsDir() {
-		return there(dir.Remove(name))
+		return ignoreNotExist(dir.Remove(name))
 	}
-	if there(dir.Remove(name)) == nil {
+	if ignoreNotExist(dir.Remove(name)) == nil {
 		return nil
 	}
 	_ = dir.Chmod(name, 0o700) // where that is not allowed, the rest says so
-	if depth >= deepest {
+	if depth >= maxOpenFolders {
 		for { // to a name that nobody has
 			r.moved++
 			to := ".carillon-moved-" + strconv.Itoa(r.moved)
 			if _, err := r.top.Lstat(to); errors.Is(err, fs.ErrNotExist) {
-				return there(r.top.Rename(rel, to))
+				return ignoreNotExist(r.top.Rename(rel, to))
 			}
 		}
 	}
 	inner, err := dir.OpenRoot(name + "/")
 	if err != nil {
-		return there(err)
+		return ignoreNotExist(err)
 	}
 	if err := errors.Join(r.empty(inner, rel, depth+1), inner.Close()); err != nil {
 		return err
 	}
-	return there(dir.Remove(name))
+	return ignoreNotExist(dir.Remove(name))
 }
 
-// there is an error, unless it says that something is not there.
-func there(err error) error {
+// ignoreNotExist is an error, unless it says that something is not there.
+func ignoreNotExist(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

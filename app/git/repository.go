@@ -84,8 +84,8 @@ func isSHA(s string) bool {
 	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// zero is the id that means "no object", as long as the repository's ids are.
-func zero(sha string) string { return strings.Repeat("0", len(sha)) }
+// zeroID is the id that means "no object", as long as the repository's ids are.
+func zeroID(sha string) string { return strings.Repeat("0", len(sha)) }
 
 // emptyBlob is the id of an empty file.
 func emptyBlob(sha string) string {

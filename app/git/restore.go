@@ -36,7 +36,7 @@ func (s *Store) Restore(ctx context.Context, workspaceID, sessionID, base string
 // restore is Restore. It fills in the base of w where that is not there.
 func (repo *repository) restore(ctx context.Context, w *Worktree, r Remote) (bool, error) {
 	ref := snapshotRef(w.Session)
-	if there, err := repo.getSnapshot(ctx, r, ref); err != nil || !there {
+	if there, err := repo.fetchSnapshot(ctx, r, ref); err != nil || !there {
 		return false, err
 	}
 	found, err := repo.resolve(ctx, ref, w.Base)
@@ -49,7 +49,7 @@ func (repo *repository) restore(ctx context.Context, w *Worktree, r Remote) (boo
 		return false, err
 	}
 	if found[1] == "" { // the base is not there: the remote's branch was rewritten
-		if w.Base, err = repo.fork(ctx, kept.commit, kept.head); err != nil {
+		if w.Base, err = repo.forkPoint(ctx, kept.commit, kept.head); err != nil {
 			return false, err
 		}
 	}
@@ -62,12 +62,12 @@ func (repo *repository) restore(ctx context.Context, w *Worktree, r Remote) (boo
 	if _, err := repo.git(ctx, "update-ref", "refs/heads/"+w.Branch, tip); err != nil {
 		return false, err
 	}
-	if _, err := repo.link(ctx, w, ""); err != nil {
+	if _, err := repo.linkWorktree(ctx, w, ""); err != nil {
 		return false, err
 	}
 	if tip != kept.head { // its worktree stood elsewhere than its branch
 		at := filepath.Join(repo.adminDir(w.Workspace, w.Session), "HEAD")
-		if err := repo.user.Do(func() error { return writeOnce(at, kept.head+"\n") }); err != nil {
+		if err := repo.user.Do(func() error { return writeAtomic(at, kept.head+"\n") }); err != nil {
 			return false, diskFull(err)
 		}
 	}
@@ -77,7 +77,7 @@ func (repo *repository) restore(ctx context.Context, w *Worktree, r Remote) (boo
 	if err := repo.restoreFiles(ctx, *w, kept); err != nil {
 		return false, err
 	}
-	if err := repo.restoreStash(*w, kept.stashed); err != nil {
+	if err := repo.restoreStash(*w, kept.stashes); err != nil {
 		return false, err
 	}
 	// Written last, as Add does: who has this name has all of the session.
@@ -89,7 +89,7 @@ func (repo *repository) restore(ctx context.Context, w *Worktree, r Remote) (boo
 type savedState struct {
 	commit   string            // of the snapshot itself, with the files
 	head     string            // the commit that the worktree stood at
-	stashed  []string          // commits on the stash, newest first
+	stashes  []string          // commits on the stash, newest first
 	branches map[string]string // full names of branches, and their commits
 }
 
@@ -108,7 +108,7 @@ func (repo *repository) readSnapshot(ctx context.Context, commit string) (savedS
 		case field[0] == "head":
 			kept.head = field[n-1]
 		case field[0] == "stash":
-			kept.stashed = append(kept.stashed, field[n-1])
+			kept.stashes = append(kept.stashes, field[n-1])
 		case field[0] == "branch" && n == 3:
 			kept.branches["refs/heads/"+field[1]] = field[2]
 		}
@@ -122,10 +122,10 @@ func (repo *repository) restoreBranches(ctx context.Context, w Worktree, branche
 		if _, err := repo.git(ctx, "check-ref-format", name); err != nil {
 			continue
 		}
-		if _, err := repo.git(ctx, "update-ref", name, sha, zero(sha)); err != nil {
+		if _, err := repo.git(ctx, "update-ref", name, sha, zeroID(sha)); err != nil {
 			continue
 		}
-		if err := repo.restoreLog(w, name, []string{sha}); err != nil {
+		if err := repo.writeReflog(w, name, []string{sha}); err != nil {
 			return err
 		}
 	}
@@ -144,16 +144,16 @@ func (repo *repository) restoreFiles(ctx context.Context, w Worktree, kept saved
 	return nil
 }
 
-// getSnapshot brings a session's snapshot from the remote; it is not there where the remote has none.
-func (repo *repository) getSnapshot(ctx context.Context, r Remote, ref string) (bool, error) {
+// fetchSnapshot brings a session's snapshot from the remote; it is not there where the remote has none.
+func (repo *repository) fetchSnapshot(ctx context.Context, r Remote, ref string) (bool, error) {
 	if r.URL == "" {
 		return false, nil
 	}
-	at, err := repo.locate(r)
+	at, err := repo.remoteURL(r)
 	if err != nil {
 		return false, err
 	}
-	way, err := repo.way(ctx, r)
+	env, err := repo.remoteEnv(ctx, r)
 	if err != nil {
 		return false, err
 	}
@@ -161,24 +161,24 @@ func (repo *repository) getSnapshot(ctx context.Context, r Remote, ref string) (
 	if err != nil {
 		return false, err
 	}
-	ask := func(at string, args ...string) ([]byte, error) {
-		out, err := repo.run(ctx, call{gitDir: exchange, asServer: true, args: args, env: way, secrets: r.secrets()})
+	run := func(at string, args ...string) ([]byte, error) {
+		out, err := repo.run(ctx, call{gitDir: exchange, asServer: true, args: args, env: env, secrets: r.secrets()})
 		return out, remoteError(err)
 	}
-	out, err := ask(at, "ls-remote", "--quiet", "--", at, ref)
+	out, err := run(at, "ls-remote", "--quiet", "--", at, ref)
 	if errors.Is(err, ErrMoved) && !strings.HasSuffix(at, ".git") {
 		at += ".git"
-		out, err = ask(at, "ls-remote", "--quiet", "--", at, ref)
+		out, err = run(at, "ls-remote", "--quiet", "--", at, ref)
 	}
 	if err != nil || len(out) == 0 {
 		return false, err
 	}
 	sha, _, _ := strings.Cut(string(out), "\t")
 	// The exchange gets no name of it: it would be asked for at each fetch.
-	_, err = ask(at, "-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules",
+	_, err = run(at, "-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules",
 		"--no-write-fetch-head", "--no-auto-gc", "--", at, ref)
 	if err == nil {
-		err = repo.takeObjects(ctx, fewObjects)
+		err = repo.moveObjects(ctx, maxUnpacked)
 	}
 	if err == nil {
 		_, err = repo.git(ctx, "update-ref", ref, sha)
@@ -192,14 +192,14 @@ func (repo *repository) restoreStash(w Worktree, stashed []string) error {
 		return nil
 	}
 	ref := filepath.Join(repo.commonDir(w.Workspace, w.Session), "refs", "stash")
-	return errors.Join(repo.restoreLog(w, "refs/stash", stashed),
-		diskFull(repo.user.Do(func() error { return writeOnce(ref, stashed[0]+"\n") })))
+	return errors.Join(repo.writeReflog(w, "refs/stash", stashed),
+		diskFull(repo.user.Do(func() error { return writeAtomic(ref, stashed[0]+"\n") })))
 }
 
-// restoreLog writes the session's own log of a reference, of commits that are given newest first.
-func (repo *repository) restoreLog(w Worktree, ref string, commits []string) error {
+// writeReflog writes the session's own log of a reference, of commits that are given newest first.
+func (repo *repository) writeReflog(w Worktree, ref string, commits []string) error {
 	var log strings.Builder
-	was := zero(commits[0])
+	was := zeroID(commits[0])
 	for _, sha := range slices.Backward(commits) {
 		fmt.Fprintf(&log, "%s %s Carillon <carillon@localhost> 946684800 +0000\tOn %s: from another worker\n", was, sha,
 			w.Branch)
@@ -207,6 +207,6 @@ func (repo *repository) restoreLog(w Worktree, ref string, commits []string) err
 	}
 	path := filepath.Join(repo.commonDir(w.Workspace, w.Session), "logs", filepath.FromSlash(ref))
 	return diskFull(repo.user.Do(func() error {
-		return errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), writeOnce(path, log.String()))
+		return errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), writeAtomic(path, log.String()))
 	}))
 }

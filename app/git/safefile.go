@@ -12,9 +12,9 @@ import (
 	"syscall"
 )
 
-// writeOnce makes the file hold exactly the text, for all to see at once. A link or pipe in its place is
+// writeAtomic makes the file hold exactly the text, for all to see at once. A link or pipe in its place is
 // replaced; a folder is an error.
-func writeOnce(path, text string) error {
+func writeAtomic(path, text string) error {
 	if was, err := readSmall(path); err == nil && string(was) == text {
 		return nil
 	}
@@ -30,17 +30,17 @@ func writeOnce(path, text string) error {
 	return os.Rename(f.Name(), path)
 }
 
-// mostSmall is how much readSmall reads, in bytes.
-const mostSmall = 64 << 10
+// maxSmall is how much readSmall reads, in bytes.
+const maxSmall = 64 << 10
 
 // readSmall reads a file that an agent can replace: never through a link, never waiting, at most 64 KiB.
 func readSmall(path string) ([]byte, error) {
-	f, err := openPlain(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, mostSmall))
+	return io.ReadAll(io.LimitReader(f, maxSmall))
 }
 
 // readBelow reads a file below a root as readSmall does.
@@ -59,8 +59,8 @@ func readBelow(root *os.Root, name string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-// openPlain opens a file for reading that is neither link nor pipe.
-func openPlain(path string) (*os.File, error) {
+// openRegular opens a file for reading that is neither link nor pipe.
+func openRegular(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -72,8 +72,8 @@ func openPlain(path string) (*os.File, error) {
 	return f, nil
 }
 
-// readTheirs is readSmall with the rights of the user of agents, who may replace the folders on the way too.
-func (g *runner) readTheirs(path string) (text []byte, err error) {
+// readAsUser is readSmall with the rights of the user of agents, who may replace the folders on the way too.
+func (g *runner) readAsUser(path string) (text []byte, err error) {
 	err = g.user.Do(func() (err error) {
 		text, err = readSmall(path)
 		return err
@@ -92,29 +92,29 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-func removeIfThere(path string) error {
+func removeIfExists(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// linkOnce makes a path a link to a target, for all to see at once: another call that makes the same one takes none
+// linkAtomic makes a path a link to a target, for all to see at once: another call that makes the same one takes none
 // away from a Git that uses it already.
-func linkOnce(path, target string) error {
+func linkAtomic(path, target string) error {
 	if was, err := os.Readlink(path); err == nil && was == target {
 		return nil
 	}
-	made := path + "." + rand.Text()
-	if err := os.Symlink(target, made); err != nil {
+	temp := path + "." + rand.Text()
+	if err := os.Symlink(target, temp); err != nil {
 		return err
 	}
-	err := os.Rename(made, path)
+	err := os.Rename(temp, path)
 	if err != nil { // a folder is there
-		err = errors.Join(removeAll(path), os.Rename(made, path))
+		err = errors.Join(removeAll(path), os.Rename(temp, path))
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(made))
+		return errors.Join(err, os.Remove(temp))
 	}
 	return nil
 }

@@ -13,13 +13,13 @@ import (
 // configuration, hooks, remotes, aliases, excluded files, stash and logs are its own. Objects, branches and worktrees
 // are links to those of the mirror.
 
-// separated are what a session has in common with its mirror. Other references, such as the stash, are its own.
-var separated = []string{"objects", "packed-refs", "shallow", "worktrees", "refs/heads", "refs/remotes", "refs/tags",
+// sharedWithMirror are what a session has in common with its mirror. Other references, such as the stash, are its own.
+var sharedWithMirror = []string{"objects", "packed-refs", "shallow", "worktrees", "refs/heads", "refs/remotes", "refs/tags",
 	"refs/carillon"}
 
-// separate makes the session's own common Git folder, where it is not there yet, and points the worktree at it. What
-// the session configured stays.
-func (repo *repository) separate(w Worktree, configured string) error {
+// makeSessionDir makes the session's own common Git folder, where it is not there yet, and points the worktree at it.
+// What the session configured stays.
+func (repo *repository) makeSessionDir(w Worktree, configured string) error {
 	dir := repo.commonDir(w.Workspace, w.Session)
 	for _, folder := range []string{filepath.Dir(dir), dir, filepath.Join(dir, "refs")} {
 		// Through a link of an agent's making the server would write where the agent cannot.
@@ -32,7 +32,7 @@ func (repo *repository) separate(w Worktree, configured string) error {
 			return diskFull(err)
 		}
 	}
-	for _, part := range separated {
+	for _, part := range sharedWithMirror {
 		if strings.HasPrefix(part, "refs/") {
 			if err := os.MkdirAll(filepath.Join(repo.mirror, part), 0o700); err != nil {
 				return diskFull(err)
@@ -54,13 +54,13 @@ func (repo *repository) separate(w Worktree, configured string) error {
 		}
 	}
 	if config := filepath.Join(dir, "config"); !exists(config) {
-		if err := writeOnce(config, configured); err != nil {
+		if err := writeAtomic(config, configured); err != nil {
 			return diskFull(err)
 		}
 	}
 	return diskFull(errors.Join(
-		writeOnce(filepath.Join(dir, "HEAD"), noHead),
-		writeOnce(filepath.Join(repo.adminDir(w.Workspace, w.Session), "commondir"), "../../sessions/"+w.Session+"\n"),
+		writeAtomic(filepath.Join(dir, "HEAD"), noHead),
+		writeAtomic(filepath.Join(repo.adminDir(w.Workspace, w.Session), "commondir"), "../../sessions/"+w.Session+"\n"),
 	))
 }
 
@@ -69,7 +69,7 @@ func (repo *repository) separate(w Worktree, configured string) error {
 func (repo *repository) sessionConfig(w Worktree) string {
 	var b strings.Builder
 	version, format := 0, ""
-	if ofSHA256(repo.mirror) {
+	if usesSHA256(repo.mirror) {
 		version, format = 1, "\tobjectFormat = sha256\n"
 	}
 	fmt.Fprintf(&b, "[core]\n\trepositoryformatversion = %d\n\tlogAllRefUpdates = true\n", version)
@@ -83,14 +83,14 @@ func (repo *repository) sessionConfig(w Worktree) string {
 	return b.String()
 }
 
-// stashes are the commits on the session's stash, newest first.
-func (repo *repository) stashes(ctx context.Context, w Worktree) ([]string, error) {
-	return repo.logged(ctx, filepath.Join(repo.commonDir(w.Workspace, w.Session), "logs", "refs", "stash"))
+// stashCommits are the commits on the session's stash, newest first.
+func (repo *repository) stashCommits(ctx context.Context, w Worktree) ([]string, error) {
+	return repo.reflogCommits(ctx, filepath.Join(repo.commonDir(w.Workspace, w.Session), "logs", "refs", "stash"))
 }
 
-// logged are the commits that a log of a reference names and that are there, newest first.
-func (repo *repository) logged(ctx context.Context, path string) ([]string, error) {
-	text, err := repo.readTheirs(path)
+// reflogCommits are the commits that a log of a reference names and that are there, newest first.
+func (repo *repository) reflogCommits(ctx context.Context, path string) ([]string, error) {
+	text, err := repo.readAsUser(path)
 	if err != nil {
 		return nil, nil // nothing was logged
 	}
@@ -113,13 +113,13 @@ func (repo *repository) logged(ctx context.Context, path string) ([]string, erro
 	return list, err
 }
 
-// madeBranches are the branches that the session's Git made or moved, beside the session's own, and that are there.
-func (repo *repository) madeBranches(ctx context.Context, w Worktree) (map[string]string, error) {
+// agentBranches are the branches that the session's Git made or moved, beside the session's own, and that are there.
+func (repo *repository) agentBranches(ctx context.Context, w Worktree) (map[string]string, error) {
 	root := filepath.Join(repo.commonDir(w.Workspace, w.Session), "logs", "refs", "heads")
 	var names []string
 	_ = repo.user.Do(func() error {
 		return filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
-			if err != nil || len(names) >= mostBranches {
+			if err != nil || len(names) >= maxBranches {
 				return filepath.SkipAll
 			}
 			if name, err := filepath.Rel(root, path); err == nil && d.Type().IsRegular() && name != w.Branch &&
@@ -146,5 +146,5 @@ func (repo *repository) madeBranches(ctx context.Context, w Worktree) (map[strin
 	return made, err
 }
 
-// mostBranches is how many branches of a session's own are told.
-const mostBranches = 50
+// maxBranches is how many branches of a session's own are told.
+const maxBranches = 50

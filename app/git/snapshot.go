@@ -29,14 +29,14 @@ type Snapshot struct {
 	New bool
 	// Pushed is whether PushSnapshot has brought it to the remote.
 	Pushed bool
-	// Left are the changes that it does not hold, as parts of a sentence: "2 ignored files".
-	Left []string
+	// Omitted are the changes that it does not hold, as parts of a sentence: "2 ignored files".
+	Omitted []string
 }
 
 // Snapshot keeps the state of the worktree in a commit of its own. Errors to tell apart: ErrNoWorktree, ErrNoMirror,
 // ErrLocked.
 func (s *Store) Snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, mostReading)
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
 	kept, err := s.snapshot(ctx, w)
 	if err != nil {
@@ -45,17 +45,17 @@ func (s *Store) Snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 	return kept, nil
 }
 
-// MovedOn reports whether the session's state is another than the last snapshot of it. Errors to tell apart: those of
-// Snapshot.
-func (s *Store) MovedOn(ctx context.Context, w Worktree) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, mostReading)
+// ChangedSinceSnapshot reports whether the session's state is another than the last snapshot of it. Errors to tell
+// apart: those of Snapshot.
+func (s *Store) ChangedSinceSnapshot(ctx context.Context, w Worktree) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
-	look, err := s.look(ctx, w)
+	in, err := s.inspect(ctx, w)
 	if err != nil {
 		return false, fmt.Errorf("look at the state of the session: %w", err)
 	}
-	defer look.close()
-	now, err := look.snapshot(ctx)
+	defer in.close()
+	now, err := in.snapshot(ctx)
 	if err != nil {
 		return false, fmt.Errorf("look at the state of the session: %w", err)
 	}
@@ -63,12 +63,12 @@ func (s *Store) MovedOn(ctx context.Context, w Worktree) (bool, error) {
 }
 
 func (s *Store) snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
-	look, err := s.look(ctx, w)
+	in, err := s.inspect(ctx, w)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	defer look.close()
-	kept, err := look.snapshot(ctx)
+	defer in.close()
+	kept, err := in.snapshot(ctx)
 	if err != nil || !kept.New {
 		return kept, err
 	}
@@ -83,21 +83,21 @@ func (s *Store) snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 }
 
 // snapshot makes the commit of all that the session has now, and does not give it its name.
-func (l *look) snapshot(ctx context.Context) (Snapshot, error) {
-	kept := Snapshot{Left: l.left()}
-	paths := slices.Concat(l.untracked, l.changed)
-	for path := range l.conflicts {
-		if l.has(path) && !slices.Contains(paths, path) {
+func (in *inspection) snapshot(ctx context.Context) (Snapshot, error) {
+	kept := Snapshot{Omitted: in.omitted()}
+	paths := slices.Concat(in.untracked, in.changed)
+	for path := range in.conflicts {
+		if in.hasFile(path) && !slices.Contains(paths, path) {
 			paths = append(paths, path)
 		}
 	}
-	tree, err := l.writeTree(ctx, paths)
+	tree, err := in.writeTree(ctx, paths)
 	if err != nil {
 		return kept, err
 	}
-	parents, message := l.snapshotParents()
-	out, err := l.repo.run(ctx, call{
-		gitDir: l.repo.view, args: slices.Concat([]string{"commit-tree", "-F", "-"}, parents, []string{tree}),
+	parents, message := in.snapshotParents()
+	out, err := in.repo.run(ctx, call{
+		gitDir: in.repo.view, args: slices.Concat([]string{"commit-tree", "-F", "-"}, parents, []string{tree}),
 		stdin: strings.NewReader(cleanText(message)),
 		// the same state gives the same commit
 		env: []string{"GIT_AUTHOR_DATE=@946684800 +0000", "GIT_COMMITTER_DATE=@946684800 +0000"},
@@ -106,7 +106,7 @@ func (l *look) snapshot(ctx context.Context) (Snapshot, error) {
 		return kept, err
 	}
 	kept.Commit = strings.TrimSpace(string(out))
-	before, err := l.repo.resolve(ctx, snapshotRef(l.w.Session), pushedRef(l.w.Session))
+	before, err := in.repo.resolve(ctx, snapshotRef(in.w.Session), pushedRef(in.w.Session))
 	if err != nil {
 		return kept, err
 	}
@@ -115,7 +115,7 @@ func (l *look) snapshot(ctx context.Context) (Snapshot, error) {
 }
 
 // snapshotParents are the parents of a snapshot as options of git commit-tree, and the message that says what each is.
-func (l *look) snapshotParents() (args []string, message string) {
+func (in *inspection) snapshotParents() (args []string, message string) {
 	var text strings.Builder
 	text.WriteString("State of a session after its last turn\n\n")
 	parent := func(what, sha string) {
@@ -124,21 +124,21 @@ func (l *look) snapshotParents() (args []string, message string) {
 			fmt.Fprintf(&text, "%s %s\n", what, sha)
 		}
 	}
-	parent("head", l.head)
-	if l.tip != l.head { // the worktree is on another branch, or on none
-		parent("branch "+l.w.Branch, l.tip)
+	parent("head", in.head)
+	if in.branchTip != in.head { // the worktree is on another branch, or on none
+		parent("branch "+in.w.Branch, in.branchTip)
 	}
-	for _, sha := range l.stashed {
+	for _, sha := range in.stashes {
 		parent("stash", sha)
 	}
-	for _, name := range slices.Sorted(maps.Keys(l.made)) {
-		parent("branch "+oneLine(name), l.made[name])
+	for _, name := range slices.Sorted(maps.Keys(in.branches)) {
+		parent("branch "+oneLine(name), in.branches[name])
 	}
 	return args, text.String()
 }
 
-// left is what a snapshot does not hold.
-func (l *look) left() []string {
+// omitted is what a snapshot does not hold.
+func (in *inspection) omitted() []string {
 	var list []string
 	add := func(n int, one, many string) {
 		switch {
@@ -148,19 +148,19 @@ func (l *look) left() []string {
 			list = append(list, fmt.Sprintf("%d %s", n, many))
 		}
 	}
-	add(l.ignored, "ignored file", "ignored files")
-	add(len(l.closed), "changed file that may be read by nobody", "changed files that may be read by nobody")
-	add(len(l.large), "changed file of more than 1 GiB", "changed files of more than 1 GiB")
-	add(len(l.submodules), "submodule with edits", "submodules with edits")
-	add(len(l.nested), "nested repository", "nested repositories")
-	add(l.more, "new file beyond those that are listed", "new files beyond those that are listed")
+	add(in.ignored, "ignored file", "ignored files")
+	add(len(in.unreadable), "changed file that may be read by nobody", "changed files that may be read by nobody")
+	add(len(in.large), "changed file of more than 1 GiB", "changed files of more than 1 GiB")
+	add(len(in.submodules), "submodule with edits", "submodules with edits")
+	add(len(in.nested), "nested repository", "nested repositories")
+	add(in.more, "new file beyond those that are listed", "new files beyond those that are listed")
 	return list
 }
 
 // PushSnapshot brings the last snapshot of a session to the remote, under the name that it has here. Errors to tell
 // apart: those of Push.
 func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
-	at, err := s.layout().locate(r)
+	at, err := s.layout().remoteURL(r)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
 		err = ErrNoWorktree
 	}
 	if err == nil {
-		err = repo.cleaner(repo.mirror).objects(true)
+		err = repo.cleaner(repo.mirror).cleanObjects(true)
 	}
 	if err == nil {
 		err = repo.push(ctx, r, at, found[0], "+"+ref)
@@ -202,25 +202,25 @@ func (s *Store) Leave(ctx context.Context, workspaceID, sessionID, base string) 
 
 // LeaveIf is Leave if goes says so when its turn has come, as RemoveIf asks it.
 func (s *Store) LeaveIf(ctx context.Context, workspaceID, sessionID, base string,
-	goes func(context.Context) (bool, error)) error {
+	confirm func(context.Context) (bool, error)) error {
 	repo, err := s.open(workspaceID)
 	switch {
 	case errors.Is(err, ErrNoMirror):
-		return s.RemoveIf(ctx, workspaceID, sessionID, false, goes)
+		return s.RemoveIf(ctx, workspaceID, sessionID, false, confirm)
 	case err != nil:
 		return err
 	}
-	if err := s.keepLeft(ctx, repo, s.Worktree(workspaceID, sessionID, "", base)); err != nil {
+	if err := s.keepLocalState(ctx, repo, s.Worktree(workspaceID, sessionID, "", base)); err != nil {
 		return fmt.Errorf("leave session %s: %w", sessionID, err)
 	}
 	crash.Here(crash.LeftKept)
-	return s.RemoveIf(ctx, workspaceID, sessionID, false, goes)
+	return s.RemoveIf(ctx, workspaceID, sessionID, false, confirm)
 }
 
-// keepLeft keeps what is here of a session that went on elsewhere: a snapshot of now, else the last one, else what its
-// worktree or its branch stands at.
-func (s *Store) keepLeft(ctx context.Context, repo *repository, w Worktree) error {
-	branch, err := repo.branchOf(ctx, w.Session)
+// keepLocalState keeps what is here of a session that went on elsewhere: a snapshot of now, else the last one, else
+// what its worktree or its branch stands at.
+func (s *Store) keepLocalState(ctx context.Context, repo *repository, w Worktree) error {
+	branch, err := repo.sessionBranch(ctx, w.Session)
 	if err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func (s *Store) keepLeft(ctx context.Context, repo *repository, w Worktree) erro
 	case err == nil:
 		left = kept.Commit
 	case errors.Is(err, ErrNoWorktree): // there are no files
-	case Trouble(err):
+	case Transient(err):
 		return err
 	default:
 		repo.log.Warn("keep the state of a session that went on elsewhere", "session", w.Session, "err", err)
@@ -260,5 +260,5 @@ func (s *Store) Has(ctx context.Context, workspaceID, sessionID string) (bool, e
 		return false, err
 	}
 	found, err := repo.resolve(ctx, baseRef(sessionID))
-	return err == nil && found[0] != "", orDamaged(err)
+	return err == nil && found[0] != "", asDamaged(err)
 }

@@ -30,13 +30,13 @@ func TestASessionGoesOnElsewhereWithAllThatItsLastTurnLeft(t *testing.T) {
 	status, head := git(t, w.Dir, "status", "--porcelain"), git(t, w.Dir, "rev-parse", "HEAD")
 	kept, err := s.Snapshot(t.Context(), w)
 	must(t, err)
-	if moved, err := s.MovedOn(t.Context(), w); err != nil || moved {
+	if moved, err := s.ChangedSinceSnapshot(t.Context(), w); err != nil || moved {
 		t.Errorf("it moved on from its snapshot: %v, %v", moved, err)
 	}
 	if again, err := s.Snapshot(t.Context(), w); err != nil || again.New || !kept.New || again.Commit != kept.Commit {
 		t.Errorf("the same state gave %+v and %+v, %v; want one commit", kept, again, err)
 	}
-	if got := strings.Join(kept.Left, ", "); got != "1 ignored file" {
+	if got := strings.Join(kept.Omitted, ", "); got != "1 ignored file" {
 		t.Errorf("it does not hold %q; want the ignored file alone", got)
 	}
 	if got := git(t, w.Dir, "status", "--porcelain"); got != status || git(t, w.Dir, "rev-parse", "HEAD") != head {
@@ -212,7 +212,7 @@ func TestASessionIsNotLeftWhileItsStateCannotBeKept(t *testing.T) {
 	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Leave(over, "w", "s1", w.Base); !Trouble(err) {
+	if err := s.Leave(over, "w", "s1", w.Base); !Transient(err) {
 		t.Errorf("got %v; want the end of the context", err)
 	}
 	expectChanges(t, s, w, "uncommitted, added new.txt +1-0")

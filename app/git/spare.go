@@ -54,7 +54,7 @@ func (l layout) hasSpare(workspaceID string) bool {
 // makeSpare makes the files of a base branch and their index.
 func (repo *repository) makeSpare(ctx context.Context, base string) error {
 	dir := repo.spareDir(repo.id)
-	commit, err := repo.head(ctx, base)
+	commit, err := repo.branchCommit(ctx, base)
 	if err != nil {
 		return err
 	}
@@ -68,16 +68,16 @@ func (repo *repository) makeSpare(ctx context.Context, base string) error {
 	if err := repo.user.Own(dir); err != nil {
 		return err
 	}
-	made := index + ".new"
+	written := index + ".new"
 	_, err = repo.run(ctx, call{
 		gitDir: repo.view, workTree: files, args: []string{"read-tree", "--reset", "-u", commit},
-		env: []string{"GIT_INDEX_FILE=" + made},
+		env: []string{"GIT_INDEX_FILE=" + written},
 	})
 	if err == nil {
 		crash.Here(crash.SpareFilled)
 		// Files as old as their index are suspect to Git, which would read them all again.
 		now := time.Now().Add(time.Second)
-		err = repo.user.Do(func() error { return errors.Join(os.Chtimes(made, now, now), os.Rename(made, index)) })
+		err = repo.user.Do(func() error { return errors.Join(os.Chtimes(written, now, now), os.Rename(written, index)) })
 	}
 	if err != nil {
 		return errors.Join(err, removeAll(dir))

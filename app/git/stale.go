@@ -18,61 +18,62 @@ import (
 // Git locks a file by making another beside it, and a git that is killed leaves that one behind.
 
 const (
-	// lockStale is the age from which on a lock that no running git can hold is taken for one that was left behind. Git
-	// holds the locks of references for moments.
-	lockStale = time.Minute
-	// lockPause is the time between two tries at a file that is locked.
-	lockPause = 200 * time.Millisecond
-	// lockPatience is how long a file that another Git has locked is waited for.
-	lockPatience = 10 * time.Second
+	// staleLockAge is the age from which on a lock that no running git can hold is taken for one that was left behind.
+	// Git holds the locks of references for moments.
+	staleLockAge = time.Minute
+	// lockRetryPause is the time between two tries at a file that is locked.
+	lockRetryPause = 200 * time.Millisecond
+	// defaultLockWait is how long a file that another Git has locked is waited for.
+	defaultLockWait = 10 * time.Second
 )
 
-// held is what a git could not lock.
-type held struct {
-	of   *failure
-	file string // the lock; empty: a reference that another git moved at the same moment
+// lockConflict is what a git could not lock.
+type lockConflict struct {
+	cause *failure
+	file  string // the lock; empty: a reference that another git moved at the same moment
 }
 
 var (
-	lockExists = regexp.MustCompile(`Unable to create '([^']+\.lock)': File exists`)
-	newExists  = regexp.MustCompile(`unable to create file (.+/packed-refs\.new): File exists`)
-	refMoved   = regexp.MustCompile(`cannot lock ref '[^']+': is at [0-9a-f]+ but expected [0-9a-f]+`)
+	lockExists       = regexp.MustCompile(`Unable to create '([^']+\.lock)': File exists`)
+	packedRefsExists = regexp.MustCompile(`unable to create file (.+/packed-refs\.new): File exists`)
+	refMoved         = regexp.MustCompile(`cannot lock ref '[^']+': is at [0-9a-f]+ but expected [0-9a-f]+`)
 )
 
-// lockOf is the lock on which a call failed, nil where it did not. A reference that another git moved meanwhile is one
-// for a fetch alone, which reads the reference again at its next try; a call that names the value that it expects is
-// not tried again. What git said may be a remote's words, so a lock counts only where the server's own git makes them.
-func (g *runner) lockOf(c call, err error) *held {
+// lockConflict is the lock on which a call failed, nil where it did not. A reference that another git moved meanwhile
+// is one for a fetch alone, which reads the reference again at its next try; a call that names the value that it
+// expects is not tried again. What git said may be a remote's words, so a lock counts only where the server's own git
+// makes them.
+func (g *runner) lockConflict(c call, err error) *lockConflict {
 	var f *failure
 	if !errors.As(err, &f) {
 		return nil
 	}
-	if found := newExists.FindStringSubmatch(f.said); found != nil && g.isOurs(filepath.Clean(found[1])) {
-		return &held{of: f, file: filepath.Clean(found[1])}
+	if found := packedRefsExists.FindStringSubmatch(f.stderr); found != nil && g.inServerFolders(filepath.Clean(found[1])) {
+		return &lockConflict{cause: f, file: filepath.Clean(found[1])}
 	}
-	if found := lockExists.FindStringSubmatch(f.said); found != nil {
-		if file := beyondLinks(strings.TrimSuffix(filepath.Clean(found[1]), ".lock")) + ".lock"; g.isOurs(file) {
-			return &held{of: f, file: file}
+	if found := lockExists.FindStringSubmatch(f.stderr); found != nil {
+		if file := resolveLinks(strings.TrimSuffix(filepath.Clean(found[1]), ".lock")) + ".lock"; g.inServerFolders(file) {
+			return &lockConflict{cause: f, file: file}
 		}
 		return nil
 	}
-	if c.command() == "fetch" && refMoved.MatchString(f.said) {
-		return &held{of: f}
+	if c.command() == "fetch" && refMoved.MatchString(f.stderr) {
+		return &lockConflict{cause: f}
 	}
 	return nil
 }
 
-// isOurs reports whether a path, with its links followed, lies where the server's own git writes: in a mirror or in the
-// server's own folder. A file of a worktree whose name ends like that of a lock is none.
-func (g *runner) isOurs(path string) bool {
-	return slices.ContainsFunc(g.ours(), func(dir string) bool {
+// inServerFolders reports whether a path, with its links followed, lies where the server's own git writes: in a mirror
+// or in the server's own folder. A file of a worktree whose name ends like that of a lock is none.
+func (g *runner) inServerFolders(path string) bool {
+	return slices.ContainsFunc(g.serverFolders(), func(dir string) bool {
 		rel, err := filepath.Rel(dir, path)
 		return err == nil && filepath.IsLocal(rel)
 	})
 }
 
-// ours are the folders in which the server's own git writes, with their links followed, and as they are named.
-func (g *runner) ours() []string {
+// serverFolders are the folders in which the server's own git writes, with their links followed, and as they are named.
+func (g *runner) serverFolders() []string {
 	var list []string
 	for _, dir := range []string{filepath.Join(g.root, "repos"), g.private()} {
 		if real, err := filepath.EvalSymlinks(dir); err == nil {
@@ -85,8 +86,8 @@ func (g *runner) ours() []string {
 	return list
 }
 
-// beyondLinks is the file that a path of a view stands for. Git tells of a view's path and locks the file.
-func beyondLinks(path string) string {
+// resolveLinks is the file that a path of a view stands for. Git tells of a view's path and locks the file.
+func resolveLinks(path string) string {
 	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
 		path = filepath.Join(dir, filepath.Base(path))
 	}
@@ -96,15 +97,15 @@ func beyondLinks(path string) string {
 	return path
 }
 
-// failure is the error of a lock that was not released.
-func (h *held) failure(waited time.Duration) error {
-	f := *h.of
-	f.cause = errors.Join(ErrLocked, h.of.cause)
+// timeout is the error of a lock that was not released.
+func (h *lockConflict) timeout(waited time.Duration) error {
+	f := *h.cause
+	f.cause = errors.Join(ErrLocked, h.cause.cause)
 	if h.file != "" {
-		f.words = fmt.Sprintf(
+		f.message = fmt.Sprintf(
 			"the lock file %s was not released within %s. It is removed by itself when it is older than %s and no "+
 				"Git is "+
-				"at work in the data folder", h.file, waited.Round(time.Second), lockStale)
+				"at work in the data folder", h.file, waited.Round(time.Second), staleLockAge)
 	}
 	return &f
 }
@@ -115,10 +116,10 @@ func isLock(path string) bool {
 	return strings.HasSuffix(path, ".lock") || filepath.Base(path) == "packed-refs.new"
 }
 
-// breakLock removes a lock that a killed git left behind, and reports whether it is gone. One that a git which began
-// before it may hold stays. Nothing is removed beyond a link out of the folders in which the server's git writes.
-func (g *runner) breakLock(lock string) bool {
-	root, name := g.belowOurs(lock)
+// removeStaleLock removes a lock that a killed git left behind, and reports whether it is gone. One that a git which
+// began before it may hold stays. Nothing is removed beyond a link out of the folders in which the server's git writes.
+func (g *runner) removeStaleLock(lock string) bool {
+	root, name := g.openServerFolder(lock)
 	if root == nil {
 		return false
 	}
@@ -127,7 +128,7 @@ func (g *runner) breakLock(lock string) bool {
 	if errors.Is(err, os.ErrNotExist) {
 		return false // released: the next try comes after a pause
 	}
-	if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < lockStale || g.gitSince(info.ModTime()) {
+	if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < staleLockAge || g.gitRunningSince(info.ModTime()) {
 		return false
 	}
 	if now, err := root.Lstat(name); err != nil || !os.SameFile(info, now) || !now.ModTime().Equal(info.ModTime()) {
@@ -140,10 +141,10 @@ func (g *runner) breakLock(lock string) bool {
 	return true
 }
 
-// belowOurs opens the folder of those in which the server's own git writes that holds a path, and gives the rest of the
-// path.
-func (g *runner) belowOurs(path string) (*os.Root, string) {
-	for _, dir := range g.ours() {
+// openServerFolder opens the folder of those in which the server's own git writes that holds a path, and gives the rest
+// of the path.
+func (g *runner) openServerFolder(path string) (*os.Root, string) {
+	for _, dir := range g.serverFolders() {
 		if rel, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(rel) {
 			if root, err := os.OpenRoot(dir); err == nil {
 				return root, rel
@@ -153,11 +154,11 @@ func (g *runner) belowOurs(path string) (*os.Root, string) {
 	return nil, ""
 }
 
-// breakLocks removes the locks that killed gits left behind in a workspace's repository, where no git has met them
-// since.
-func (repo *repository) breakLocks() {
+// removeStaleLocks removes the locks that killed gits left behind in a workspace's repository, where no git has met
+// them since.
+func (repo *repository) removeStaleLocks() {
 	tops := []string{repo.view, repo.exchangeDir(repo.id)}
-	for _, part := range shared {
+	for _, part := range sharedParts {
 		if dir, err := filepath.EvalSymlinks(filepath.Join(repo.view, part)); err == nil && part != "objects" {
 			tops = append(tops, dir, filepath.Dir(dir))
 		}
@@ -169,17 +170,17 @@ func (repo *repository) breakLocks() {
 			case err != nil:
 			case entry.IsDir() && !whole && path != top && filepath.Base(top) != "worktrees":
 				return fs.SkipDir
-			case isLock(path) && entry.Type().IsRegular() && repo.isOurs(path):
-				repo.breakLock(path)
+			case isLock(path) && entry.Type().IsRegular() && repo.inServerFolders(path):
+				repo.removeStaleLock(path)
 			}
 			return nil
 		})
 	}
 }
 
-// gitSince reports whether a git is at work in the data folder that began before a time. Where the system does not tell
-// of processes there is none.
-func (g *runner) gitSince(at time.Time) bool {
+// gitRunningSince reports whether a git is at work in the data folder that began before a time. Where the system does
+// not tell of processes there is none.
+func (g *runner) gitRunningSince(at time.Time) bool {
 	list, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return false
@@ -190,21 +191,21 @@ func (g *runner) gitSince(at time.Time) bool {
 		if err != nil || !bytes.HasPrefix(name, []byte("git")) {
 			continue
 		}
-		if info, err := os.Stat(process); err != nil || !g.mine(info) {
+		if info, err := os.Stat(process); err != nil || !g.ownProcess(info) {
 			continue
 		}
 		if began, ok := processBegan(process, booted); ok && began.After(at.Add(time.Second)) {
 			continue
 		}
-		if g.worksHere(process) {
+		if g.usesDataFolder(process) {
 			return true
 		}
 	}
 	return false
 }
 
-// worksHere reports whether a process runs in the data folder or names it. One that does not tell may.
-func (g *runner) worksHere(process string) bool {
+// usesDataFolder reports whether a process runs in the data folder or names it. One that does not tell may.
+func (g *runner) usesDataFolder(process string) bool {
 	dir, err := os.Readlink(filepath.Join(process, "cwd"))
 	if errors.Is(err, os.ErrNotExist) {
 		return false
@@ -216,8 +217,8 @@ func (g *runner) worksHere(process string) bool {
 	return err == nil && bytes.Contains(arguments, []byte(g.root))
 }
 
-// mine reports whether a process is this user's, or that of the user of agents: both write in repositories.
-func (g *runner) mine(info os.FileInfo) bool {
+// ownProcess reports whether a process is this user's, or that of the user of agents: both write in repositories.
+func (g *runner) ownProcess(info os.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && (int(stat.Uid) == os.Geteuid() || g.user != nil && int(stat.Uid) == g.user.UID)
 }

@@ -62,7 +62,7 @@ func TestALockThatIsHeldIsWaitedForAndThenNamed(t *testing.T) {
 			if err == nil {
 				_, err = s.Add(t.Context(), "w", "s2", "main", "")
 			}
-			if !errors.Is(err, ErrLocked) || !Trouble(err) ||
+			if !errors.Is(err, ErrLocked) || !Transient(err) ||
 				!strings.Contains(text(err), filepath.Base(lock)+" was not released") {
 				t.Fatalf("got %v; want ErrLocked that names %s", err, lock)
 			}
@@ -106,15 +106,15 @@ func TestALockStaysWhileAGitThatMayHoldItIsAtWork(t *testing.T) {
 	t.Cleanup(func() { _ = in.Close() })
 	lock := filepath.Join(s.layout().mirrorDir("w"), "packed-refs.lock")
 	write(t, s.layout().mirrorDir("w"), "packed-refs.lock", "")
-	old := time.Now().Add(-lockStale)
+	old := time.Now().Add(-staleLockAge)
 	must(t, os.Chtimes(lock, old, old))
-	if !s.runner().breakLock(lock) {
+	if !s.runner().removeStaleLock(lock) {
 		t.Error("a lock older than every git at work stays")
 	}
-	if s.runner().gitSince(time.Now().Add(time.Hour)) != true {
+	if s.runner().gitRunningSince(time.Now().Add(time.Hour)) != true {
 		t.Error("a git in a worktree is not seen")
 	}
-	if (&Store{Root: t.TempDir()}).runner().gitSince(time.Now().Add(time.Hour)) {
+	if (&Store{Root: t.TempDir()}).runner().gitRunningSince(time.Now().Add(time.Hour)) {
 		t.Error("a git of another data folder counts")
 	}
 }
@@ -138,7 +138,7 @@ func TestAFileOutsideOfTheRepositoriesThatARemoteNamesAsALockStays(t *testing.T)
 			t.Errorf("%s, which is no lock of ours, was removed", lock)
 		}
 		said := "error: Unable to create '" + lock + "': File exists.\n"
-		if s.runner().lockOf(call{args: []string{"fetch"}}, &failure{said: said}) != nil {
+		if s.runner().lockConflict(call{args: []string{"fetch"}}, &failure{stderr: said}) != nil {
 			t.Errorf("%s counts as a lock of ours", lock)
 		}
 	}
@@ -147,15 +147,15 @@ func TestAFileOutsideOfTheRepositoriesThatARemoteNamesAsALockStays(t *testing.T)
 func TestAReferenceThatAnAgentMovesDuringAFetchIsFetchedAgain(t *testing.T) {
 	t.Parallel()
 	s := &Store{Root: t.TempDir()}
-	f := &failure{said: "error: cannot lock ref 'refs/remotes/origin/main': is at " +
+	f := &failure{stderr: "error: cannot lock ref 'refs/remotes/origin/main': is at " +
 		"1111111111111111111111111111111111111111 but expected 2222222222222222222222222222222222222222\n"}
-	if s.runner().lockOf(call{args: []string{"-c", "x=y", "fetch"}}, f) == nil {
+	if s.runner().lockConflict(call{args: []string{"-c", "x=y", "fetch"}}, f) == nil {
 		t.Error("a fetch is not tried again")
 	}
-	if s.runner().lockOf(call{args: []string{"update-ref"}}, f) != nil {
+	if s.runner().lockConflict(call{args: []string{"update-ref"}}, f) != nil {
 		t.Error("an update that names what it expects is tried again")
 	}
-	if looksDamaged(s.runner().lockOf(call{args: []string{"fetch"}}, f).failure(time.Second)) {
+	if looksDamaged(s.runner().lockConflict(call{args: []string{"fetch"}}, f).timeout(time.Second)) {
 		t.Error("it counts as damage")
 	}
 }
@@ -180,9 +180,9 @@ func TestGitsMessagesAreToldAsWholeSentences(t *testing.T) {
 			"You shall not pass.; Ask Ada.; ! [remote rejected] main -> main (no)"},
 		{"error: a\nerror: b\nerror: b\nerror: c\nfatal: d\n", "b; c; d"},
 	} {
-		last := &tail{}
+		last := &tailBuffer{}
 		_, _ = last.Write([]byte(tt.said))
-		if got := last.words(); got != tt.want {
+		if got := last.message(); got != tt.want {
 			t.Errorf("%q became\n%q; want\n%q", tt.said, got, tt.want)
 		}
 	}

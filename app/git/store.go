@@ -41,9 +41,9 @@ type Store struct {
 	// Log is told what was mended in a repository; nil is slog's default.
 	Log *slog.Logger
 
-	locks      locks
-	mostMemory int64         // how many bytes of data a Git holds; 0: gitMemory
-	lockWait   time.Duration // how long a file that another Git has locked is waited for; 0: lockPatience
+	locks       locks
+	memoryLimit int64         // how many bytes of data a Git holds; 0: gitMemory
+	lockWait    time.Duration // how long a file that another Git has locked is waited for; 0: lockPatience
 }
 
 // Worktree is the folder and branch of one session. Keep Branch and Base with the session: Changes and Diff
@@ -77,10 +77,10 @@ var (
 	ErrDamaged = errors.New("the repository is damaged")
 )
 
-// Trouble reports whether an error comes of the machine, its disk or the network: the same call may succeed later, and
-// who asked for it has no part in it. It is one of ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged and an
-// end of the context.
-func Trouble(err error) bool {
+// Transient reports whether an error comes of the machine, its disk or the network: the same call may succeed later,
+// and who asked for it has no part in it. It is one of ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged
+// and an end of the context.
+func Transient(err error) bool {
 	for _, kind := range []error{ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged, context.Canceled,
 		context.DeadlineExceeded} {
 		if errors.Is(err, kind) {

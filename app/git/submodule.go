@@ -13,14 +13,14 @@ import (
 // editedSubmodules are those of the submodules at paths whose files differ from their own commit. The server's Git
 // looks at them through a view, as at everything that an agent can configure. One that cannot be looked at counts as
 // edited.
-func (l *look) editedSubmodules(ctx context.Context, paths []string) ([]string, error) {
+func (in *inspection) editedSubmodules(ctx context.Context, paths []string) ([]string, error) {
 	var edited []string
 	for _, path := range paths {
-		dir := filepath.Join(l.w.Dir, path)
-		if !exists(filepath.Join(dir, ".git")) || !l.has(path) {
+		dir := filepath.Join(in.w.Dir, path)
+		if !exists(filepath.Join(dir, ".git")) || !in.hasFile(path) {
 			continue // it was never filled
 		}
-		if clean, err := l.cleanSubmodule(ctx, dir); err != nil && ctx.Err() != nil {
+		if clean, err := in.cleanSubmodule(ctx, dir); err != nil && ctx.Err() != nil {
 			return nil, err
 		} else if err != nil || !clean {
 			edited = append(edited, path)
@@ -30,7 +30,7 @@ func (l *look) editedSubmodules(ctx context.Context, paths []string) ([]string, 
 }
 
 // submoduleOf is the Git folder of a submodule. It is one of the session's own: its files are for nobody else.
-func (l *look) submoduleOf(dir string) (string, error) {
+func (in *inspection) submoduleOf(dir string) (string, error) {
 	gitDir := filepath.Join(dir, ".git")
 	if text, err := readSmall(gitDir); err == nil {
 		at, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "gitdir: ")
@@ -45,7 +45,7 @@ func (l *look) submoduleOf(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, own := range l.folders {
+	for _, own := range in.ownFolders {
 		if own, err = filepath.EvalSymlinks(own); err == nil &&
 			strings.HasPrefix(gitDir, own+string(filepath.Separator)) {
 			return gitDir, nil
@@ -55,12 +55,12 @@ func (l *look) submoduleOf(dir string) (string, error) {
 }
 
 // cleanSubmodule is whether the files of a submodule are those of its commit, with none that is new and not ignored.
-func (l *look) cleanSubmodule(ctx context.Context, dir string) (bool, error) {
-	repo := l.repo
+func (in *inspection) cleanSubmodule(ctx context.Context, dir string) (bool, error) {
+	repo := in.repo
 	var gitDir string
 	var head []byte
 	err := repo.user.Do(func() (err error) {
-		if gitDir, err = l.submoduleOf(dir); err == nil {
+		if gitDir, err = in.submoduleOf(dir); err == nil {
 			head, err = readSmall(filepath.Join(gitDir, "HEAD"))
 		}
 		return err
@@ -74,7 +74,7 @@ func (l *look) cleanSubmodule(ctx context.Context, dir string) (bool, error) {
 		return false, err
 	}
 	defer func() { _ = removeAll(view) }()
-	if err := errors.Join(writeOnce(filepath.Join(view, "HEAD"), string(head)), repo.showView(view)); err != nil {
+	if err := errors.Join(writeAtomic(filepath.Join(view, "HEAD"), string(head)), repo.grantView(view)); err != nil {
 		return false, err
 	}
 	index, err := repo.copyIndex(filepath.Join(gitDir, "index"))

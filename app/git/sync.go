@@ -30,11 +30,11 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 		return err
 	}
 	g := s.runner()
-	refs, err := g.ask(ctx, r)
+	refs, err := g.listRemote(ctx, r)
 	if err != nil {
 		return err
 	}
-	if err := refs.want(r); err != nil {
+	if err := refs.checkBranch(r); err != nil {
 		return err
 	}
 	unlock, err := g.lock(ctx, "sync-"+id)
@@ -51,11 +51,11 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 		err = repo.create(ctx, r, refs)
 	} else {
 		if err = repo.restoreHead(ctx); err == nil {
-			err = repo.fetch(ctx, r, refs, fewObjects)
+			err = repo.fetch(ctx, r, refs, maxUnpacked)
 			crash.Here(crash.MirrorFetched)
 		}
 		if looksDamaged(err) {
-			err = repo.mend(ctx, r, refs, err)
+			err = repo.repair(ctx, r, refs, err)
 		}
 	}
 	if err != nil {
@@ -84,20 +84,20 @@ func (l layout) sweep(id string) {
 
 // create makes the mirror beside its place and moves it there when it is whole.
 func (repo *repository) create(ctx context.Context, r Remote, refs *remoteRefs) error {
-	made, err := repo.build(ctx, repo.id, refs.sha256(), func(made *repository) error {
-		return made.fetch(ctx, r, refs, fewObjects)
+	temp, err := repo.build(ctx, repo.id, refs.sha256(), func(temp *repository) error {
+		return temp.fetch(ctx, r, refs, maxUnpacked)
 	})
 	if err != nil {
 		return err
 	}
 	crash.Here(crash.MirrorMade)
 	// What was known of the remote is of a mirror that is gone.
-	return errors.Join(removeAll(repo.exchangeDir(repo.id)), os.Rename(made, repo.mirror))
+	return errors.Join(removeAll(repo.exchangeDir(repo.id)), os.Rename(temp, repo.mirror))
 }
 
 // build makes a bare repository for a workspace in a temporary folder, fills it, and returns the folder.
 func (g *runner) build(ctx context.Context, id string, sha256 bool,
-	fill func(made *repository) error) (made string, err error) {
+	fill func(dir *repository) error) (dir string, err error) {
 	if err := g.prepare(); err != nil {
 		return "", diskFull(err)
 	}
@@ -143,7 +143,7 @@ func (repo *repository) fetch(ctx context.Context, r Remote, refs *remoteRefs, f
 	if err := repo.prepareView(); err != nil {
 		return diskFull(err)
 	}
-	if same, err := repo.current(ctx, refs); err != nil || same {
+	if same, err := repo.isCurrent(ctx, refs); err != nil || same {
 		return err
 	}
 	exchange, err := repo.prepareExchange(ctx)
@@ -155,7 +155,7 @@ func (repo *repository) fetch(ctx context.Context, r Remote, refs *remoteRefs, f
 		specs = append(specs, "+HEAD:"+detachedRef)
 	}
 	if len(refs.heads) > 0 || refs.detached != "" {
-		way, err := repo.way(ctx, r)
+		env, err := repo.remoteEnv(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -164,22 +164,22 @@ func (repo *repository) fetch(ctx context.Context, r Remote, refs *remoteRefs, f
 			args: slices.Concat([]string{"-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--prune", "--no-prune-tags",
 				"--force", "--no-recurse-submodules",
 				"--no-write-fetch-head", "--no-auto-gc", "--", refs.url}, specs),
-			env:     way,
+			env:     env,
 			secrets: r.secrets(),
 		})
 		if err != nil {
 			return err
 		}
-		if err := repo.takeObjects(ctx, few); err != nil {
+		if err := repo.moveObjects(ctx, few); err != nil {
 			return err
 		}
-		if err := repo.takeOver(ctx, refs); err != nil {
+		if err := repo.updateBranches(ctx, refs); err != nil {
 			return err
 		}
 	}
 	var edit strings.Builder
-	if refs.standard != "" {
-		_, err = repo.git(ctx, "symbolic-ref", origin+"HEAD", origin+refs.standard)
+	if refs.defaultBranch != "" {
+		_, err = repo.git(ctx, "symbolic-ref", origin+"HEAD", origin+refs.defaultBranch)
 		if err != nil {
 			return err
 		}
@@ -195,13 +195,13 @@ func (repo *repository) fetch(ctx context.Context, r Remote, refs *remoteRefs, f
 		}
 	}
 	if len(refs.heads) == 0 && refs.detached == "" {
-		return repo.emptyCommit(ctx, emptyRef)
+		return repo.makeEmptyCommit(ctx, emptyRef)
 	}
 	return nil
 }
 
-// current is whether the mirror already has what the remote has, so that nothing need be fetched.
-func (repo *repository) current(ctx context.Context, refs *remoteRefs) (bool, error) {
+// isCurrent is whether the mirror already has what the remote has, so that nothing need be fetched.
+func (repo *repository) isCurrent(ctx context.Context, refs *remoteRefs) (bool, error) {
 	out, err := repo.git(ctx, "for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", origin, detachedRef)
 	if err != nil {
 		return false, err
@@ -221,7 +221,7 @@ func (repo *repository) current(ctx context.Context, refs *remoteRefs) (bool, er
 			here[branch] = part[1]
 		}
 	}
-	if len(refs.heads) == 0 && refs.detached == "" || len(here) != len(refs.heads) || standard != refs.standard ||
+	if len(refs.heads) == 0 && refs.detached == "" || len(here) != len(refs.heads) || standard != refs.defaultBranch ||
 		detached != refs.detached {
 		return false, nil
 	}
@@ -245,8 +245,8 @@ func (repo *repository) current(ctx context.Context, refs *remoteRefs) (bool, er
 	return true, nil
 }
 
-// emptyCommit makes a branch or other name that has one empty commit by Carillon.
-func (repo *repository) emptyCommit(ctx context.Context, ref string) error {
+// makeEmptyCommit makes a branch or other name that has one empty commit by Carillon.
+func (repo *repository) makeEmptyCommit(ctx context.Context, ref string) error {
 	out, err := repo.git(ctx, "mktree")
 	if err != nil {
 		return err
@@ -280,21 +280,21 @@ func (s *Store) Scratch(ctx context.Context, id string) error {
 	if exists(g.mirrorDir(id)) {
 		return nil
 	}
-	made, err := g.build(ctx, id, false, func(made *repository) error {
-		if err := made.prepareView(); err != nil {
+	temp, err := g.build(ctx, id, false, func(temp *repository) error {
+		if err := temp.prepareView(); err != nil {
 			return diskFull(err)
 		}
-		if err := made.emptyCommit(ctx, "refs/heads/main"); err != nil {
+		if err := temp.makeEmptyCommit(ctx, "refs/heads/main"); err != nil {
 			return err
 		}
-		_, err := made.git(ctx, "symbolic-ref", "refs/carillon/main", "refs/heads/main")
+		_, err := temp.git(ctx, "symbolic-ref", "refs/carillon/main", "refs/heads/main")
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("make the repository: %w", err)
 	}
 	crash.Here(crash.MirrorMade)
-	return os.Rename(made, g.mirrorDir(id))
+	return os.Rename(temp, g.mirrorDir(id))
 }
 
 // Tidy packs what piled up in the workspace's repository, if that is worth it, and drops what no branch and no
@@ -322,7 +322,7 @@ func (s *Store) tidy(ctx context.Context, id string, args ...string) error {
 
 // tidy removes the locks that killed gits left, and runs a command of Git that packs the repository.
 func (repo *repository) tidy(ctx context.Context, args ...string) error {
-	repo.breakLocks()
+	repo.removeStaleLocks()
 	if err := repo.handOverObjects(os.Geteuid()); err != nil { // what is packed anew is removed
 		return err
 	}
@@ -333,7 +333,7 @@ func (repo *repository) tidy(ctx context.Context, args ...string) error {
 	if err == nil {
 		// A folder of which nobody says that it is another's: its user can make such a file there.
 		common := filepath.Join(packing.view, "commondir")
-		err = errors.Join(writeOnce(common, ".\n"), repo.user.Read(common), repo.user.Add(packing.view))
+		err = errors.Join(writeAtomic(common, ".\n"), repo.user.Read(common), repo.user.Add(packing.view))
 	}
 	if err == nil {
 		settings := []string{"-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.writeCommitGraph=false", "-c",
@@ -355,7 +355,7 @@ func (s *Store) Head(ctx context.Context, id, branch string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return repo.head(ctx, branch)
+	return repo.branchCommit(ctx, branch)
 }
 
 // Moved is whether the branch stands at another commit than it did.
@@ -364,9 +364,9 @@ func (s *Store) Moved(ctx context.Context, id, branch, since string) (bool, erro
 	return err == nil && now != since, err
 }
 
-// head finds a base among the branches of the remote, as of the last Sync. A repository of Carillon's own has no
-// remote: there it is one of its own branches, such as a session's.
-func (repo *repository) head(ctx context.Context, branch string) (string, error) {
+// branchCommit finds a base among the branches of the remote, as of the last Sync. A repository of Carillon's own has
+// no remote: there it is one of its own branches, such as a session's.
+func (repo *repository) branchCommit(ctx context.Context, branch string) (string, error) {
 	prefix, names := origin, []string{origin + "HEAD", detachedRef, emptyRef}
 	if !exists(repo.originFile(repo.id)) {
 		prefix, names = "refs/heads/", []string{"refs/carillon/main"}
@@ -400,7 +400,7 @@ func (repo *repository) head(ctx context.Context, branch string) (string, error)
 			return found[0], err
 		}
 	}
-	return "", &NoBranch{Branch: branch, Near: near(branch, "", candidates)}
+	return "", &NoBranch{Branch: branch, Near: similarBranch(branch, "", candidates)}
 }
 
 // noteOrigin writes the URL of a workspace's remote into its file.
@@ -408,5 +408,5 @@ func (l layout) noteOrigin(id, url string) error {
 	if err := os.MkdirAll(l.private("origins"), 0o700); err != nil {
 		return diskFull(err)
 	}
-	return diskFull(writeOnce(l.originFile(id), url))
+	return diskFull(writeAtomic(l.originFile(id), url))
 }

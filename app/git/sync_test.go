@@ -360,13 +360,13 @@ func TestGitThatCannotWriteWithoutAWordOfTheDiskNamesAFullDisk(t *testing.T) {
 		{"commit-tree", "-m", "x", "refs/remotes/origin/main^{tree}"},
 		{"pack-refs", "--all"}, {"read-tree", "refs/remotes/origin/main"}, {"config", "a.b", "d"},
 	} {
-		if err := at(args...); !errors.Is(err, ErrDiskFull) || !Trouble(err) {
+		if err := at(args...); !errors.Is(err, ErrDiskFull) || !Transient(err) {
 			t.Errorf("%v: got %v; want ErrDiskFull", args, err)
 		}
 	}
 	for _, said := range []string{"fatal: cannot update ref 'refs/heads/q': couldn't write '/data/q.lock'",
 		"fatal: sha1 file 'index.lock' write error. Out of diskspace"} {
-		if !saysDiskFull(said) {
+		if !reportsDiskFull(said) {
 			t.Errorf("%q does not tell of it once there is room again", said)
 		}
 	}

@@ -220,17 +220,17 @@ func TestALockOfAGitOfAnotherUserThatIsAtWorkStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now().Add(time.Hour) // of a lock that is younger than the Git
-	if !s.runner().gitSince(began) {
+	if !s.runner().gitRunningSince(began) {
 		t.Error("a Git of the user of agents is not seen")
 	}
 	_ = stdin.Close()
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if s.runner().gitSince(began) {
+	if s.runner().gitRunningSince(began) {
 		t.Error("a Git is seen that has ended")
 	}
-	if !s.runner().breakLock(lock) {
+	if !s.runner().removeStaleLock(lock) {
 		t.Error("the lock stays after it")
 	}
 }

@@ -13,8 +13,8 @@ import (
 // of the mirror. So filters, diff drivers, URL rewrites, credential helpers and the like that somebody set in the
 // mirror are not even read.
 
-// shared is what a view has in common with its mirror.
-var shared = []string{"objects", "refs", "packed-refs", "shallow", "worktrees"}
+// sharedParts is what a view has in common with its mirror.
+var sharedParts = []string{"objects", "refs", "packed-refs", "shallow", "worktrees"}
 
 // prepareView makes the repository's view, or makes it whole again, and removes from the mirror what would hold up or
 // mislead the server's Git.
@@ -22,7 +22,7 @@ func (repo *repository) prepareView() error {
 	if err := repo.makeView(nil, repo.view, repo.mirror); err != nil {
 		return err
 	}
-	return repo.share()
+	return repo.grantRepository()
 }
 
 // makeView makes the view of a repository whose files a user has, and touches those with that user's rights alone.
@@ -32,26 +32,26 @@ func (g *runner) makeView(user *runas.User, view, mirror string) error {
 	}
 	sha256 := false
 	err := user.Do(func() error {
-		sha256 = ofSHA256(mirror)
+		sha256 = usesSHA256(mirror)
 		c := g.cleaner(mirror)
-		return errors.Join(c.shared(), c.references())
+		return errors.Join(c.cleanShared(), c.cleanReferences())
 	})
 	if err != nil {
 		return err
 	}
-	for _, part := range shared {
+	for _, part := range sharedParts {
 		target, err := filepath.Rel(view, filepath.Join(mirror, part))
 		if err != nil {
 			return err
 		}
-		if err := linkOnce(filepath.Join(view, part), target); err != nil {
+		if err := linkAtomic(filepath.Join(view, part), target); err != nil {
 			return err
 		}
 	}
-	if err := writeOnce(filepath.Join(view, "config"), configOf(sha256)); err != nil {
+	if err := writeAtomic(filepath.Join(view, "config"), configOf(sha256)); err != nil {
 		return err
 	}
-	return writeOnce(filepath.Join(view, "HEAD"), noHead)
+	return writeAtomic(filepath.Join(view, "HEAD"), noHead)
 }
 
 // noHead is the HEAD of mirrors and views. It never becomes a branch: what has a HEAD are the worktrees.
@@ -60,9 +60,9 @@ const noHead = "ref: refs/heads/carillon-has-no-head\n"
 // markSHA256 is the file by which Carillon notes that the names of a mirror's objects are SHA-256.
 const markSHA256 = "carillon-sha256"
 
-// ofSHA256 reports whether the names of a mirror's objects are SHA-256. The mark alone does not say so: where there is
-// none, an agent can make it, but in a sandbox it cannot write the mirror's configuration.
-func ofSHA256(mirror string) bool {
+// usesSHA256 reports whether the names of a mirror's objects are SHA-256. The mark alone does not say so: where there
+// is none, an agent can make it, but in a sandbox it cannot write the mirror's configuration.
+func usesSHA256(mirror string) bool {
 	if !exists(filepath.Join(mirror, markSHA256)) {
 		return false
 	}

@@ -35,13 +35,13 @@ func (s *Store) Add(ctx context.Context, workspaceID, sessionID, base, branch st
 		return Worktree{}, err
 	}
 	if err := repo.add(ctx, &w, base); err != nil {
-		return Worktree{}, fmt.Errorf("make the worktree: %w", orDamaged(err))
+		return Worktree{}, fmt.Errorf("make the worktree: %w", asDamaged(err))
 	}
 	return w, nil
 }
 
 func (repo *repository) add(ctx context.Context, w *Worktree, base string) error {
-	whole, err := repo.link(ctx, w, base)
+	whole, err := repo.linkWorktree(ctx, w, base)
 	if err != nil || whole {
 		return err
 	}
@@ -59,9 +59,10 @@ func (repo *repository) add(ctx context.Context, w *Worktree, base string) error
 func baseRef(sessionID string) string   { return "refs/carillon/base/" + sessionID }
 func branchRef(sessionID string) string { return "refs/carillon/branch/" + sessionID }
 
-// link makes branch and folder, without files, and fills in w. Whole is true when the worktree is there already. One
-// that is there keeps its base; another gets the base of w, or where that is empty the commit of the base branch.
-func (repo *repository) link(ctx context.Context, w *Worktree, base string) (whole bool, err error) {
+// linkWorktree makes branch and folder, without files, and fills in w. Whole is true when the worktree is there
+// already. One that is there keeps its base; another gets the base of w, or where that is empty the commit of the base
+// branch.
+func (repo *repository) linkWorktree(ctx context.Context, w *Worktree, base string) (whole bool, err error) {
 	unlock, err := repo.lock(ctx, "tree")
 	if err != nil {
 		return false, err
@@ -72,7 +73,7 @@ func (repo *repository) link(ctx context.Context, w *Worktree, base string) (who
 			return false, fmt.Errorf("“%s” cannot be the name of a branch", w.Branch)
 		}
 	}
-	if was, err := repo.branchOf(ctx, w.Session); err != nil {
+	if was, err := repo.sessionBranch(ctx, w.Session); err != nil {
 		return false, err
 	} else if was != "" {
 		w.Branch = was
@@ -83,11 +84,11 @@ func (repo *repository) link(ctx context.Context, w *Worktree, base string) (who
 	}
 	started, tip, head := found[0], found[1], found[2]
 	if w.Base = cmp.Or(started, w.Base); w.Base == "" {
-		if w.Base, err = repo.head(ctx, base); err != nil {
+		if w.Base, err = repo.branchCommit(ctx, base); err != nil {
 			return false, err
 		}
 		if tip != "" { // its branch is there: it began where that left the base branch
-			if w.Base, err = repo.fork(ctx, tip, w.Base); err != nil {
+			if w.Base, err = repo.forkPoint(ctx, tip, w.Base); err != nil {
 				return false, err
 			}
 		}
@@ -105,7 +106,7 @@ func (repo *repository) link(ctx context.Context, w *Worktree, base string) (who
 // reuse makes a worktree that is there usable again, after whatever its last use left.
 func (repo *repository) reuse(ctx context.Context, w Worktree, tip string) error {
 	// agents are killed, and their git with them
-	repo.breakLock(filepath.Join(repo.adminDir(w.Workspace, w.Session), "index.lock"))
+	repo.removeStaleLock(filepath.Join(repo.adminDir(w.Workspace, w.Session), "index.lock"))
 	if err := repo.uncover(ctx, w); err != nil { // servers are killed as well
 		return err
 	}
@@ -121,7 +122,7 @@ func (repo *repository) reuse(ctx context.Context, w Worktree, tip string) error
 // was lost.
 func (repo *repository) linkNew(ctx context.Context, w Worktree, tip string) error {
 	err := errors.Join(removeAll(w.Dir), removeAll(repo.adminDir(w.Workspace, w.Session)),
-		removeIfThere(repo.coverFile(w.Session)))
+		removeIfExists(repo.coverFile(w.Session)))
 	if err != nil {
 		return err
 	}
@@ -151,12 +152,12 @@ func (repo *repository) linkNew(ctx context.Context, w Worktree, tip string) err
 
 // makeBranch makes the session's branch at its base. A branch that is there already is an error.
 func (repo *repository) makeBranch(ctx context.Context, w Worktree) error {
-	_, err := repo.git(ctx, "update-ref", "refs/heads/"+w.Branch, w.Base, zero(w.Base))
+	_, err := repo.git(ctx, "update-ref", "refs/heads/"+w.Branch, w.Base, zeroID(w.Base))
 	return err
 }
 
-// fork is the commit where a branch left another one; where they have none in common, the tip of the other.
-func (repo *repository) fork(ctx context.Context, tip, other string) (string, error) {
+// forkPoint is the commit where a branch left another one; where they have none in common, the tip of the other.
+func (repo *repository) forkPoint(ctx context.Context, tip, other string) (string, error) {
 	out, err := repo.git(ctx, "merge-base", tip, other)
 	var f *failure
 	if errors.As(err, &f) && f.exit == 1 {
@@ -169,7 +170,7 @@ func (repo *repository) fork(ctx context.Context, tip, other string) (string, er
 // to. It is empty where the worktree is on a commit alone, and where it cannot be read.
 func (s *Store) HeadBranch(w Worktree) string {
 	g := s.runner()
-	text, err := g.readTheirs(filepath.Join(g.adminDir(w.Workspace, w.Session), "HEAD"))
+	text, err := g.readAsUser(filepath.Join(g.adminDir(w.Workspace, w.Session), "HEAD"))
 	if err != nil {
 		return ""
 	}
@@ -180,8 +181,8 @@ func (s *Store) HeadBranch(w Worktree) string {
 	return name
 }
 
-// branchOf is the branch that the session was given when its worktree was made, empty when it has none yet.
-func (repo *repository) branchOf(ctx context.Context, sessionID string) (string, error) {
+// sessionBranch is the branch that the session was given when its worktree was made, empty when it has none yet.
+func (repo *repository) sessionBranch(ctx context.Context, sessionID string) (string, error) {
 	out, err := repo.git(ctx, "symbolic-ref", "--quiet", branchRef(sessionID))
 	var f *failure
 	if errors.As(err, &f) && f.exit == 1 {
@@ -208,9 +209,9 @@ func (repo *repository) repairLink(w Worktree) error {
 	}
 	return repo.user.Do(func() error {
 		return errors.Join(
-			writeOnce(filepath.Join(w.Dir, ".git"), "gitdir: "+admin+"\n"),
-			writeOnce(filepath.Join(admin, "gitdir"), filepath.Join(w.Dir, ".git")+"\n"),
-			repo.separate(w, config),
+			writeAtomic(filepath.Join(w.Dir, ".git"), "gitdir: "+admin+"\n"),
+			writeAtomic(filepath.Join(admin, "gitdir"), filepath.Join(w.Dir, ".git")+"\n"),
+			repo.makeSessionDir(w, config),
 		)
 	})
 }
@@ -218,7 +219,7 @@ func (repo *repository) repairLink(w Worktree) error {
 // relink gives a folder back its place in a mirror that lost it. The files in it stay as they are.
 func (repo *repository) relink(ctx context.Context, w Worktree, tip string) error {
 	admin := repo.adminDir(w.Workspace, w.Session)
-	if err := errors.Join(removeAll(admin), removeIfThere(repo.coverFile(w.Session))); err != nil {
+	if err := errors.Join(removeAll(admin), removeIfExists(repo.coverFile(w.Session))); err != nil {
 		return err
 	}
 	if err := repo.user.Do(func() error { return os.MkdirAll(admin, 0o700) }); err != nil {
@@ -230,7 +231,7 @@ func (repo *repository) relink(ctx context.Context, w Worktree, tip string) erro
 		}
 	}
 	err := errors.Join(
-		repo.user.Do(func() error { return writeOnce(filepath.Join(admin, "HEAD"), "ref: refs/heads/"+w.Branch+"\n") }),
+		repo.user.Do(func() error { return writeAtomic(filepath.Join(admin, "HEAD"), "ref: refs/heads/"+w.Branch+"\n") }),
 		repo.repairLink(w),
 	)
 	if err != nil {
@@ -254,7 +255,7 @@ func (s *Store) Remove(ctx context.Context, workspaceID, sessionID string, keepB
 // RemoveIf is Remove if goes says so when its turn has come: nobody makes or removes a worktree of the workspace from
 // then on until this one is gone.
 func (s *Store) RemoveIf(ctx context.Context, workspaceID, sessionID string, keepBranch bool,
-	goes func(context.Context) (bool, error)) error {
+	confirm func(context.Context) (bool, error)) error {
 	if err := checkID(workspaceID, sessionID); err != nil {
 		return err
 	}
@@ -263,7 +264,7 @@ func (s *Store) RemoveIf(ctx context.Context, workspaceID, sessionID string, kee
 		return err
 	}
 	defer unlock()
-	if ok, err := goes(ctx); err != nil || !ok {
+	if ok, err := confirm(ctx); err != nil || !ok {
 		return err
 	}
 	if err := s.remove(ctx, workspaceID, sessionID, keepBranch); err != nil {
@@ -275,7 +276,7 @@ func (s *Store) RemoveIf(ctx context.Context, workspaceID, sessionID string, kee
 func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepBranch bool) error {
 	paths := s.layout()
 	err := errors.Join(removeAll(paths.worktreeDir(sessionID)), removeAll(paths.adminDir(workspaceID, sessionID)),
-		removeIfThere(paths.coverFile(sessionID)))
+		removeIfExists(paths.coverFile(sessionID)))
 	if err != nil {
 		return err
 	}
@@ -289,7 +290,7 @@ func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepB
 	if err := removeAll(paths.commonDir(workspaceID, sessionID)); err != nil {
 		return err
 	}
-	branch, err := repo.branchOf(ctx, sessionID)
+	branch, err := repo.sessionBranch(ctx, sessionID)
 	if err != nil {
 		return err
 	}
@@ -350,7 +351,7 @@ func (s *Store) Env(ctx context.Context, boxed bool) []string {
 		"GIT_PAGER=cat",
 		"GIT_CEILING_DIRECTORIES=" + filepath.Join(s.layout().root, "worktrees"),
 	}
-	program, err := s.runner().program()
+	program, err := s.runner().findProgram()
 	if err != nil {
 		return env
 	}
