@@ -76,9 +76,9 @@ const (
 	maxFileSize = 1 << 30
 )
 
-// Changes lists the session's changes since its base: commits, the index, the files, and new files that
-// are not ignored. It reads neither configuration nor programs of the repository and writes nothing there.
-// Errors to tell apart: ErrNoWorktree, ErrNoMirror.
+// Changes lists the session's changes since its base: commits, the index, the files, and new files that are not
+// ignored. It reads neither configuration nor programs of the repository and writes nothing there. Errors to tell
+// apart: ErrNoWorktree, ErrNoMirror.
 func (s *Store) Changes(ctx context.Context, w Worktree) (Changes, error) {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()

@@ -115,8 +115,8 @@ const maxRefDepth = 200
 
 // cleanReferences removes from the references of a repository what neither Git nor Carillon makes: a link that leads
 // elsewhere, through which the server's Git would write where the agent that made it cannot, a pipe, and folders so
-// deep in one another that no reference has such a name.
-// An agent may replace the folders meanwhile. Only files among the references are removed all the same.
+// deep in one another that no reference has such a name. An agent may replace the folders meanwhile. Only files among
+// the references are removed all the same.
 func (c cleaner) cleanReferences() error {
 	refs, err := openBelow(c.mirror, "refs")
 	if errors.Is(err, fs.ErrNotExist) {

@@ -20,7 +20,8 @@ var writingCommands = []string{"update-ref", "symbolic-ref", "worktree", "gc", "
 
 // withConfinement is the command line of a call, confined to the repository where the call writes.
 func (g *runner) withConfinement(c call, argv []string) []string {
-	if g.confine == nil || g.user != nil || c.gitDir == "" || c.asServer || !slices.Contains(writingCommands, c.command()) {
+	if g.confine == nil || g.user != nil || c.gitDir == "" || c.asServer ||
+		!slices.Contains(writingCommands, c.command()) {
 		return argv
 	}
 	// a view links to the mirror's, whose folder no agent replaces

@@ -132,7 +132,8 @@ func (repo *repository) uncoverIndex(ctx context.Context, w Worktree, index stri
 
 // taggedEntries lists the entries of an index below some paths that Git has a tag for: H for usual ones, S for marked
 // ones.
-func (repo *repository) taggedEntries(ctx context.Context, w Worktree, index, tag string, paths []string) ([]string, error) {
+func (repo *repository) taggedEntries(ctx context.Context, w Worktree, index, tag string,
+	paths []string) ([]string, error) {
 	out, err := repo.run(ctx, call{
 		gitDir: repo.view, workTree: w.Dir, args: append([]string{"ls-files", "-z", "-t", "--"}, paths...),
 		env: []string{"GIT_INDEX_FILE=" + index},

@@ -115,7 +115,7 @@ func (repo *repository) moveObjects(ctx context.Context, most uint32) error {
 	if err != nil {
 		return err
 	}
-	var whole []string // the files of each pack, its index last: with that it is there
+	var files []string // the files of each pack, its index last: with that it is there
 	for _, e := range entries {
 		name, isIndex := strings.CutSuffix(e.Name(), ".idx")
 		if !isIndex {
@@ -133,14 +133,14 @@ func (repo *repository) moveObjects(ctx context.Context, most uint32) error {
 					return err
 				}
 			case e.Name() != name+".idx" && !strings.HasSuffix(e.Name(), ".keep"):
-				whole = append(whole, e.Name())
+				files = append(files, e.Name())
 			}
 		}
 		if !few {
-			whole = append(whole, name+".idx")
+			files = append(files, name+".idx")
 		}
 	}
-	return repo.movePacks(from, whole)
+	return repo.movePacks(from, files)
 }
 
 // unpack writes the objects of a pack one by one, with the rights of the user of agents, where they are fewer than
@@ -223,29 +223,29 @@ func moveInto(root *os.Root, path, name string) error {
 // updateBranches gives the mirror the remote's branches as the exchange has them. It deletes branches first: a deleted
 // one may stand in the way of another.
 func (repo *repository) updateBranches(ctx context.Context, refs *remoteRefs) error {
-	there, err := repo.branches(ctx, call{gitDir: repo.exchangeDir(repo.id), asServer: true})
+	remote, err := repo.branches(ctx, call{gitDir: repo.exchangeDir(repo.id), asServer: true})
 	if err != nil {
 		return err
 	}
 	if refs.detached == "" {
-		delete(there, detachedRef)
+		delete(remote, detachedRef)
 	}
-	here, err := repo.branches(ctx, call{gitDir: repo.view})
+	local, err := repo.branches(ctx, call{gitDir: repo.view})
 	if err != nil {
 		return err
 	}
-	var gone, moved strings.Builder
-	for name := range here {
-		if there[name] == "" {
-			fmt.Fprintf(&gone, "option no-deref\ndelete %s\n", name)
+	var deleted, moved strings.Builder
+	for name := range local {
+		if remote[name] == "" {
+			fmt.Fprintf(&deleted, "option no-deref\ndelete %s\n", name)
 		}
 	}
-	for name, sha := range there {
-		if here[name] != sha {
+	for name, sha := range remote {
+		if local[name] != sha {
 			fmt.Fprintf(&moved, "option no-deref\nupdate %s %s\n", name, sha)
 		}
 	}
-	for _, edit := range []string{gone.String(), moved.String()} {
+	for _, edit := range []string{deleted.String(), moved.String()} {
 		if edit == "" {
 			continue
 		}

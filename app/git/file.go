@@ -14,8 +14,8 @@ import (
 var ErrOutside = errors.New("the path leads out of the worktree")
 
 // Inside resolves a relative path below root, with links followed, and returns it relative to root. The file need not
-// exist yet. The error is ErrOutside for an absolute path, for one that leaves root by .. or by a link, and
-// for one into .git.
+// exist yet. The error is ErrOutside for an absolute path, for one that leaves root by .. or by a link, and for one
+// into .git.
 func Inside(root, rel string) (string, error) {
 	refuse := func() (string, error) { return "", fmt.Errorf("%w: %s", ErrOutside, rel) }
 	if !filepath.IsLocal(rel) || strings.ContainsRune(rel, 0) || intoGit(rel) {

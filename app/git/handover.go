@@ -88,8 +88,8 @@ func (repo *repository) grantRepository() error {
 // handOverShared hands over, once, what was made in a repository for all its sessions while another user had it:
 // objects, references and what was set aside. Sessions' own folders are handed over with their worktrees.
 func (repo *repository) handOverShared() error {
-	noted := repo.ownerFile(repo.mirror)
-	text, err := readSmall(noted)
+	file := repo.ownerFile(repo.mirror)
+	text, err := readSmall(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -100,30 +100,31 @@ func (repo *repository) handOverShared() error {
 	if former == uid {
 		return nil
 	}
-	had := os.Geteuid()
+	formerUID := os.Geteuid()
 	if n, err := strconv.Atoi(former); err == nil {
-		had = n
+		formerUID = n
 	}
 	err = repo.user.Own(filepath.Join(repo.mirror, "packed-refs"), filepath.Join(repo.mirror, "shallow"),
 		filepath.Join(repo.mirror, asideDir))
 	for _, folder := range []string{"heads", "tags", "remotes/origin", "carillon"} {
-		err = errors.Join(err, repo.user.OwnWithin(filepath.Join(repo.mirror, "refs", filepath.FromSlash(folder)), had))
+		refs := filepath.Join(repo.mirror, "refs", filepath.FromSlash(folder))
+		err = errors.Join(err, repo.user.OwnWithin(refs, formerUID))
 	}
-	if err = errors.Join(err, repo.handOverObjects(had)); err != nil {
+	if err = errors.Join(err, repo.handOverObjects(formerUID)); err != nil {
 		return err
 	}
 	if repo.user == nil {
-		return errors.Join(os.Chmod(repo.mirror, 0o700), removeIfExists(noted))
+		return errors.Join(os.Chmod(repo.mirror, 0o700), removeIfExists(file))
 	}
-	return errors.Join(os.MkdirAll(repo.private("handed"), 0o700), writeAtomic(noted, uid+"\n"))
+	return errors.Join(os.MkdirAll(repo.private("handed"), 0o700), writeAtomic(file, uid+"\n"))
 }
 
 // handOverObjects hands over the objects of a repository that a user had, and not the folders that hold them.
-func (repo *repository) handOverObjects(had int) error {
+func (repo *repository) handOverObjects(uid int) error {
 	objects := filepath.Join(repo.mirror, "objects")
-	err := repo.user.OwnWithin(filepath.Join(objects, "pack"), had)
+	err := repo.user.OwnWithin(filepath.Join(objects, "pack"), uid)
 	for i := range fanOut {
-		err = errors.Join(err, repo.user.OwnWithin(filepath.Join(objects, fmt.Sprintf("%02x", i)), had))
+		err = errors.Join(err, repo.user.OwnWithin(filepath.Join(objects, fmt.Sprintf("%02x", i)), uid))
 	}
 	return err
 }

@@ -27,7 +27,7 @@ type Holding struct {
 // its folders show, and the error names it.
 func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 	found := map[string]*Holding{}
-	of := func(workspaceID, sessionID string) *Holding {
+	holding := func(workspaceID, sessionID string) *Holding {
 		h := found[sessionID]
 		if h == nil {
 			h = &Holding{Session: sessionID}
@@ -47,26 +47,26 @@ func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 	byBranch := map[string][]string{}
 	for _, id := range mirrors {
 		places, err := folders(filepath.Join(g.mirrorDir(id), "worktrees"))
-		configured, other := folders(filepath.Join(g.mirrorDir(id), "sessions"))
-		named, branches, third := g.repository(id, g.mirrorDir(id)).sessionNames(ctx)
-		if err := errors.Join(err, other, third); err != nil {
+		configured, sessionsErr := folders(filepath.Join(g.mirrorDir(id), "sessions"))
+		named, branches, refsErr := g.repository(id, g.mirrorDir(id)).sessionNames(ctx)
+		if err := errors.Join(err, sessionsErr, refsErr); err != nil {
 			if ctx.Err() != nil {
 				return nil, fmt.Errorf("look at the repository of workspace %s: %w", id, err)
 			}
 			failed = append(failed, fmt.Errorf("look at the repository of workspace %s: %w", id, err))
 		}
 		for _, name := range places {
-			of(id, name).Place = true
+			holding(id, name).Place = true
 		}
 		for _, name := range slices.Concat(configured, named) {
-			of(id, name).Branch = true
+			holding(id, name).Branch = true
 		}
 		byBranch[id] = branches
 	}
 	for _, id := range mirrors { // an agent may give a branch the name that one of another workspace's session has
 		for _, name := range byBranch[id] {
 			if h := found[name]; h == nil || h.Workspace == id {
-				of(id, name).Branch = true
+				holding(id, name).Branch = true
 			}
 		}
 	}
@@ -75,7 +75,7 @@ func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 		return nil, fmt.Errorf("look at the worktrees: %w", err)
 	}
 	for _, name := range names {
-		of("", name).Folder = true
+		holding("", name).Folder = true
 	}
 	list := make([]Holding, 0, len(found))
 	for _, h := range found {
@@ -168,7 +168,7 @@ func (s *Store) Leftovers(before time.Time) ([]Leftover, error) {
 		}
 	}
 	repos := filepath.Join(s.layout().root, "repos")
-	look := func(path string, d fs.DirEntry, err error) error {
+	visit := func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, os.ErrNotExist): // it went meanwhile
 			return nil
@@ -190,7 +190,7 @@ func (s *Store) Leftovers(before time.Time) ([]Leftover, error) {
 		}
 		return nil
 	}
-	err := errors.Join(filepath.WalkDir(repos, look), filepath.WalkDir(s.layout().private("exchanges"), look))
+	err := errors.Join(filepath.WalkDir(repos, visit), filepath.WalkDir(s.layout().private("exchanges"), visit))
 	if err != nil {
 		return nil, fmt.Errorf("look for locks: %w", err)
 	}

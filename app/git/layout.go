@@ -45,7 +45,7 @@ func (l layout) indexFile(w Worktree) string {
 	return filepath.Join(l.adminDir(w.Workspace, w.Session), "index")
 }
 
-// private is a path below the folder that belongs to the server alone.
+// private joins a path below the folder that the server alone reads and writes.
 func (l layout) private(parts ...string) string {
 	return filepath.Join(append([]string{l.root, "git"}, parts...)...)
 }
@@ -62,8 +62,8 @@ func (l layout) spareDir(workspaceID string) string { return l.private("spares",
 // coverFile notes which files of a session are covered (cover.go).
 func (l layout) coverFile(sessionID string) string { return l.private("covered", sessionID) }
 
-// originFile names the remote that the workspace's repository is a copy of. There is none for a repository of
-// Carillon's own. What an agent calls a remote's branch there is none.
+// originFile names the remote that the workspace's repository is a copy of. It is missing for a repository that has no
+// remote: a branch that an agent there named like a remote's is none of a remote's.
 func (l layout) originFile(id string) string { return l.private("origins", id) }
 
 // ownerFile notes to which user the shared parts of a repository were handed over.

@@ -11,15 +11,17 @@ import (
 	"time"
 )
 
-// locks hands out one lock a name: within the process by a channel, between processes by a locked file.
+// locks has one lock for each name: a channel within the process, and a locked file between processes.
 type locks struct {
 	mu     sync.Mutex
 	byName map[string]chan struct{}
 }
 
-// lock waits until the caller alone holds the name, or until ctx is done. What it returns unlocks.
-// Two names are in use, always taken in this order: sync-<workspace> while the mirror is brought up to date,
-// which can take minutes, and tree-<workspace> while worktrees and branches are made or removed.
+// lock waits until the caller alone holds the lock of a name, or until ctx is done. It returns a function that unlocks.
+//
+// Names are always taken in this order: sync-<workspace> while the mirror is brought up to date, which can take
+// minutes, tree-<workspace> while worktrees and branches are made or removed, and spare-<workspace> while a spare is
+// made.
 func (g *runner) lock(ctx context.Context, name string) (func(), error) {
 	g.locks.mu.Lock()
 	if g.locks.byName == nil {
@@ -48,7 +50,7 @@ func (g *runner) lock(ctx context.Context, name string) (func(), error) {
 	}, nil
 }
 
-// lockFile asks again and again: a waiting flock could not be given up when ctx is done.
+// lockFile locks a file. It polls, since a flock that waits could not be given up when ctx is done.
 func lockFile(ctx context.Context, path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err

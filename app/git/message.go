@@ -15,7 +15,7 @@ type failure struct {
 	command     string
 	exit        int    // -1 when it did not exit by itself
 	message     string // for a person
-	stderr      string // all of it that was kept
+	stderr      string // the last of the output of errors
 	cause       error
 	pipeRemoved bool // it had waited for a pipe in the repository, which is gone
 }
@@ -38,16 +38,16 @@ func wasKilled(state *os.ProcessState) bool {
 	return ok && status.Signaled()
 }
 
-// reportsDiskFull is whether git says that a file could not be written, which it names no cause for in many places: it
-// opens a file that it may not write to before it writes.
-func reportsDiskFull(said string) bool {
+// reportsDiskFull reports whether Git's messages say that a file could not be written. In many places Git names no
+// cause, and it opens a file before it writes, so that a file which it may not write has other messages.
+func reportsDiskFull(stderr string) bool {
 	return slices.ContainsFunc([]string{
 		"No space left on device", "Disk quota exceeded", "Out of diskspace", "couldn't write '",
 		"failed to write new configuration file", "unable to write loose object file",
-	}, func(words string) bool { return strings.Contains(said, words) })
+	}, func(pattern string) bool { return strings.Contains(stderr, pattern) })
 }
 
-// diskFull gives an error that comes from a full disk the name by which callers know it.
+// diskFull makes an error of a full disk ErrDiskFull.
 func diskFull(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", ErrDiskFull, err)
@@ -55,18 +55,18 @@ func diskFull(err error) error {
 	return err
 }
 
-// maxMessages is how many of git's messages a failure tells.
+// maxMessages is how many of Git's messages an error has.
 const maxMessages = 3
 
-// message are git's last messages for a person, each whole, in one line and without git's prefixes. Git wraps a message
-// over several lines, and may follow it with a paragraph of advice for a terminal, which is left out.
+// message is Git's last messages for a person, each whole, in one line and without Git's prefixes. Git wraps a message
+// over several lines, and may add a paragraph of advice for a terminal, which is left out.
 func (t *tailBuffer) message() string {
 	text := cleanText(string(t.buf))
 	if t.truncated { // it begins within a line
 		_, text, _ = strings.Cut(text, "\n")
 	}
 	var messages []string
-	wraps, advice := false, false // the next line may go on with the last message, or is advice
+	wraps, advice := false, false // the next line may continue the last message, or is advice
 	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\r", "\n"), "\n") {
 		indented := strings.HasPrefix(line, " ")
 		line = strings.TrimSpace(strings.Map(func(r rune) rune {
@@ -79,22 +79,23 @@ func (t *tailBuffer) message() string {
 			advice, wraps = wraps, false
 			continue
 		}
-		said, prefixed := stripPrefix(line)
+		message, prefixed := stripPrefix(line)
 		switch {
 		case prefixed:
 			advice = false
 		case advice:
 			continue
 		}
-		switch goesOn := wraps && !prefixed && !indented; {
-		case said == "" || strings.HasPrefix(said, "To ") || strings.HasPrefix(said, "failed to push some refs"):
+		switch continues := wraps && !prefixed && !indented; {
+		case message == "" || strings.HasPrefix(message, "To ") ||
+			strings.HasPrefix(message, "failed to push some refs"):
 			wraps = false
-		case len(messages) > 0 && said == "Could not read from remote repository.":
+		case len(messages) > 0 && message == "Could not read from remote repository.":
 			wraps = true // ssh has said why
-		case goesOn:
-			messages[len(messages)-1] += " " + said
+		case continues:
+			messages[len(messages)-1] += " " + message
 		default:
-			messages, wraps = append(messages, said), prefixed && !strings.HasPrefix(line, "remote: ")
+			messages, wraps = append(messages, message), prefixed && !strings.HasPrefix(line, "remote: ")
 		}
 	}
 	messages = slices.Compact(messages)
@@ -108,9 +109,9 @@ func (t *tailBuffer) message() string {
 	return words
 }
 
-// stripPrefix is a line without the prefix by which git begins a message, and whether it had one. Of a hint or a
-// warning nothing is left.
-func stripPrefix(line string) (said string, prefixed bool) {
+// stripPrefix returns a line without the prefix with which Git starts a message, and whether it had one. A hint or a
+// warning becomes empty.
+func stripPrefix(line string) (text string, prefixed bool) {
 	for _, prefix := range []string{"hint: ", "warning: "} {
 		if strings.HasPrefix(line, prefix) {
 			return "", true

@@ -13,11 +13,11 @@ type Mount struct {
 	Writable bool
 }
 
-// Mounts are what an agent in the worktree needs of the repository that its commits go into, for a sandbox that hides
-// the data folder: what lies in another one comes after it. Its Git writes objects, references and what belongs to the
-// session. The mirror's configuration, hooks and excluded files, where it has other objects from, what Carillon notes
-// in it and what belongs to other sessions can only be read: each would be obeyed by somebody else's Git, or by the
-// server's.
+// Mounts lists the parts of the repository that an agent in the worktree needs, for a sandbox that hides the data
+// folder; a folder comes before what lies in it. The agent's Git writes objects, references and the session's own
+// files. It can only read the mirror's configuration, hooks and excluded files, the list of other repositories'
+// objects, Carillon's own references and the files of other sessions: another session's Git, or the server's, would
+// obey each of them.
 func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 	mirror := s.layout().mirrorDir(w.Workspace)
 	if err := s.runner().cleaner(mirror).cleanReferences(); err != nil {
@@ -44,7 +44,7 @@ func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 		path := filepath.Join(mirror, m.part)
 		if m.folder && !isFolder(path) {
 			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-				// a link or a file of an agent's making
+				// a link or a file that an agent made
 				return nil, err
 			}
 			err := os.Mkdir(path, 0o700)
@@ -70,7 +70,7 @@ func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 	return list, nil
 }
 
-// Home is the folder in which the workspace's caches, and what its agents remember, are kept for sandboxes.
+// Home is the folder with the workspace's caches, and with the memory of its agents, for sandboxes.
 func (s *Store) Home(workspaceID string) string {
 	return filepath.Join(s.layout().root, "homes", workspaceID)
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 )
 
-// outputLimit is how many bytes of output are kept of a call that names no limit of its own.
+// outputLimit is how many bytes of output are kept for a call that has no limit of its own.
 const outputLimit = 64 << 20
 
-// errOutputLimit says that there was more output than the call's limit; what fits is returned with it.
+// errOutputLimit says that there was more output than the call's limit. The output up to the limit is returned with it.
 var errOutputLimit = errors.New("more output than the limit")
 
 // limitedBuffer keeps the first bytes written to it and refuses the rest.
@@ -28,14 +28,14 @@ func (h *limitedBuffer) Write(p []byte) (int, error) {
 	return h.buf.Write(p)
 }
 
-// splitter hands over what is written to it, part by part: each ends with NUL.
+// splitter passes on what is written to it, part by part: each ends with NUL.
 type splitter struct {
 	take    func([]byte) error
 	pending []byte // of a part whose end was not written yet
 	err     error
 }
 
-// maxPart is the most bytes of a part that a splitter waits for the end of.
+// maxPart is the most bytes of a part whose end was not written yet.
 const maxPart = 1 << 20
 
 func (s *splitter) Write(p []byte) (int, error) {

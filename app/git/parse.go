@@ -112,11 +112,11 @@ func parseFile(part string) (*gitdiff.File, error) {
 	return files[0], nil
 }
 
-// completeHunk makes a part that was cut off whole: the last hunk's heading counts the lines that are there.
+// completeHunk makes a part valid that was cut off: it corrects the counts of lines in the last hunk's heading.
 func completeHunk(part string) string {
 	at := strings.LastIndex(part, "\n@@ -")
 	if at < 0 {
-		// Cut within the header. The paths of its first line are all that is certain.
+		// Cut within the header. Only the paths of its first line are certain.
 		first, _, _ := strings.Cut(part, "\n")
 		return first + "\n"
 	}

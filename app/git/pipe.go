@@ -12,15 +12,16 @@ import (
 // Git opens each .gitignore and .gitattributes of a worktree, and much of its repository, and waits for a writer where
 // a program left a pipe in the place of a file.
 const (
-	firstPipeCheck = 2 * time.Second // a Git that takes longer may wait for one
+	firstPipeCheck = 2 * time.Second // a Git that takes longer may wait for a pipe
 	pipeCheckPause = 5 * time.Second
-	nextPipePause  = 100 * time.Millisecond // where it waited for one, it may wait for the next
+	nextPipePause  = 100 * time.Millisecond // a Git that waited for a pipe may wait for the next one
 )
 
-// unblockPipes looks for pipes in a worktree and its repository while a Git takes long that works on it, and ends who
-// waits for them: their files are then empty. A pipe in the repository is removed, since what Git reads there may not
-// be empty. The caller calls stop once that Git has ended, which reports whether one was removed. A Git that still
-// waits for one that was removed, since its maker holds it open, is ended by end.
+// unblockPipes watches a Git that works on a worktree or a repository. Where the Git takes long, unblockPipes opens and
+// closes each pipe there that a process waits to read: the reader gets an empty file. A pipe in the repository is
+// removed as well, since a file that Git reads there may not be empty. The caller calls stop once the Git has ended;
+// stop reports whether a pipe was removed. unblockPipes calls end where a Git goes on waiting for a pipe that was
+// removed, because the pipe's maker holds it open.
 func (g *runner) unblockPipes(c call, end func()) (stop func() bool) {
 	if c.workTree == "" && c.gitDir == "" {
 		return func() bool { return false }
@@ -77,7 +78,7 @@ func readPaths(c call) (list []string) {
 	return list
 }
 
-// unblockPipesBelow ends who waits for a pipe below a folder, and reports whether anybody did.
+// unblockPipesBelow ends the waiting for each pipe below a folder, and reports whether a process waited for one.
 func unblockPipesBelow(folder string, remove bool, done <-chan struct{}) (found bool) {
 	_ = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 		select {
@@ -88,7 +89,7 @@ func unblockPipesBelow(folder string, remove bool, done <-chan struct{}) (found 
 		switch {
 		case err != nil:
 		case d.Type()&fs.ModeNamedPipe != 0:
-			// It can be opened where somebody reads, who learns by its closing that nothing comes.
+			// It can be opened only where a process reads, and the closing ends the reading.
 			if f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0); err == nil {
 				if remove {
 					_ = os.Remove(path)

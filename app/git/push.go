@@ -35,7 +35,7 @@ func (s *Store) Push(ctx context.Context, w Worktree, r Remote, branch string) e
 	if err != nil {
 		return err
 	}
-	head := cmp.Or(found[0], found[1]) // without a worktree, what its branch kept
+	head := cmp.Or(found[0], found[1]) // without a worktree, the commit of its branch
 	if head == "" {
 		return fmt.Errorf("push the session: %w", ErrNoWorktree)
 	}
@@ -45,8 +45,8 @@ func (s *Store) Push(ctx context.Context, w Worktree, r Remote, branch string) e
 	return nil
 }
 
-// push brings a commit of a workspace's repository to a reference of the remote at a place, or to the longer form of
-// its URL where it redirects there. A + before the reference overwrites it.
+// push brings a commit of the repository to a reference of the remote at a URL, or at the URL with .git where the
+// remote redirects there. A + before the reference overwrites it.
 func (repo *repository) push(ctx context.Context, r Remote, at, commit, ref string) error {
 	exchange, err := repo.prepareExchange(ctx)
 	if err != nil {
@@ -82,9 +82,9 @@ func (repo *repository) push(ctx context.Context, r Remote, at, commit, ref stri
 	return err
 }
 
-// readPushedObjects reads what a push of a commit sends with the rights of the user of agents: the Git that reaches the
-// remote has the server's, and would follow a link to an object that the user may not read. An object that was read
-// once is told by its name. What the remote's branches hold was fetched from there.
+// readPushedObjects reads, with the rights of the user of agents, all objects that a push of a commit sends. The Git
+// that reaches the remote has the server's rights, and would follow a link to an object that the user may not read. The
+// objects of the remote's branches were fetched from there and need no check.
 func (repo *repository) readPushedObjects(ctx context.Context, commit string) error {
 	if repo.user == nil {
 		return nil
@@ -92,17 +92,17 @@ func (repo *repository) readPushedObjects(ctx context.Context, commit string) er
 	if err := repo.prepareView(); err != nil {
 		return err
 	}
-	there, err := repo.branches(ctx, call{gitDir: repo.exchangeDir(repo.id), asServer: true})
+	remote, err := repo.branches(ctx, call{gitDir: repo.exchangeDir(repo.id), asServer: true})
 	if err != nil {
 		return err
 	}
-	here, err := repo.branches(ctx, call{gitDir: repo.view})
+	local, err := repo.branches(ctx, call{gitDir: repo.view})
 	if err != nil {
 		return err
 	}
 	revisions := commit + "\n"
-	for name, sha := range there {
-		if isSHA(sha) && here[name] == sha {
+	for name, sha := range remote {
+		if isSHA(sha) && local[name] == sha {
 			revisions += "^" + sha + "\n"
 		}
 	}

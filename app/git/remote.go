@@ -31,7 +31,7 @@ type Remote struct {
 }
 
 var (
-	// ErrUnreachable says that the remote gave no answer, or none that makes sense.
+	// ErrUnreachable says that the remote gave no answer, or no valid one.
 	ErrUnreachable = errors.New("the repository cannot be reached")
 	// ErrCredentials says that the remote wants a token or key, or refuses the one it got.
 	ErrCredentials = errors.New("the repository refuses the credentials")
@@ -171,12 +171,14 @@ func (r *remoteRefs) names() []string {
 	return names
 }
 
-// checkBranch is *NoBranch when the remote lacks the branch that its workspace names. An empty repository lacks none.
+// checkBranch returns *NoBranch when the remote lacks the branch that its workspace names. An empty repository lacks
+// none.
 func (r *remoteRefs) checkBranch(remote Remote) error {
 	if remote.Branch == "" || len(r.heads) == 0 && r.detached == "" || r.heads[remote.Branch] != "" {
 		return nil
 	}
-	return &NoBranch{Repository: remote.name(), Branch: remote.Branch, Near: similarBranch(remote.Branch, r.defaultBranch, r.names())}
+	near := similarBranch(remote.Branch, r.defaultBranch, r.names())
+	return &NoBranch{Repository: remote.name(), Branch: remote.Branch, Near: near}
 }
 
 func (g *runner) listRemote(ctx context.Context, r Remote) (*remoteRefs, error) {
@@ -265,11 +267,11 @@ func (r Remote) isHTTP() bool {
 	return ok && (scheme == "http" || scheme == "https")
 }
 
-// remoteEnv is how Git reaches a remote, as variables. It hands over the token so, because an argument shows in the
-// list of processes and a file stays behind; the header is for the remote's host alone. Redirects are not followed:
-// they lead to addresses that nobody typed, and Git would send the header along. The host is judged first
-// (Store.Reach). By http and https Git then connects to the addresses that were found, whatever its name leads to
-// meanwhile (http.curloptResolve, Git 2.37; an older one looks the name up again, and so does ssh, and a proxy of the
+// remoteEnv is the environment with which Git reaches a remote. It holds the token, because an argument would show in
+// the list of processes and a file would stay behind; Git sends the token to the remote's host alone. Redirects are not
+// followed: they lead to addresses that nobody typed, and Git would send the token there. Store.Reach checks the host
+// first. By http and https Git then connects to the addresses that were found, also where the name has other addresses
+// by then (http.curloptResolve, Git 2.37; an older Git resolves the name again, and so do ssh and a proxy of the
 // server's environment). Errors: a BadURL, ErrUnreachable.
 func (g *runner) remoteEnv(ctx context.Context, r Remote) ([]string, error) {
 	addresses, err := g.resolveHost(ctx, r)
@@ -307,8 +309,8 @@ func (g *runner) remoteEnv(ctx context.Context, r Remote) ([]string, error) {
 	return append(settings, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(settings)/2)), nil
 }
 
-// resolveHost asks whether the host of a remote may be connected to, and returns the addresses to which its name leads;
-// none for an address, a folder, and a host that is not judged.
+// resolveHost checks whether Git may connect to the host of a remote, and returns the addresses of its name; none for
+// an address, a folder, and a host that is not checked.
 func (g *runner) resolveHost(ctx context.Context, r Remote) ([]netip.Addr, error) {
 	host := r.host()
 	if host == "" || g.reach == nil || r.Anywhere {
@@ -324,7 +326,7 @@ func (g *runner) resolveHost(ctx context.Context, r Remote) ([]netip.Addr, error
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case errors.As(err, &unknown) && r.isHTTP() && usesProxy():
-		return nil, nil // the proxy alone knows the names out there
+		return nil, nil // only the proxy can resolve the name
 	case errors.As(err, &unknown):
 		return nil, fmt.Errorf("%w: could not resolve host %s", ErrUnreachable, host)
 	case err != nil:
@@ -393,10 +395,10 @@ func (r Remote) secrets() []string {
 	return []string{r.basic(), r.Token, password}
 }
 
-// errorPatterns are git's words by which a remote's failure is known, in the order of asking.
+// errorPatterns are parts of Git's messages by which the kind of a remote's failure is known. The first match counts.
 var errorPatterns = []struct {
-	kind  error
-	words []string
+	kind     error
+	patterns []string
 }{
 	{ErrCredentials, []string{
 		"authentication failed", "could not read username", "could not read password", "terminal prompts disabled",
@@ -422,17 +424,17 @@ var errorPatterns = []struct {
 	}},
 }
 
-// remoteError names the kind of a failure at a remote and keeps git's own words. Nil stays nil.
+// remoteError makes a failure at a remote an error of its kind, with Git's message. Other errors stay as they are.
 func remoteError(err error) error {
 	var f *failure
 	if !errors.As(err, &f) || errors.Is(err, ErrDiskFull) || errors.Is(err, ErrKilled) || errors.Is(err, ErrLocked) ||
 		f.stderr == "" {
 		return err
 	}
-	words := strings.ToLower(f.stderr)
+	stderr := strings.ToLower(f.stderr)
 	for _, s := range errorPatterns {
-		for _, w := range s.words {
-			if strings.Contains(words, w) {
+		for _, pattern := range s.patterns {
+			if strings.Contains(stderr, pattern) {
 				return fmt.Errorf("%w: %s", s.kind, f.message)
 			}
 		}
@@ -441,22 +443,22 @@ func remoteError(err error) error {
 }
 
 // similarBranch is the branch that a person who wrote name probably meant.
-func similarBranch(name, standard string, names []string) string {
+func similarBranch(name, defaultBranch string, names []string) string {
 	best, distance := "", max(1, min(3, len(name)/2))+1
 	for _, n := range names {
 		d := editDistance(strings.ToLower(name), strings.ToLower(n))
-		if d < distance || d == distance && n == standard {
+		if d < distance || d == distance && n == defaultBranch {
 			best, distance = n, d
 		}
 	}
 	if best == "" && (name == "main" || name == "master") {
-		best = standard
+		best = defaultBranch
 	}
 	return best
 }
 
-// editDistance is how many letters must be put in, left out or changed to get from a to b, two swapped ones counting
-// once.
+// editDistance is how many letters must be inserted, deleted, changed or swapped with their neighbour to get from a to
+// b.
 func editDistance(a, b string) int {
 	if len(a) > 200 || len(b) > 200 {
 		return max(len(a), len(b))

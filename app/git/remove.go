@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// maxOpenFolders is how many folders are open at once, one in the other: what is deeper is moved up first. A
-	// program may leave as many as it likes, and each that is open takes one of the server's descriptors.
+	// maxOpenFolders is how many nested folders are open at once: a deeper folder is moved up first. A program may nest
+	// any number of them, and each open one takes one of the server's descriptors.
 	maxOpenFolders = 64
 	// readBatch is how many names of a folder are read at once.
 	readBatch = 1000
 )
 
-// RemoveAll removes a file or a folder with all that is in it, as os.RemoveAll does, whatever a program has left there:
-// folders that may be neither read nor written, and more of them in one another than a path can name or descriptors are
-// free. It follows no link.
+// RemoveAll removes a file or a folder with all that is in it, as os.RemoveAll does. It also removes folders without
+// the right to read or write, and folders that are nested deeper than a path can name or descriptors are free. It
+// follows no link.
 func RemoveAll(path string) error {
 	parent, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
@@ -32,8 +32,8 @@ func RemoveAll(path string) error {
 
 func removeAll(path string) error { return RemoveAll(path) }
 
-// removeBelow is RemoveAll for what is below a root, which it does not leave. A folder in whose place somebody puts a
-// link meanwhile is not followed there.
+// removeBelow is RemoveAll for a path below a root, which it does not leave. It follows no link that replaces a folder
+// meanwhile.
 func removeBelow(root *os.Root, name string) error {
 	err := root.Remove(name)
 	if ignoreNotExist(err) == nil {
@@ -67,7 +67,7 @@ type remover struct {
 	moved int
 }
 
-// empty removes what is in a folder, which is called rel below the top and is so deep.
+// empty removes the contents of a folder. rel is the folder's path below the top, and depth how deep it is.
 func (r *remover) empty(dir *os.Root, rel string, depth int) error {
 	for {
 		names, err := readNames(dir)
@@ -75,15 +75,15 @@ func (r *remover) empty(dir *os.Root, rel string, depth int) error {
 			return err
 		}
 		var failed error
-		gone := false
+		progress := false
 		for _, d := range names {
 			err := r.remove(dir, d, filepath.Join(rel, d.Name()), depth)
-			gone = gone || err == nil
+			progress = progress || err == nil
 			if failed == nil {
 				failed = err
 			}
 		}
-		if !gone { // a folder of which something stays is not read again and again
+		if !progress { // a folder whose contents cannot be removed is not read again and again
 			return failed
 		}
 	}
@@ -112,7 +112,7 @@ func (r *remover) remove(dir *os.Root, d fs.DirEntry, rel string, depth int) err
 	}
 	_ = dir.Chmod(name, 0o700) // where that is not allowed, the rest says so
 	if depth >= maxOpenFolders {
-		for { // to a name that nobody has
+		for { // to a free name
 			r.moved++
 			to := ".carillon-moved-" + strconv.Itoa(r.moved)
 			if _, err := r.top.Lstat(to); errors.Is(err, fs.ErrNotExist) {
@@ -130,7 +130,7 @@ func (r *remover) remove(dir *os.Root, d fs.DirEntry, rel string, depth int) err
 	return ignoreNotExist(dir.Remove(name))
 }
 
-// ignoreNotExist is an error, unless it says that something is not there.
+// ignoreNotExist returns the error, or nil where it says that a file does not exist.
 func ignoreNotExist(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// repository is the repository of one workspace: the mirror of its remote with the places of its sessions. The server's
-// Git uses it through the view.
+// repository is the repository of one workspace: the mirror of its remote, with what belongs to its sessions there. The
+// server's Git uses it through the view.
 type repository struct {
 	*runner
 	id     string // the workspace's, or a temporary name
@@ -15,7 +15,7 @@ type repository struct {
 	view   string
 }
 
-// repository is the repository at mirror, whose view may not be there yet. The id is the workspace's, or a temporary
+// repository returns the repository at mirror. Its view may not exist yet. The id is the workspace's, or a temporary
 // name.
 func (g *runner) repository(id, mirror string) *repository {
 	return &repository{runner: g, id: id, mirror: mirror, view: g.viewDir(id)}
@@ -55,7 +55,7 @@ func (repo *repository) lock(ctx context.Context, kind string) (func(), error) {
 	return repo.runner.lock(ctx, kind+"-"+repo.id)
 }
 
-// resolve looks names up in one go and returns the commits that they stand for, empty where there is none.
+// resolve returns the commits that names stand for, in one call of Git. A commit is empty where the name has none.
 func (repo *repository) resolve(ctx context.Context, names ...string) ([]string, error) {
 	var in strings.Builder
 	for _, name := range names {
@@ -84,10 +84,10 @@ func isSHA(s string) bool {
 	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// zeroID is the id that means "no object", as long as the repository's ids are.
+// zeroID is the id that means "no object", as long as sha is.
 func zeroID(sha string) string { return strings.Repeat("0", len(sha)) }
 
-// emptyBlob is the id of an empty file.
+// emptyBlob is the id of an empty file in the format of sha.
 func emptyBlob(sha string) string {
 	if len(sha) == 64 {
 		return "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813"

@@ -14,8 +14,8 @@ import (
 )
 
 // Restore makes the worktree of a session that was on another worker, from the snapshot that the remote has of it. base
-// is the commit that the session began from. It is not found where the remote has none, or none that can be read. The
-// mirror must be up to date. Errors to tell apart: those of Sync and Add.
+// is the commit that the session began from. found is false where the remote has no snapshot, or none that can be read.
+// The mirror must be up to date. Errors to tell apart: those of Sync and Add.
 func (s *Store) Restore(ctx context.Context, workspaceID, sessionID, base string,
 	r Remote) (w Worktree, found bool, err error) {
 	if err := checkID(workspaceID, sessionID); err != nil {
@@ -33,7 +33,7 @@ func (s *Store) Restore(ctx context.Context, workspaceID, sessionID, base string
 	return w, found, nil
 }
 
-// restore is Restore. It fills in the base of w where that is not there.
+// restore is Restore for an open repository. It sets the base of w where the repository does not have that commit.
 func (repo *repository) restore(ctx context.Context, w *Worktree, r Remote) (bool, error) {
 	ref := snapshotRef(w.Session)
 	if there, err := repo.fetchSnapshot(ctx, r, ref); err != nil || !there {
@@ -53,7 +53,7 @@ func (repo *repository) restore(ctx context.Context, w *Worktree, r Remote) (boo
 			return false, err
 		}
 	}
-	// Of a restore that was interrupted nothing is taken over: link begins anew where there is no name for the base.
+	// Nothing of an interrupted restore is kept: linkWorktree starts again where there is no reference for the base.
 	if err := removeAll(repo.commonDir(w.Workspace, w.Session)); err != nil {
 		return false, err
 	}
@@ -80,12 +80,12 @@ func (repo *repository) restore(ctx context.Context, w *Worktree, r Remote) (boo
 	if err := repo.restoreStash(*w, kept.stashes); err != nil {
 		return false, err
 	}
-	// Written last, as Add does: who has this name has all of the session.
+	// Written last, as Add does: a session with this reference is complete.
 	_, err = repo.git(ctx, "update-ref", baseRef(w.Session), w.Base)
 	return err == nil, err
 }
 
-// savedState is what a snapshot holds of a session.
+// savedState is the state of a session in a snapshot.
 type savedState struct {
 	commit   string            // of the snapshot itself, with the files
 	head     string            // the commit that the worktree stood at
@@ -93,7 +93,7 @@ type savedState struct {
 	branches map[string]string // full names of branches, and their commits
 }
 
-// readSnapshot reads the message of a snapshot, which says what its parents are.
+// readSnapshot reads the message of a snapshot, which names its parents.
 func (repo *repository) readSnapshot(ctx context.Context, commit string) (savedState, error) {
 	kept := savedState{commit: commit, head: commit, branches: map[string]string{}}
 	out, err := repo.run(ctx, call{gitDir: repo.view, args: []string{"cat-file", "commit", commit}, limit: 1 << 20})
@@ -132,7 +132,7 @@ func (repo *repository) restoreBranches(ctx context.Context, w Worktree, branche
 	return nil
 }
 
-// restoreFiles writes the files as they were, and then the index of the commit: what was not committed is not committed
+// restoreFiles writes the files of the snapshot, and then the index of its head: uncommitted changes are uncommitted
 // again.
 func (repo *repository) restoreFiles(ctx context.Context, w Worktree, kept savedState) error {
 	index := []string{"GIT_INDEX_FILE=" + repo.indexFile(w)}
@@ -144,7 +144,7 @@ func (repo *repository) restoreFiles(ctx context.Context, w Worktree, kept saved
 	return nil
 }
 
-// fetchSnapshot brings a session's snapshot from the remote; it is not there where the remote has none.
+// fetchSnapshot brings a session's snapshot from the remote. It reports whether the remote has one.
 func (repo *repository) fetchSnapshot(ctx context.Context, r Remote, ref string) (bool, error) {
 	if r.URL == "" {
 		return false, nil
@@ -174,7 +174,7 @@ func (repo *repository) fetchSnapshot(ctx context.Context, r Remote, ref string)
 		return false, err
 	}
 	sha, _, _ := strings.Cut(string(out), "\t")
-	// The exchange gets no name of it: it would be asked for at each fetch.
+	// The exchange gets no reference to it: each fetch would ask the remote for it.
 	_, err = run(at, "-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--no-tags", "--force", "--no-recurse-submodules",
 		"--no-write-fetch-head", "--no-auto-gc", "--", at, ref)
 	if err == nil {
@@ -196,7 +196,7 @@ func (repo *repository) restoreStash(w Worktree, stashed []string) error {
 		diskFull(repo.user.Do(func() error { return writeAtomic(ref, stashed[0]+"\n") })))
 }
 
-// writeReflog writes the session's own log of a reference, of commits that are given newest first.
+// writeReflog writes the session's own log of a reference. The newest of the commits comes first.
 func (repo *repository) writeReflog(w Worktree, ref string, commits []string) error {
 	var log strings.Builder
 	was := zeroID(commits[0])

@@ -17,11 +17,11 @@ import (
 	"carillon/app/runas"
 )
 
-// runner runs the programs of Git for a store: with an environment of the server's own, with the rights, the memory and
-// the folders that a call may have, and again where a lock or a pipe was in the way.
+// runner runs Git: in an environment of the server's own, with the rights, memory and folders that a call may have. It
+// runs a call again that failed on a lock or a pipe.
 type runner struct {
 	layout
-	program     string // of the program, or its path
+	program     string // name or path
 	user        *runas.User
 	reach       func(ctx context.Context, host string) ([]netip.Addr, error) // Store.Reach
 	confine     func(argv, writable, kept []string) []string
@@ -31,7 +31,7 @@ type runner struct {
 	lockWait    time.Duration // how long a file that another Git has locked is waited for
 }
 
-// runner is the runner with what the store is set to.
+// runner returns a runner with the settings of the store.
 func (s *Store) runner() *runner {
 	return &runner{
 		layout: s.layout(), program: cmp.Or(s.Git, "git"), user: s.User, reach: s.Reach, confine: s.Confine,
@@ -40,15 +40,15 @@ func (s *Store) runner() *runner {
 	}
 }
 
-// defaultMemoryLimit is how many bytes of data a Git holds that looks at what an agent committed: Git reads a commit, a
+// defaultMemoryLimit is how many bytes of data a Git may hold that reads what an agent committed: Git reads a commit, a
 // tree or a tag whole, and an agent writes them of any size. Files above core.bigFileThreshold are not held.
 const defaultMemoryLimit = 1 << 30
 
-// localTimeout bounds a Git that reaches no remote: what agents left in a repository may hold it up for ever. Packing
-// the largest repositories takes less.
+// localTimeout bounds a Git that reaches no remote: files that agents left in a repository may make it wait for ever.
+// Packing the largest repositories takes less time.
 const localTimeout = time.Hour
 
-// errLocalTimeout says that a Git did not end within localLimit.
+// errLocalTimeout says that a Git did not end within localTimeout.
 var errLocalTimeout = fmt.Errorf("it did not end within %s: %w", localTimeout, context.DeadlineExceeded)
 
 // run runs Git and returns its standard output. It ends Git and everything Git started when ctx is done. A file that
@@ -59,7 +59,7 @@ func (g *runner) run(ctx context.Context, c call) ([]byte, error) {
 		ctx, cancel = context.WithTimeoutCause(ctx, localTimeout, errLocalTimeout)
 		defer cancel()
 	}
-	for begun := time.Now(); ; {
+	for start := time.Now(); ; {
 		if c.stdin != nil {
 			if _, err := c.stdin.Seek(0, io.SeekStart); err != nil {
 				return nil, err
@@ -69,25 +69,25 @@ func (g *runner) run(ctx context.Context, c call) ([]byte, error) {
 		if f := (*failure)(nil); errors.As(err, &f) && f.pipeRemoved && ctx.Err() == nil {
 			continue
 		}
-		held := g.lockConflict(c, err)
-		if held == nil {
+		conflict := g.lockConflict(c, err)
+		if conflict == nil {
 			return out, err
 		}
-		if held.file != "" && g.removeStaleLock(held.file) {
+		if conflict.file != "" && g.removeStaleLock(conflict.file) {
 			continue
 		}
-		if waited := time.Since(begun); waited > g.lockWait {
-			return out, held.timeout(waited)
+		if waited := time.Since(start); waited > g.lockWait {
+			return out, conflict.timeout(waited)
 		}
 		select {
 		case <-ctx.Done():
-			return out, errors.Join(held.timeout(time.Since(begun)), ctx.Err())
+			return out, errors.Join(conflict.timeout(time.Since(start)), ctx.Err())
 		case <-time.After(lockRetryPause):
 		}
 	}
 }
 
-// once runs Git once.
+// once runs Git once and returns its standard output. The error is a *failure where Git did not succeed.
 func (g *runner) once(ctx context.Context, c call) ([]byte, error) {
 	program, err := g.findProgram()
 	if err != nil {
@@ -144,7 +144,7 @@ func commandLine(program string, c call) []string {
 }
 
 // execute starts a Git and waits for its end. It reports whether the Git had waited for a pipe in the repository, which
-// is removed by now.
+// was removed.
 func (g *runner) execute(ctx context.Context, c call, cmd *exec.Cmd) (pipeRemoved bool, err error) {
 	// A group of its own: git starts ssh, remote helpers and packers, which must end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -165,17 +165,18 @@ func (g *runner) execute(ctx context.Context, c call, cmd *exec.Cmd) (pipeRemove
 	return pipeRemoved, err
 }
 
-// outOfMemory is what Git says where memory is refused.
+// outOfMemory is Git's message where memory is refused.
 const outOfMemory = "fatal: Out of memory"
 
-// indexPackDied is all that a fetch says where the program that it gave the objects to ended without a word.
+// indexPackDied is the only message of a fetch whose git index-pack ended without a message.
 const indexPackDied = "fetch-pack: invalid index-pack output"
 
-// sandboxSignal is what bubblewrap adds to the number of the signal that ended its program.
+// sandboxSignal is added by bubblewrap to the number of the signal that ended its program, and is then its exit code.
 const sandboxSignal = 128
 
-// newFailure is the error of a Git that ended with err, with the kind by which callers know it.
-func (g *runner) newFailure(ctx context.Context, c call, cmd *exec.Cmd, confined bool, stderr *tailBuffer, err error) *failure {
+// newFailure is the error of a Git that ended with err. It wraps the kind of error that callers can tell apart.
+func (g *runner) newFailure(ctx context.Context, c call, cmd *exec.Cmd, confined bool, stderr *tailBuffer,
+	err error) *failure {
 	f := &failure{
 		command: c.command(), exit: -1, message: redact(stderr.message(), c.secrets),
 		stderr: redact(cleanText(string(stderr.buf)), c.secrets), cause: err,
@@ -186,7 +187,7 @@ func (g *runner) newFailure(ctx context.Context, c call, cmd *exec.Cmd, confined
 		f.exit = exit.ExitCode()
 	}
 	if confined && f.exit > sandboxSignal && f.exit < sandboxSignal+65 {
-		// so bubblewrap tells that its program was killed
+		// bubblewrap's program was killed
 		f.exit, killed = -1, true
 	}
 	switch {
@@ -207,8 +208,7 @@ func (g *runner) newFailure(ctx context.Context, c call, cmd *exec.Cmd, confined
 	return f
 }
 
-// withMemoryLimit is the command line of a call with a limit to its data. Where a system knows no such limit, there is
-// none.
+// withMemoryLimit is the command line of a call with a limit to its data, where the system has such a limit.
 func (g *runner) withMemoryLimit(c call, argv []string) []string {
 	if c.gitDir == "" || c.asServer || c.readsAllObjects() {
 		return argv
@@ -217,7 +217,7 @@ func (g *runner) withMemoryLimit(c call, argv []string) []string {
 	return append([]string{"/bin/sh", "-c", `ulimit -d "$0" 2>/dev/null; exec "$@"`, limit}, argv...)
 }
 
-// minFreeBytes is how many bytes a disk has that is not full: what git writes at once is less.
+// minFreeBytes is how many free bytes a disk has that is not full. Git writes less at once.
 const minFreeBytes = 64 << 10
 
 // diskIsFull is whether the disk with the data folder has no room left.

@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// writeAtomic makes the file hold exactly the text, for all to see at once. A link or pipe in its place is
-// replaced; a folder is an error.
+// writeAtomic writes the file in one step, unless it has that text already. A link or pipe in its place is replaced; a
+// folder is an error.
 func writeAtomic(path, text string) error {
 	if was, err := readSmall(path); err == nil && string(was) == text {
 		return nil
@@ -86,7 +86,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// isFolder is whether there is a folder at the path, not a link to one.
+// isFolder reports whether there is a folder at the path, not a link to one.
 func isFolder(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.IsDir()
@@ -99,8 +99,7 @@ func removeIfExists(path string) error {
 	return nil
 }
 
-// linkAtomic makes a path a link to a target, for all to see at once: another call that makes the same one takes none
-// away from a Git that uses it already.
+// linkAtomic makes a link in one step, unless it is there already: a Git that uses the link never finds it missing.
 func linkAtomic(path, target string) error {
 	if was, err := os.Readlink(path); err == nil && was == target {
 		return nil
@@ -120,7 +119,7 @@ func linkAtomic(path, target string) error {
 }
 
 func readDir(root *os.Root, name string) ([]fs.DirEntry, error) {
-	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0) // what became a pipe is not waited for
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0) // a pipe in its place is not waited for
 	if err != nil {
 		return nil, err
 	}

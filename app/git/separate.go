@@ -9,20 +9,21 @@ import (
 	"strings"
 )
 
-// Each session has a common Git folder of its own in the mirror, to which the place of its worktree points: its
+// Each session has a common Git folder (commondir) of its own in the mirror, and its worktree points there: its
 // configuration, hooks, remotes, aliases, excluded files, stash and logs are its own. Objects, branches and worktrees
 // are links to those of the mirror.
 
-// sharedWithMirror are what a session has in common with its mirror. Other references, such as the stash, are its own.
-var sharedWithMirror = []string{"objects", "packed-refs", "shallow", "worktrees", "refs/heads", "refs/remotes", "refs/tags",
-	"refs/carillon"}
+// sharedWithMirror are the parts that a session shares with its mirror. Other references, such as the stash, are its
+// own.
+var sharedWithMirror = []string{"objects", "packed-refs", "shallow", "worktrees",
+	"refs/heads", "refs/remotes", "refs/tags", "refs/carillon"}
 
-// makeSessionDir makes the session's own common Git folder, where it is not there yet, and points the worktree at it.
-// What the session configured stays.
+// makeSessionDir makes the session's own common Git folder, where it does not exist yet, and points the worktree at it.
+// It keeps the session's configuration.
 func (repo *repository) makeSessionDir(w Worktree, configured string) error {
 	dir := repo.commonDir(w.Workspace, w.Session)
 	for _, folder := range []string{filepath.Dir(dir), dir, filepath.Join(dir, "refs")} {
-		// Through a link of an agent's making the server would write where the agent cannot.
+		// Through a link that an agent made the server would write where the agent cannot.
 		if exists(folder) && !isFolder(folder) {
 			if err := os.Remove(folder); err != nil {
 				return err
@@ -58,14 +59,15 @@ func (repo *repository) makeSessionDir(w Worktree, configured string) error {
 			return diskFull(err)
 		}
 	}
+	pointer := filepath.Join(repo.adminDir(w.Workspace, w.Session), "commondir")
 	return diskFull(errors.Join(
 		writeAtomic(filepath.Join(dir, "HEAD"), noHead),
-		writeAtomic(filepath.Join(repo.adminDir(w.Workspace, w.Session), "commondir"), "../../sessions/"+w.Session+"\n"),
+		writeAtomic(pointer, "../../sessions/"+w.Session+"\n"),
 	))
 }
 
-// sessionConfig is the configuration with which a session begins. Its Git packs nothing and drops nothing by itself:
-// what other sessions alone refer to looks unused to it.
+// sessionConfig is the first configuration of a session. Its Git packs and prunes nothing by itself: it would take
+// objects for unused that only other sessions refer to.
 func (repo *repository) sessionConfig(w Worktree) string {
 	var b strings.Builder
 	version, format := 0, ""
@@ -76,7 +78,7 @@ func (repo *repository) sessionConfig(w Worktree) string {
 	fmt.Fprintf(&b, "[extensions]\n%s\tworktreeConfig = true\n", format)
 	b.WriteString("[gc]\n\tauto = 0\n\tpruneExpire = never\n[maintenance]\n\tauto = false\n")
 	if url, err := readSmall(repo.originFile(repo.id)); err == nil && CheckURL(string(url)) == nil {
-		// which has no secret in it
+		// the URL has no secret in it
 		fmt.Fprintf(&b, "[remote \"origin\"]\n\turl = \"%s\"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n",
 			strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(string(url)))
 	}
@@ -88,7 +90,7 @@ func (repo *repository) stashCommits(ctx context.Context, w Worktree) ([]string,
 	return repo.reflogCommits(ctx, filepath.Join(repo.commonDir(w.Workspace, w.Session), "logs", "refs", "stash"))
 }
 
-// reflogCommits are the commits that a log of a reference names and that are there, newest first.
+// reflogCommits are the commits that a log of a reference names and that exist, newest first.
 func (repo *repository) reflogCommits(ctx context.Context, path string) ([]string, error) {
 	text, err := repo.readAsUser(path)
 	if err != nil {
@@ -113,7 +115,7 @@ func (repo *repository) reflogCommits(ctx context.Context, path string) ([]strin
 	return list, err
 }
 
-// agentBranches are the branches that the session's Git made or moved, beside the session's own, and that are there.
+// agentBranches are the branches that the session's Git made or moved, without the session's own, and their commits.
 func (repo *repository) agentBranches(ctx context.Context, w Worktree) (map[string]string, error) {
 	root := filepath.Join(repo.commonDir(w.Workspace, w.Session), "logs", "refs", "heads")
 	var names []string
@@ -146,5 +148,5 @@ func (repo *repository) agentBranches(ctx context.Context, w Worktree) (map[stri
 	return made, err
 }
 
-// maxBranches is how many branches of a session's own are told.
+// maxBranches is how many branches of a session are listed.
 const maxBranches = 50

@@ -13,23 +13,23 @@ import (
 )
 
 // A snapshot is a commit of all that a session has: its tree is the files of the worktree, its parents are what the
-// worktree stands at, the session's branch, the commits on the stash and the branches that the agent made. It is made
-// beside the worktree, whose HEAD and index do not move, and stands under a name of its own, so that it can go to
-// another worker by the remote.
+// worktree stands at, the session's branch, the commits on the stash and the branches that the agent made. Making one
+// does not move the worktree's HEAD or index. The snapshot has a reference of its own, so that it can be pushed to the
+// remote and fetched by another worker.
 
 func snapshotRef(sessionID string) string { return "refs/carillon/sessions/" + sessionID }
 
 // pushedRef is the last snapshot that was brought to the remote.
 func pushedRef(sessionID string) string { return "refs/carillon/pushed/" + sessionID }
 
-// Snapshot is what was kept of a session after a turn.
+// Snapshot is the saved state of a session after a turn.
 type Snapshot struct {
 	Commit string
-	// New is whether it differs from the one before.
+	// New is whether it differs from the snapshot before.
 	New bool
 	// Pushed is whether PushSnapshot has brought it to the remote.
 	Pushed bool
-	// Omitted are the changes that it does not hold, as parts of a sentence: "2 ignored files".
+	// Omitted are the changes that the snapshot does not hold, as parts of a sentence: "2 ignored files".
 	Omitted []string
 }
 
@@ -45,8 +45,8 @@ func (s *Store) Snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 	return kept, nil
 }
 
-// ChangedSinceSnapshot reports whether the session's state is another than the last snapshot of it. Errors to tell
-// apart: those of Snapshot.
+// ChangedSinceSnapshot reports whether the session's state differs from its last snapshot. Errors to tell apart: those
+// of Snapshot.
 func (s *Store) ChangedSinceSnapshot(ctx context.Context, w Worktree) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
@@ -82,7 +82,7 @@ func (s *Store) snapshot(ctx context.Context, w Worktree) (Snapshot, error) {
 	return kept, err
 }
 
-// snapshot makes the commit of all that the session has now, and does not give it its name.
+// snapshot makes the commit of a snapshot, without a reference to it.
 func (in *inspection) snapshot(ctx context.Context) (Snapshot, error) {
 	kept := Snapshot{Omitted: in.omitted()}
 	paths := slices.Concat(in.untracked, in.changed)
@@ -114,7 +114,7 @@ func (in *inspection) snapshot(ctx context.Context) (Snapshot, error) {
 	return kept, nil
 }
 
-// snapshotParents are the parents of a snapshot as options of git commit-tree, and the message that says what each is.
+// snapshotParents are the parents of a snapshot as options of git commit-tree, and the message that names them.
 func (in *inspection) snapshotParents() (args []string, message string) {
 	var text strings.Builder
 	text.WriteString("State of a session after its last turn\n\n")
@@ -137,7 +137,7 @@ func (in *inspection) snapshotParents() (args []string, message string) {
 	return args, text.String()
 }
 
-// omitted is what a snapshot does not hold.
+// omitted lists the changes that a snapshot does not hold.
 func (in *inspection) omitted() []string {
 	var list []string
 	add := func(n int, one, many string) {
@@ -193,14 +193,14 @@ func (s *Store) PushSnapshot(ctx context.Context, w Worktree, r Remote) error {
 func leftRef(sessionID string) string { return "refs/carillon/left/" + sessionID }
 
 // Leave removes the worktree and the branch of a session that goes on elsewhere. A snapshot of what they hold stays in
-// the repository; where none can be made for trouble that passes, the worktree stays as well. base is the commit that
-// the session began from, where that is not known here. It is no error when there is nothing to remove. Errors to tell
-// apart: those of Snapshot.
+// the repository; where a transient error prevents the snapshot, the worktree stays as well. base is the commit that
+// the session started from, where that is not known here. It is no error when there is nothing to remove. Errors to
+// tell apart: those of Snapshot.
 func (s *Store) Leave(ctx context.Context, workspaceID, sessionID, base string) error {
 	return s.LeaveIf(ctx, workspaceID, sessionID, base, func(context.Context) (bool, error) { return true, nil })
 }
 
-// LeaveIf is Leave if goes says so when its turn has come, as RemoveIf asks it.
+// LeaveIf is Leave, provided that confirm returns true once the worktree is locked, as for RemoveIf.
 func (s *Store) LeaveIf(ctx context.Context, workspaceID, sessionID, base string,
 	confirm func(context.Context) (bool, error)) error {
 	repo, err := s.open(workspaceID)
@@ -217,8 +217,8 @@ func (s *Store) LeaveIf(ctx context.Context, workspaceID, sessionID, base string
 	return s.RemoveIf(ctx, workspaceID, sessionID, false, confirm)
 }
 
-// keepLocalState keeps what is here of a session that went on elsewhere: a snapshot of now, else the last one, else
-// what its worktree or its branch stands at.
+// keepLocalState keeps the state of a session that went on elsewhere: a new snapshot, else the last one, else the
+// commit of its worktree or its branch.
 func (s *Store) keepLocalState(ctx context.Context, repo *repository, w Worktree) error {
 	branch, err := repo.sessionBranch(ctx, w.Session)
 	if err != nil {
@@ -230,7 +230,7 @@ func (s *Store) keepLocalState(ctx context.Context, repo *repository, w Worktree
 	if err != nil {
 		return err
 	}
-	w.Base = cmp.Or(found[0], w.Base) // elsewhere it may have begun anew, from another one
+	w.Base = cmp.Or(found[0], w.Base) // on another worker it may have started again, from another base
 	left := cmp.Or(found[1:]...)
 	switch kept, err := s.Snapshot(ctx, w); {
 	case err == nil:
@@ -248,7 +248,7 @@ func (s *Store) keepLocalState(ctx context.Context, repo *repository, w Worktree
 	return err
 }
 
-// Has reports whether there is anything of the session here: its worktree, or what its branch kept.
+// Has reports whether the session is here: its worktree, or its branch.
 func (s *Store) Has(ctx context.Context, workspaceID, sessionID string) (bool, error) {
 	if err := checkID(workspaceID, sessionID); err != nil {
 		return false, err

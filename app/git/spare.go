@@ -11,11 +11,11 @@ import (
 	"carillon/app/crash"
 )
 
-// Writing ten thousand files takes most of the time between a start and its agent. So each workspace has a spare: a
-// folder with the files of its base branch and the index that describes them, written while nobody waits. Add takes it
-// by two renames and writes only what has changed since.
+// Writing ten thousand files takes most of the time between a start and its agent. So each workspace has a spare
+// worktree, made in advance: a folder with the files of its base branch and their index. Add takes it by two renames
+// and writes only what has changed since.
 
-// spareFiles and spareIndex are a spare's parts. The index comes last: with it the spare is whole.
+// spareFiles and spareIndex are a spare's parts. The index is written last: a spare with an index is complete.
 const (
 	spareFiles = "files"
 	spareIndex = "index"
@@ -45,7 +45,7 @@ func (s *Store) Spare(ctx context.Context, workspaceID, base string) error {
 	return nil
 }
 
-// hasSpare reports whether a workspace has a whole spare.
+// hasSpare reports whether a workspace has a complete spare.
 func (l layout) hasSpare(workspaceID string) bool {
 	dir := l.spareDir(workspaceID)
 	return exists(filepath.Join(dir, spareIndex)) && isFolder(filepath.Join(dir, spareFiles))
@@ -58,7 +58,7 @@ func (repo *repository) makeSpare(ctx context.Context, base string) error {
 	if err != nil {
 		return err
 	}
-	if err := removeAll(dir); err != nil { // the rest of one that was taken, or interrupted
+	if err := removeAll(dir); err != nil { // the rest of a spare that was taken, or of one that was interrupted
 		return err
 	}
 	files, index := filepath.Join(dir, spareFiles), filepath.Join(dir, spareIndex)
@@ -75,9 +75,11 @@ func (repo *repository) makeSpare(ctx context.Context, base string) error {
 	})
 	if err == nil {
 		crash.Here(crash.SpareFilled)
-		// Files as old as their index are suspect to Git, which would read them all again.
+		// Git reads files again that are as old as their index.
 		now := time.Now().Add(time.Second)
-		err = repo.user.Do(func() error { return errors.Join(os.Chtimes(written, now, now), os.Rename(written, index)) })
+		err = repo.user.Do(func() error {
+			return errors.Join(os.Chtimes(written, now, now), os.Rename(written, index))
+		})
 	}
 	if err != nil {
 		return errors.Join(err, removeAll(dir))
@@ -88,7 +90,7 @@ func (repo *repository) makeSpare(ctx context.Context, base string) error {
 // takeSpare puts the spare, if there is one, in the place of a worktree's empty folder.
 func (repo *repository) takeSpare(w Worktree) error {
 	dir, index := repo.spareDir(repo.id), repo.indexFile(w)
-	// Whoever has the index has the spare.
+	// The Add that moves the index has the spare.
 	if err := repo.user.Do(func() error { return os.Rename(filepath.Join(dir, spareIndex), index) }); err != nil {
 		return nil //nolint:nilerr // there is none, or it is not whole
 	}

@@ -15,22 +15,22 @@ import (
 	"time"
 )
 
-// Git locks a file by making another beside it, and a git that is killed leaves that one behind.
+// Git locks a file by a lock file beside it. A Git that is killed leaves its lock file behind: a stale lock.
 
 const (
-	// staleLockAge is the age from which on a lock that no running git can hold is taken for one that was left behind.
-	// Git holds the locks of references for moments.
+	// staleLockAge is the age from which on a lock is stale that no running Git can hold. Git holds the locks of
+	// references for moments.
 	staleLockAge = time.Minute
-	// lockRetryPause is the time between two tries at a file that is locked.
+	// lockRetryPause is the time between two tries at a locked file.
 	lockRetryPause = 200 * time.Millisecond
 	// defaultLockWait is how long a file that another Git has locked is waited for.
 	defaultLockWait = 10 * time.Second
 )
 
-// lockConflict is what a git could not lock.
+// lockConflict is a lock that a Git could not get.
 type lockConflict struct {
 	cause *failure
-	file  string // the lock; empty: a reference that another git moved at the same moment
+	file  string // the lock file; empty: a reference that another Git moved meanwhile
 }
 
 var (
@@ -39,20 +39,23 @@ var (
 	refMoved         = regexp.MustCompile(`cannot lock ref '[^']+': is at [0-9a-f]+ but expected [0-9a-f]+`)
 )
 
-// lockConflict is the lock on which a call failed, nil where it did not. A reference that another git moved meanwhile
-// is one for a fetch alone, which reads the reference again at its next try; a call that names the value that it
-// expects is not tried again. What git said may be a remote's words, so a lock counts only where the server's own git
-// makes them.
+// lockConflict is the lock on which a call failed; nil where it failed on none. A reference that another Git moved
+// meanwhile counts for a fetch alone, since its next try reads the reference again; a call that names the value that it
+// expects is not tried again. A remote can write Git's messages, so a lock file counts only in the folders where the
+// server's own Git makes some.
 func (g *runner) lockConflict(c call, err error) *lockConflict {
 	var f *failure
 	if !errors.As(err, &f) {
 		return nil
 	}
-	if found := packedRefsExists.FindStringSubmatch(f.stderr); found != nil && g.inServerFolders(filepath.Clean(found[1])) {
-		return &lockConflict{cause: f, file: filepath.Clean(found[1])}
+	if found := packedRefsExists.FindStringSubmatch(f.stderr); found != nil {
+		if file := filepath.Clean(found[1]); g.inServerFolders(file) {
+			return &lockConflict{cause: f, file: file}
+		}
 	}
 	if found := lockExists.FindStringSubmatch(f.stderr); found != nil {
-		if file := resolveLinks(strings.TrimSuffix(filepath.Clean(found[1]), ".lock")) + ".lock"; g.inServerFolders(file) {
+		file := resolveLinks(strings.TrimSuffix(filepath.Clean(found[1]), ".lock")) + ".lock"
+		if g.inServerFolders(file) {
 			return &lockConflict{cause: f, file: file}
 		}
 		return nil
@@ -63,8 +66,8 @@ func (g *runner) lockConflict(c call, err error) *lockConflict {
 	return nil
 }
 
-// inServerFolders reports whether a path, with its links followed, lies where the server's own git writes: in a mirror
-// or in the server's own folder. A file of a worktree whose name ends like that of a lock is none.
+// inServerFolders reports whether a path is in a folder where the server's Git writes: a mirror or the server's own
+// folder. A file of a worktree may be named like a lock and is none.
 func (g *runner) inServerFolders(path string) bool {
 	return slices.ContainsFunc(g.serverFolders(), func(dir string) bool {
 		rel, err := filepath.Rel(dir, path)
@@ -72,7 +75,7 @@ func (g *runner) inServerFolders(path string) bool {
 	})
 }
 
-// serverFolders are the folders in which the server's own git writes, with their links followed, and as they are named.
+// serverFolders are the folders in which the server's Git writes, with links followed and without.
 func (g *runner) serverFolders() []string {
 	var list []string
 	for _, dir := range []string{filepath.Join(g.root, "repos"), g.private()} {
@@ -86,7 +89,8 @@ func (g *runner) serverFolders() []string {
 	return list
 }
 
-// resolveLinks is the file that a path of a view stands for. Git tells of a view's path and locks the file.
+// resolveLinks follows the links of a path in a view. Git's messages have the path of the view, and it locks the file
+// behind the links.
 func resolveLinks(path string) string {
 	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
 		path = filepath.Join(dir, filepath.Base(path))
@@ -97,7 +101,7 @@ func resolveLinks(path string) string {
 	return path
 }
 
-// timeout is the error of a lock that was not released.
+// timeout is the error of a lock that was not released in time.
 func (h *lockConflict) timeout(waited time.Duration) error {
 	f := *h.cause
 	f.cause = errors.Join(ErrLocked, h.cause.cause)
@@ -110,14 +114,14 @@ func (h *lockConflict) timeout(waited time.Duration) error {
 	return &f
 }
 
-// isLock reports whether a file of that name keeps gits from their work: a lock, or packed-refs as they are being
-// written, which git never overwrites.
+// isLock reports whether a file of that name makes other Gits fail: a lock, or packed-refs.new, which Git never
+// overwrites.
 func isLock(path string) bool {
 	return strings.HasSuffix(path, ".lock") || filepath.Base(path) == "packed-refs.new"
 }
 
-// removeStaleLock removes a lock that a killed git left behind, and reports whether it is gone. One that a git which
-// began before it may hold stays. Nothing is removed beyond a link out of the folders in which the server's git writes.
+// removeStaleLock removes a stale lock and reports whether it did. A lock stays that a running Git may hold, one that
+// started before the lock was made. Nothing is removed outside of the folders in which the server's Git writes.
 func (g *runner) removeStaleLock(lock string) bool {
 	root, name := g.openServerFolder(lock)
 	if root == nil {
@@ -126,9 +130,10 @@ func (g *runner) removeStaleLock(lock string) bool {
 	defer root.Close()
 	info, err := root.Lstat(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return false // released: the next try comes after a pause
+		return false // it was released: the next try comes after a pause
 	}
-	if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < staleLockAge || g.gitRunningSince(info.ModTime()) {
+	if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < staleLockAge ||
+		g.gitRunningSince(info.ModTime()) {
 		return false
 	}
 	if now, err := root.Lstat(name); err != nil || !os.SameFile(info, now) || !now.ModTime().Equal(info.ModTime()) {
@@ -141,8 +146,7 @@ func (g *runner) removeStaleLock(lock string) bool {
 	return true
 }
 
-// openServerFolder opens the folder of those in which the server's own git writes that holds a path, and gives the rest
-// of the path.
+// openServerFolder opens the one of serverFolders that a path is in, and returns the rest of the path.
 func (g *runner) openServerFolder(path string) (*os.Root, string) {
 	for _, dir := range g.serverFolders() {
 		if rel, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(rel) {
@@ -154,8 +158,7 @@ func (g *runner) openServerFolder(path string) (*os.Root, string) {
 	return nil, ""
 }
 
-// removeStaleLocks removes the locks that killed gits left behind in a workspace's repository, where no git has met
-// them since.
+// removeStaleLocks removes the stale locks of the repository, also those that no later call has met.
 func (repo *repository) removeStaleLocks() {
 	tops := []string{repo.view, repo.exchangeDir(repo.id)}
 	for _, part := range sharedParts {
@@ -178,8 +181,8 @@ func (repo *repository) removeStaleLocks() {
 	}
 }
 
-// gitRunningSince reports whether a git is at work in the data folder that began before a time. Where the system does
-// not tell of processes there is none.
+// gitRunningSince reports whether a Git is at work in the data folder that started before a time. It is false where the
+// system has no /proc.
 func (g *runner) gitRunningSince(at time.Time) bool {
 	list, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -204,7 +207,8 @@ func (g *runner) gitRunningSince(at time.Time) bool {
 	return false
 }
 
-// usesDataFolder reports whether a process runs in the data folder or names it. One that does not tell may.
+// usesDataFolder reports whether a process runs in the data folder or has it in its arguments. It is true for a process
+// that cannot be read.
 func (g *runner) usesDataFolder(process string) bool {
 	dir, err := os.Readlink(filepath.Join(process, "cwd"))
 	if errors.Is(err, os.ErrNotExist) {
@@ -217,13 +221,13 @@ func (g *runner) usesDataFolder(process string) bool {
 	return err == nil && bytes.Contains(arguments, []byte(g.root))
 }
 
-// ownProcess reports whether a process is this user's, or that of the user of agents: both write in repositories.
+// ownProcess reports whether a process belongs to this user or to the user of agents: both write in repositories.
 func (g *runner) ownProcess(info os.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && (int(stat.Uid) == os.Geteuid() || g.user != nil && int(stat.Uid) == g.user.UID)
 }
 
-// bootTime is when the system began; zero where it does not tell.
+// bootTime is when the system started; zero where that is not known.
 func bootTime() time.Time {
 	text, _ := os.ReadFile("/proc/stat")
 	for line := range strings.Lines(string(text)) {
@@ -236,10 +240,10 @@ func bootTime() time.Time {
 	return time.Time{}
 }
 
-// ticks is how many there are in a second in what Linux tells of processes.
+// ticks is how many clock ticks /proc counts in a second.
 const ticks = 100
 
-// processBegan is when a process began, as Linux tells it in the 22nd field of stat.
+// processBegan is when a process started: the 22nd field of /proc/<pid>/stat.
 func processBegan(process string, booted time.Time) (time.Time, bool) {
 	text, err := os.ReadFile(filepath.Join(process, "stat"))
 	if err != nil || booted.IsZero() {

@@ -1,6 +1,6 @@
-// Package git is Git for sessions: it mirrors a workspace's repository, gives every session a worktree
-// and a branch of its own, and says what an agent changed there. It knows nothing of automations or agents:
-// it is given ids and a remote, and it hands back folders, changes and errors.
+// Package git is Git for sessions: it mirrors a workspace's repository, gives every session a worktree and a branch of
+// its own, and lists what an agent changed there. It knows nothing of automations or agents: it is given ids and a
+// remote, and it hands back folders, changes and errors.
 //
 // A coding agent works in a worktree and can write everything that its Git reads, the repository's
 // configuration included. So the server's own Git never reads that configuration: it works through a view
@@ -29,25 +29,25 @@ type Store struct {
 	Root string
 	// Git is the git program, 2.31 or newer. Empty: the one found on the PATH.
 	Git string
-	// Reach judges the host of a remote before Git connects to it, and returns the addresses to which Git may; nil:
-	// any.
+	// Reach checks the host of a remote before Git connects to it, and returns the addresses to which Git may connect;
+	// nil: any.
 	Reach func(ctx context.Context, host string) ([]netip.Addr, error)
-	// User is whom agents run as, where that is another user than the server's own: worktrees are that user's, and Git
-	// has its rights where it reads and writes their files. nil: the server's own.
+	// User is the user of agents, where that is not the server's own user: it owns the worktrees, and Git has its
+	// rights where it reads and writes their files. nil: the server's own user.
 	User *runas.User
-	// Confine makes a command line run so that it can write in some folders alone, and not in what is kept below them.
-	// nil: it cannot be had, or is not wanted.
+	// Confine returns a command line that runs another one so that it can write in some folders alone, and not in the
+	// kept paths below them. nil: the machine cannot confine a program, or need not.
 	Confine func(argv, writable, kept []string) []string
-	// Log is told what was mended in a repository; nil is slog's default.
+	// Log gets a line for each repair of a repository; nil is slog's default.
 	Log *slog.Logger
 
 	locks       locks
-	memoryLimit int64         // how many bytes of data a Git holds; 0: gitMemory
-	lockWait    time.Duration // how long a file that another Git has locked is waited for; 0: lockPatience
+	memoryLimit int64         // how many bytes of data a Git holds; 0: defaultMemoryLimit
+	lockWait    time.Duration // how long a file that another Git has locked is waited for; 0: defaultLockWait
 }
 
-// Worktree is the folder and branch of one session. Keep Branch and Base with the session: Changes and Diff
-// believe what they are given, never what stands in the repository, where an agent can write.
+// Worktree is the folder and branch of one session. Keep Branch and Base with the session: Changes and Diff use these
+// values and none from the repository, where an agent can write.
 type Worktree struct {
 	Workspace, Session string
 	// Dir is the absolute path of the folder.
@@ -71,15 +71,15 @@ var (
 	ErrLocked = errors.New("a file of the repository is locked")
 	// ErrTooLarge says that Git would need more memory than it may have for what is in the repository.
 	ErrTooLarge = errors.New("an object of the repository is too large")
-	// ErrKilled says that a Git was ended from outside, as the system does that has no memory left.
+	// ErrKilled says that a Git was killed from outside, as by a system that has no memory left.
 	ErrKilled = errors.New("a Git was killed")
-	// ErrDamaged says that objects or references of the repository are missing or broken. Mend may help.
+	// ErrDamaged says that objects or references of the repository are missing or broken. Repair may help.
 	ErrDamaged = errors.New("the repository is damaged")
 )
 
-// Transient reports whether an error comes of the machine, its disk or the network: the same call may succeed later,
-// and who asked for it has no part in it. It is one of ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged
-// and an end of the context.
+// Transient reports whether an error comes from the machine, its disk or the network, and not from the request: the
+// same call may succeed later. It is one of ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged and an end of
+// the context.
 func Transient(err error) bool {
 	for _, kind := range []error{ErrLocked, ErrUnreachable, ErrDiskFull, ErrKilled, ErrDamaged, context.Canceled,
 		context.DeadlineExceeded} {
@@ -108,7 +108,7 @@ func (s *Store) Version(ctx context.Context) (string, error) {
 	return strings.TrimRight(found[0], "."), nil
 }
 
-// Worktree is the worktree of a session, from what was stored of it. An empty branch is the session's usual one.
+// Worktree is the worktree of a session, by its stored branch and base. An empty branch is SessionBranch.
 func (s *Store) Worktree(workspaceID, sessionID, branch, base string) Worktree {
 	if branch == "" {
 		branch = SessionBranch(sessionID)
@@ -124,7 +124,7 @@ func SessionBranch(sessionID string) string { return "carillon/" + sessionID }
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// checkID refuses what must become neither a folder nor a part of a branch's name.
+// checkID refuses an id that cannot be the name of a folder and a part of a branch's name.
 func checkID(ids ...string) error {
 	for _, id := range ids {
 		if !idForm.MatchString(id) || strings.Contains(id, "..") || strings.HasSuffix(id, ".") ||

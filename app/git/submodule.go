@@ -10,15 +10,14 @@ import (
 	"strings"
 )
 
-// editedSubmodules are those of the submodules at paths whose files differ from their own commit. The server's Git
-// looks at them through a view, as at everything that an agent can configure. One that cannot be looked at counts as
-// edited.
+// editedSubmodules are the submodules at paths whose files differ from their own commit. The server's Git reads them
+// through a view, since an agent can configure them. A submodule that cannot be read counts as edited.
 func (in *inspection) editedSubmodules(ctx context.Context, paths []string) ([]string, error) {
 	var edited []string
 	for _, path := range paths {
 		dir := filepath.Join(in.w.Dir, path)
 		if !exists(filepath.Join(dir, ".git")) || !in.hasFile(path) {
-			continue // it was never filled
+			continue // it was never checked out
 		}
 		if clean, err := in.cleanSubmodule(ctx, dir); err != nil && ctx.Err() != nil {
 			return nil, err
@@ -29,7 +28,7 @@ func (in *inspection) editedSubmodules(ctx context.Context, paths []string) ([]s
 	return edited, nil
 }
 
-// submoduleOf is the Git folder of a submodule. It is one of the session's own: its files are for nobody else.
+// submoduleOf is the Git folder of a submodule. A folder outside of the session's own is an error.
 func (in *inspection) submoduleOf(dir string) (string, error) {
 	gitDir := filepath.Join(dir, ".git")
 	if text, err := readSmall(gitDir); err == nil {
@@ -54,7 +53,7 @@ func (in *inspection) submoduleOf(dir string) (string, error) {
 	return "", fmt.Errorf("%s is outside of the session's folders", gitDir)
 }
 
-// cleanSubmodule is whether the files of a submodule are those of its commit, with none that is new and not ignored.
+// cleanSubmodule reports whether a submodule has no uncommitted changes and no new files that are not ignored.
 func (in *inspection) cleanSubmodule(ctx context.Context, dir string) (bool, error) {
 	repo := in.repo
 	var gitDir string

@@ -15,15 +15,15 @@ import (
 
 const (
 	origin = "refs/remotes/origin/"
-	// detachedRef is the remote's HEAD where that is on no branch.
+	// detachedRef is the remote's HEAD where it is on no branch.
 	detachedRef = "refs/carillon/detached"
 	// emptyRef is an empty commit of Carillon's own, for worktrees of a repository without commits.
 	emptyRef = "refs/carillon/empty"
 )
 
-// Sync brings the workspace's mirror up to date with its remote, and makes it when there is none. One runs at
-// a time for a workspace; the others wait. It never touches a session's branch: the remote's branches live
-// under refs/remotes/origin/. A damaged mirror is mended in its place (mend.go). Errors to tell apart: those of Probe,
+// Sync brings the workspace's mirror up to date with its remote, and makes it when there is none. One runs at a time
+// for a workspace; the others wait. It never touches a session's branch: the remote's branches live under
+// refs/remotes/origin/. A damaged mirror is repaired in place (repair.go). Errors to tell apart: those of Probe,
 // *NoBranch when r.Branch is not there, ErrLocked, ErrDamaged and ErrDiskFull.
 func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 	if err := checkID(id); err != nil {
@@ -64,7 +64,7 @@ func (s *Store) Sync(ctx context.Context, id string, r Remote) error {
 	return nil
 }
 
-// sweep removes what an interrupted Sync left behind.
+// sweep removes the temporary files of an interrupted Sync.
 func (l layout) sweep(id string) {
 	for _, pattern := range []string{filepath.Join(l.root, "repos", ".new-"+id+".git-*"),
 		l.viewDir(".new-" + id + ".git-*"), l.exchangeDir(".new-" + id + ".git-*")} {
@@ -82,7 +82,7 @@ func (l layout) sweep(id string) {
 	}
 }
 
-// create makes the mirror beside its place and moves it there when it is whole.
+// create makes the mirror under a temporary name and renames it when it is complete.
 func (repo *repository) create(ctx context.Context, r Remote, refs *remoteRefs) error {
 	temp, err := repo.build(ctx, repo.id, refs.sha256(), func(temp *repository) error {
 		return temp.fetch(ctx, r, refs, maxUnpacked)
@@ -91,7 +91,7 @@ func (repo *repository) create(ctx context.Context, r Remote, refs *remoteRefs) 
 		return err
 	}
 	crash.Here(crash.MirrorMade)
-	// What was known of the remote is of a mirror that is gone.
+	// The exchange belongs to an earlier mirror, which is gone.
 	return errors.Join(removeAll(repo.exchangeDir(repo.id)), os.Rename(temp, repo.mirror))
 }
 
@@ -136,9 +136,9 @@ func (r *remoteRefs) sha256() bool {
 	return len(r.detached) == 64
 }
 
-// fetch brings the remote's branches into the mirror. Packs of fewer objects than few are written one by one.
-// The Git that reaches the remote writes objects into the mirror and nothing else; the names follow with the rights of
-// the user of agents.
+// fetch brings the remote's branches into the mirror. The objects of packs with fewer than few are written one by one.
+// The Git that reaches the remote has the rights of the server and writes into the exchange alone; the mirror's
+// references are written with the rights of the user of agents.
 func (repo *repository) fetch(ctx context.Context, r Remote, refs *remoteRefs, few uint32) error {
 	if err := repo.prepareView(); err != nil {
 		return diskFull(err)
@@ -200,13 +200,13 @@ func (repo *repository) fetch(ctx context.Context, r Remote, refs *remoteRefs, f
 	return nil
 }
 
-// isCurrent is whether the mirror already has what the remote has, so that nothing need be fetched.
+// isCurrent reports whether the mirror has the remote's branches already, so that nothing need be fetched.
 func (repo *repository) isCurrent(ctx context.Context, refs *remoteRefs) (bool, error) {
 	out, err := repo.git(ctx, "for-each-ref", "--format=%(refname)%09%(objectname)%09%(symref)", origin, detachedRef)
 	if err != nil {
 		return false, err
 	}
-	here, standard, detached := map[string]string{}, "", ""
+	local, defaultBranch, detached := map[string]string{}, "", ""
 	for line := range strings.Lines(string(out)) {
 		part := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(part) != 3 {
@@ -216,23 +216,23 @@ func (repo *repository) isCurrent(ctx context.Context, refs *remoteRefs) (bool, 
 		case part[0] == detachedRef:
 			detached = part[1]
 		case branch == "HEAD":
-			standard = strings.TrimPrefix(part[2], origin)
+			defaultBranch = strings.TrimPrefix(part[2], origin)
 		default:
-			here[branch] = part[1]
+			local[branch] = part[1]
 		}
 	}
-	if len(refs.heads) == 0 && refs.detached == "" || len(here) != len(refs.heads) || standard != refs.defaultBranch ||
-		detached != refs.detached {
+	if len(refs.heads) == 0 && refs.detached == "" || len(local) != len(refs.heads) ||
+		defaultBranch != refs.defaultBranch || detached != refs.detached {
 		return false, nil
 	}
-	want := make([]string, 0, len(here))
+	want := make([]string, 0, len(local))
 	for branch, sha := range refs.heads {
-		if here[branch] != sha {
+		if local[branch] != sha {
 			return false, nil
 		}
 		want = append(want, sha)
 	}
-	// A branch can name a commit that is gone: then the mirror is damaged and fetch will say so.
+	// A branch can name a commit that is missing: then the mirror is damaged, and the fetch fails.
 	found, err := repo.resolve(ctx, want...)
 	if err != nil {
 		return false, err
@@ -245,7 +245,7 @@ func (repo *repository) isCurrent(ctx context.Context, refs *remoteRefs) (bool, 
 	return true, nil
 }
 
-// makeEmptyCommit makes a branch or other name that has one empty commit by Carillon.
+// makeEmptyCommit makes a reference to an empty commit by Carillon.
 func (repo *repository) makeEmptyCommit(ctx context.Context, ref string) error {
 	out, err := repo.git(ctx, "mktree")
 	if err != nil {
@@ -264,8 +264,8 @@ func (repo *repository) makeEmptyCommit(ctx context.Context, ref string) error {
 	return err
 }
 
-// Scratch makes the workspace's repository without a remote: empty, with one empty commit by Carillon on main.
-// Work survives there in branches alone. It does nothing where there is a repository already.
+// Scratch makes the workspace's repository without a remote: empty, with one empty commit by Carillon on main. There is
+// no remote to push to: work is kept in branches alone. It does nothing where there is a repository already.
 func (s *Store) Scratch(ctx context.Context, id string) error {
 	if err := checkID(id); err != nil {
 		return err
@@ -297,9 +297,9 @@ func (s *Store) Scratch(ctx context.Context, id string) error {
 	return os.Rename(temp, g.mirrorDir(id))
 }
 
-// Tidy packs what piled up in the workspace's repository, if that is worth it, and drops what no branch and no
-// worktree has used for two weeks, and removes locks that killed gits left. It can take minutes; Sync waits for it.
-// Once a day is enough.
+// Tidy packs the objects of the workspace's repository, if there are many, prunes objects that no branch and no
+// worktree has used for two weeks, and removes stale locks. It can take minutes; Sync waits for it. Once a day is
+// enough.
 func (s *Store) Tidy(ctx context.Context, id string) error {
 	return s.tidy(ctx, id, "gc", "--quiet", "--auto")
 }
@@ -320,18 +320,18 @@ func (s *Store) tidy(ctx context.Context, id string, args ...string) error {
 	return nil
 }
 
-// tidy removes the locks that killed gits left, and runs a command of Git that packs the repository.
+// tidy removes stale locks, and runs a command of Git that packs the repository.
 func (repo *repository) tidy(ctx context.Context, args ...string) error {
 	repo.removeStaleLocks()
-	if err := repo.handOverObjects(os.Geteuid()); err != nil { // what is packed anew is removed
+	if err := repo.handOverObjects(os.Geteuid()); err != nil { // Git removes the objects that it packs
 		return err
 	}
-	// Git notes that it is at work beside the configuration, which its user may read and not write.
+	// git gc makes a file beside the configuration, where the user of agents may not write.
 	packing := repo.repository(".tidy-"+repo.id, repo.mirror)
 	defer func() { _ = removeAll(packing.view) }()
 	err := packing.prepareView()
 	if err == nil {
-		// A folder of which nobody says that it is another's: its user can make such a file there.
+		// So it gets a Git folder in which that user can make the file. It is its own common folder.
 		common := filepath.Join(packing.view, "commondir")
 		err = errors.Join(writeAtomic(common, ".\n"), repo.user.Read(common), repo.user.Add(packing.view))
 	}
@@ -358,14 +358,8 @@ func (s *Store) Head(ctx context.Context, id, branch string) (string, error) {
 	return repo.branchCommit(ctx, branch)
 }
 
-// Moved is whether the branch stands at another commit than it did.
-func (s *Store) Moved(ctx context.Context, id, branch, since string) (bool, error) {
-	now, err := s.Head(ctx, id, branch)
-	return err == nil && now != since, err
-}
-
-// branchCommit finds a base among the branches of the remote, as of the last Sync. A repository of Carillon's own has
-// no remote: there it is one of its own branches, such as a session's.
+// branchCommit is the commit of a branch of the remote, as of the last Sync. A repository that has no remote has its
+// own branches, such as a session's.
 func (repo *repository) branchCommit(ctx context.Context, branch string) (string, error) {
 	prefix, names := origin, []string{origin + "HEAD", detachedRef, emptyRef}
 	if !exists(repo.originFile(repo.id)) {
@@ -395,7 +389,7 @@ func (repo *repository) branchCommit(ctx context.Context, branch string) (string
 		}
 	}
 	if prefix == origin && len(candidates) == 0 {
-		// A remote without a commit: there is no branch yet that could be named wrongly.
+		// The remote has no commit, and therefore no branch yet.
 		if found, err := repo.resolve(ctx, emptyRef); err != nil || found[0] != "" {
 			return found[0], err
 		}

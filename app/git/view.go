@@ -13,11 +13,11 @@ import (
 // of the mirror. So filters, diff drivers, URL rewrites, credential helpers and the like that somebody set in the
 // mirror are not even read.
 
-// sharedParts is what a view has in common with its mirror.
+// sharedParts are the parts of a mirror that its view links to.
 var sharedParts = []string{"objects", "refs", "packed-refs", "shallow", "worktrees"}
 
-// prepareView makes the repository's view, or makes it whole again, and removes from the mirror what would hold up or
-// mislead the server's Git.
+// prepareView makes the repository's view, or repairs it, and removes files from the mirror that would block or mislead
+// the server's Git.
 func (repo *repository) prepareView() error {
 	if err := repo.makeView(nil, repo.view, repo.mirror); err != nil {
 		return err
@@ -25,7 +25,8 @@ func (repo *repository) prepareView() error {
 	return repo.grantRepository()
 }
 
-// makeView makes the view of a repository whose files a user has, and touches those with that user's rights alone.
+// makeView makes the view of a repository that belongs to a user, whose files it reads and writes with the user's
+// rights alone.
 func (g *runner) makeView(user *runas.User, view, mirror string) error {
 	if err := os.MkdirAll(view, 0o700); err != nil {
 		return err
@@ -54,14 +55,14 @@ func (g *runner) makeView(user *runas.User, view, mirror string) error {
 	return writeAtomic(filepath.Join(view, "HEAD"), noHead)
 }
 
-// noHead is the HEAD of mirrors and views. It never becomes a branch: what has a HEAD are the worktrees.
+// noHead is the HEAD of mirrors and views. It never becomes a branch: only worktrees have a HEAD that is used.
 const noHead = "ref: refs/heads/carillon-has-no-head\n"
 
-// markSHA256 is the file by which Carillon notes that the names of a mirror's objects are SHA-256.
+// markSHA256 is a file that marks a mirror whose object ids are SHA-256.
 const markSHA256 = "carillon-sha256"
 
-// usesSHA256 reports whether the names of a mirror's objects are SHA-256. The mark alone does not say so: where there
-// is none, an agent can make it, but in a sandbox it cannot write the mirror's configuration.
+// usesSHA256 reports whether the object ids of a mirror are SHA-256. The mark alone is no proof: where it is missing,
+// an agent can make it, but in a sandbox it cannot write the mirror's configuration.
 func usesSHA256(mirror string) bool {
 	if !exists(filepath.Join(mirror, markSHA256)) {
 		return false
@@ -72,7 +73,7 @@ func usesSHA256(mirror string) bool {
 
 var formatSHA256 = regexp.MustCompile(`(?im)^\s*objectformat\s*=\s*sha256\s*$`)
 
-// configOf is the whole configuration of a view, and the first one of a mirror.
+// configOf is the configuration of a view, and the first configuration of a mirror.
 func configOf(sha256 bool) string {
 	const core = "\tbare = true\n\tlogAllRefUpdates = false\n"
 	if sha256 {

@@ -45,13 +45,13 @@ func (repo *repository) add(ctx context.Context, w *Worktree, base string) error
 	if err != nil || whole {
 		return err
 	}
-	// The files come without the lock, so that worktrees fill in parallel.
+	// The files are written without the lock, so that several worktrees can be made in parallel.
 	crash.Here(crash.TreeLinked)
 	if err := repo.checkOut(ctx, *w); err != nil {
 		return err
 	}
 	crash.Here(crash.TreeFilled)
-	// Written last: who has this name has a whole worktree. It also keeps the base from being collected.
+	// Written last: a worktree with this reference is complete. It also keeps the base from being collected.
 	_, err = repo.git(ctx, "update-ref", baseRef(w.Session), w.Base)
 	return err
 }
@@ -59,9 +59,9 @@ func (repo *repository) add(ctx context.Context, w *Worktree, base string) error
 func baseRef(sessionID string) string   { return "refs/carillon/base/" + sessionID }
 func branchRef(sessionID string) string { return "refs/carillon/branch/" + sessionID }
 
-// linkWorktree makes branch and folder, without files, and fills in w. Whole is true when the worktree is there
-// already. One that is there keeps its base; another gets the base of w, or where that is empty the commit of the base
-// branch.
+// linkWorktree makes branch and folder, without files, and sets the branch and base of w. Whole is true when the
+// worktree is there already; it keeps its base. A new one gets the base of w, or where that is empty the commit of the
+// base branch.
 func (repo *repository) linkWorktree(ctx context.Context, w *Worktree, base string) (whole bool, err error) {
 	unlock, err := repo.lock(ctx, "tree")
 	if err != nil {
@@ -87,7 +87,7 @@ func (repo *repository) linkWorktree(ctx context.Context, w *Worktree, base stri
 		if w.Base, err = repo.branchCommit(ctx, base); err != nil {
 			return false, err
 		}
-		if tip != "" { // its branch is there: it began where that left the base branch
+		if tip != "" { // the session's branch exists: its base is where it left the base branch
 			if w.Base, err = repo.forkPoint(ctx, tip, w.Base); err != nil {
 				return false, err
 			}
@@ -103,7 +103,7 @@ func (repo *repository) linkWorktree(ctx context.Context, w *Worktree, base stri
 	return false, repo.linkNew(ctx, *w, tip)
 }
 
-// reuse makes a worktree that is there usable again, after whatever its last use left.
+// reuse makes a worktree usable again after its last use, which may have been interrupted.
 func (repo *repository) reuse(ctx context.Context, w Worktree, tip string) error {
 	// agents are killed, and their git with them
 	repo.removeStaleLock(filepath.Join(repo.adminDir(w.Workspace, w.Session), "index.lock"))
@@ -118,21 +118,21 @@ func (repo *repository) reuse(ctx context.Context, w Worktree, tip string) error
 	return repo.repairLink(w)
 }
 
-// linkNew makes branch and folder where there is nothing yet, the rest of an interrupted Add, or a branch whose folder
-// was lost.
+// linkNew makes branch and folder where there is nothing yet, or only the rest of an interrupted Add, or only the
+// branch.
 func (repo *repository) linkNew(ctx context.Context, w Worktree, tip string) error {
 	err := errors.Join(removeAll(w.Dir), removeAll(repo.adminDir(w.Workspace, w.Session)),
 		removeIfExists(repo.coverFile(w.Session)))
 	if err != nil {
 		return err
 	}
-	if tip == "" { // by itself: a lock that git worktree meets after it has made the branch would leave half of both
+	if tip == "" { // not by git worktree: a lock that it meets after it has made the branch would leave half of both
 		if err := repo.makeBranch(ctx, w); err != nil {
 			return err
 		}
 	}
 	crash.Here(crash.TreeBranched)
-	// The folder of all worktrees is the server's: the user of agents makes none in it.
+	// The folder of all worktrees belongs to the server: the user of agents cannot make a folder in it.
 	if err := errors.Join(os.MkdirAll(w.Dir, 0o700), repo.user.Own(w.Dir)); err != nil {
 		return diskFull(err)
 	}
@@ -142,7 +142,7 @@ func (repo *repository) linkNew(ctx context.Context, w Worktree, tip string) err
 	}); err != nil {
 		return err
 	}
-	// Git has named the view in the folder, which belongs to the server alone: a sandbox hides it.
+	// Git has written the path of the view into the worktree. The view belongs to the server, and a sandbox hides it.
 	if err := errors.Join(repo.takeSpare(w), repo.repairLink(w)); err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (repo *repository) makeBranch(ctx context.Context, w Worktree) error {
 	return err
 }
 
-// forkPoint is the commit where a branch left another one; where they have none in common, the tip of the other.
+// forkPoint is the commit where a branch left another one; where they have no commit in common, the tip of the other.
 func (repo *repository) forkPoint(ctx context.Context, tip, other string) (string, error) {
 	out, err := repo.git(ctx, "merge-base", tip, other)
 	var f *failure
@@ -181,7 +181,7 @@ func (s *Store) HeadBranch(w Worktree) string {
 	return name
 }
 
-// sessionBranch is the branch that the session was given when its worktree was made, empty when it has none yet.
+// sessionBranch is the branch that the session got when its worktree was made; empty when it has none yet.
 func (repo *repository) sessionBranch(ctx context.Context, sessionID string) (string, error) {
 	out, err := repo.git(ctx, "symbolic-ref", "--quiet", branchRef(sessionID))
 	var f *failure
@@ -201,7 +201,8 @@ func (repo *repository) checkOut(ctx context.Context, w Worktree) error {
 	return err
 }
 
-// repairLink points the folder at its place in the mirror again, as after a move of the data folder.
+// repairLink makes the worktree and its folder of Git in the mirror point at each other, as after a move of the data
+// folder.
 func (repo *repository) repairLink(w Worktree) error {
 	admin, config := repo.adminDir(w.Workspace, w.Session), repo.sessionConfig(w)
 	if err := repo.handOver(w); err != nil {
@@ -216,7 +217,7 @@ func (repo *repository) repairLink(w Worktree) error {
 	})
 }
 
-// relink gives a folder back its place in a mirror that lost it. The files in it stay as they are.
+// relink makes a worktree's folder of Git in the mirror again, where that was lost. The worktree's files stay.
 func (repo *repository) relink(ctx context.Context, w Worktree, tip string) error {
 	admin := repo.adminDir(w.Workspace, w.Session)
 	if err := errors.Join(removeAll(admin), removeIfExists(repo.coverFile(w.Session))); err != nil {
@@ -231,7 +232,9 @@ func (repo *repository) relink(ctx context.Context, w Worktree, tip string) erro
 		}
 	}
 	err := errors.Join(
-		repo.user.Do(func() error { return writeAtomic(filepath.Join(admin, "HEAD"), "ref: refs/heads/"+w.Branch+"\n") }),
+		repo.user.Do(func() error {
+			return writeAtomic(filepath.Join(admin, "HEAD"), "ref: refs/heads/"+w.Branch+"\n")
+		}),
 		repo.repairLink(w),
 	)
 	if err != nil {
@@ -252,8 +255,8 @@ func (s *Store) Remove(ctx context.Context, workspaceID, sessionID string, keepB
 	return s.RemoveIf(ctx, workspaceID, sessionID, keepBranch, func(context.Context) (bool, error) { return true, nil })
 }
 
-// RemoveIf is Remove if goes says so when its turn has come: nobody makes or removes a worktree of the workspace from
-// then on until this one is gone.
+// RemoveIf is Remove, provided that confirm returns true. It calls confirm under the lock of the workspace's worktrees,
+// so that no other call makes or removes one meanwhile.
 func (s *Store) RemoveIf(ctx context.Context, workspaceID, sessionID string, keepBranch bool,
 	confirm func(context.Context) (bool, error)) error {
 	if err := checkID(workspaceID, sessionID); err != nil {
@@ -283,7 +286,7 @@ func (s *Store) remove(ctx context.Context, workspaceID, sessionID string, keepB
 	crash.Here(crash.FolderRemoved)
 	repo, err := s.open(workspaceID)
 	if errors.Is(err, ErrNoMirror) || keepBranch {
-		return nil // what the session configured and has on its stash stays for a worktree that comes back
+		return nil // its configuration and its stash stay for a worktree that comes back
 	} else if err != nil {
 		return err
 	}
@@ -329,7 +332,7 @@ func (s *Store) Drop(ctx context.Context, workspaceID string) error {
 	if err := errors.Join(failed...); err != nil {
 		return fmt.Errorf("drop workspace %s: %w", workspaceID, err)
 	}
-	// The repository last: it alone knows which worktrees belong to the workspace.
+	// The repository is removed last: only there is it known which worktrees belong to the workspace.
 	for _, path := range []string{s.Home(workspaceID), g.spareDir(workspaceID), g.viewDir(workspaceID),
 		g.exchangeDir(workspaceID), g.mirrorDir(workspaceID) + ".damaged", g.mirrorDir(workspaceID),
 		g.originFile(workspaceID)} {
@@ -341,9 +344,9 @@ func (s *Store) Drop(ctx context.Context, workspaceID string) error {
 	return nil
 }
 
-// Env is what an agent's own Git needs in its environment: it never asks, it does not look for a repository
-// above the worktrees, and it has a name for its commits: where the machine gives none, and in a sandbox (boxed), which
-// does not show what gives one.
+// Env is the environment that an agent's own Git needs: Git asks no questions, does not search for a repository above
+// the worktrees, and has an author for its commits where the machine configures none, or where a sandbox (boxed) hides
+// the configuration.
 func (s *Store) Env(ctx context.Context, boxed bool) []string {
 	env := []string{
 		"GIT_TERMINAL_PROMPT=0",
@@ -355,11 +358,11 @@ func (s *Store) Env(ctx context.Context, boxed bool) []string {
 	if err != nil {
 		return env
 	}
-	asking, cancel := context.WithTimeout(ctx, 2*time.Second) // that user may have a pipe there
+	asking, cancel := context.WithTimeout(ctx, 2*time.Second) // the user's configuration may be a pipe
 	defer cancel()
 	for _, who := range []struct{ key, value, names string }{{"user.name", "Carillon", "NAME"},
 		{"user.email", "carillon@localhost", "EMAIL"}} {
-		// The person's configuration, as the agent will find it; not the server's own.
+		// The configuration that the agent will find, not that of the server's Git.
 		cmd := exec.CommandContext(asking, program, "config", "--get", who.key)
 		if s.User != nil {
 			// Processes of that user may read the environment of this one.

@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// A mirror is mended in its place, since sessions are at work in it: their worktrees, branches, stashes and objects
-// stay. What the remote has is brought in beside what is there, and what names an object that nobody has is set aside
-// by itself.
+// A mirror is repaired in place, since sessions are at work in it: their worktrees, branches, stashes and objects stay.
+// The remote's objects are added beside the objects that are there. References and worktrees that name a missing object
+// are set aside.
 
-// damagePatterns are git's words when the repository itself may be broken, as opposed to the way to the remote. They
-// are the reason to look; what is damaged git fsck says.
+// damagePatterns are parts of Git's messages where the repository itself may be broken, as opposed to the connection to
+// the remote. They are only a reason to run git fsck, which says what is damaged.
 var damagePatterns = []string{
 	"bad object", "is corrupt", "corrupted", "missing blob", "missing tree", "missing commit",
 	"missing necessary objects",
@@ -29,21 +29,21 @@ var damagePatterns = []string{
 	"revision walk setup failed", "not a valid object", "broken",
 }
 
-// looksDamaged is whether the mirror may be broken, going by what git said of it.
+// looksDamaged reports whether the mirror may be broken, by the messages of a Git that failed.
 func looksDamaged(err error) bool {
 	var f *failure
 	if errors.Is(err, ErrDiskFull) || errors.Is(err, ErrKilled) || errors.Is(err, ErrLocked) || !errors.As(err, &f) {
 		return false
 	}
-	for _, words := range damagePatterns {
-		if strings.Contains(strings.ToLower(f.stderr), words) {
+	for _, pattern := range damagePatterns {
+		if strings.Contains(strings.ToLower(f.stderr), pattern) {
 			return true
 		}
 	}
 	return false
 }
 
-// asDamaged is an error that is ErrDamaged as well where git's words say that the mirror may be broken.
+// asDamaged returns an error that is ErrDamaged as well where the mirror may be broken.
 func asDamaged(err error) error {
 	if looksDamaged(err) && !errors.Is(err, ErrDamaged) {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -51,15 +51,15 @@ func asDamaged(err error) error {
 	return err
 }
 
-// restoreHead gives the mirror back what makes it a repository in the eyes of an agent's git: its HEAD and a
-// configuration that can be read. The view does without both, so nothing else would notice.
+// restoreHead writes the mirror's HEAD and configuration again where an agent's Git would not take the mirror for a
+// repository. The view does without both, so nothing else would notice.
 func (repo *repository) restoreHead(ctx context.Context) error {
 	check := func() error {
 		_, err := repo.run(ctx, call{gitDir: repo.mirror, args: []string{"rev-parse", "--git-dir"}})
 		return err
 	}
 	if err := removeAll(filepath.Join(repo.mirror, "commondir")); err != nil {
-		// of a worktree's place, which a mirror is not
+		// it belongs in a worktree's folder of Git, not in a mirror
 		return err
 	}
 	for _, part := range []string{"HEAD", "config"} { // Git would wait for a pipe
@@ -69,7 +69,7 @@ func (repo *repository) restoreHead(ctx context.Context) error {
 			}
 		}
 	}
-	if repo.user != nil { // whose Git checks
+	if repo.user != nil { // the Git below has that user's rights
 		if err := repo.prepareView(); err != nil {
 			return diskFull(err)
 		}
@@ -97,9 +97,9 @@ func (repo *repository) restoreHead(ctx context.Context) error {
 	return check()
 }
 
-// Repair looks for damage in the workspace's repository and mends what it finds, as Sync does where its fetch fails. It
-// is for a caller that met ErrDamaged. Where the workspace has no remote, r has no URL: what cannot be read is set
-// aside then, and nothing is fetched. Errors to tell apart: those of Sync.
+// Repair looks for damage in the workspace's repository and repairs it, as Sync does where its fetch fails. It is for a
+// caller that got ErrDamaged. Where the workspace has no remote, r has no URL: broken references are set aside then,
+// and nothing is fetched. Errors to tell apart: those of Sync.
 func (s *Store) Repair(ctx context.Context, id string, r Remote) error {
 	if err := checkID(id); err != nil {
 		return err
@@ -123,14 +123,13 @@ func (s *Store) Repair(ctx context.Context, id string, r Remote) error {
 	return nil
 }
 
-// repair mends the mirror, where git fsck proves that it is damaged, and fetches again. cause is the failure that made
-// the caller look; it is returned where nothing is damaged. Nothing is fetched where refs is nil: the workspace has no
-// remote.
+// repair repairs the mirror where git fsck proves that it is damaged, and fetches again. It returns cause, the failure
+// that the caller had, where nothing is damaged. Nothing is fetched where refs is nil: the workspace has no remote.
 func (repo *repository) repair(ctx context.Context, r Remote, refs *remoteRefs, cause error) error {
 	if err := repo.prepareView(); err != nil {
 		return diskFull(err)
 	}
-	// The exchange may name what is missing. It is made anew.
+	// The exchange may name objects that are missing. The next fetch makes it again.
 	if err := removeAll(repo.exchangeDir(repo.id)); err != nil {
 		return err
 	}
@@ -170,8 +169,8 @@ func (repo *repository) repair(ctx context.Context, r Remote, refs *remoteRefs, 
 	return err
 }
 
-// fsck is what git fsck finds missing or broken, in a few lines; empty: nothing. An object of an odd form, as old tools
-// wrote them, is not broken.
+// fsck returns what git fsck finds missing or broken, in a few lines; empty: nothing. An object with an odd format,
+// which old tools wrote, is not broken.
 func (repo *repository) fsck(ctx context.Context) (string, error) {
 	const broken = 1 << 1 // git's bits: 2 is for what is reachable and missing, 4 for packs
 	const packs = 1 << 2
@@ -182,20 +181,20 @@ func (repo *repository) fsck(ctx context.Context) (string, error) {
 		err = nil
 	}
 	var f *failure
-	said := string(out)
+	output := string(out)
 	if errors.As(err, &f) && f.exit > 0 {
-		said += f.stderr
+		output += f.stderr
 		err = nil
 	}
 	if err != nil {
 		return "", err
 	}
 	var lines []string
-	for line := range strings.Lines(said) {
+	for line := range strings.Lines(output) {
 		line = strings.TrimSpace(line)
-		for _, words := range []string{"missing ", "corrupt", "hash mismatch", "broken link", "invalid sha1 pointer",
+		for _, pattern := range []string{"missing ", "corrupt", "hash mismatch", "broken link", "invalid sha1 pointer",
 			"unable to "} {
-			if strings.Contains(line, words) && len(lines) < 5 {
+			if strings.Contains(line, pattern) && len(lines) < 5 {
 				lines = append(lines, line)
 				break
 			}
@@ -213,8 +212,8 @@ func (repo *repository) hasRemoteObjects(ctx context.Context) bool {
 	return err == nil
 }
 
-// addObjects brings everything that the remote has into the mirror, as packs beside those that are there: git reads an
-// object that is broken in one from another.
+// addObjects adds all objects of the remote to the mirror, as packs beside the ones there: Git reads an object that is
+// broken in one pack from another.
 func (repo *repository) addObjects(ctx context.Context, r Remote, refs *remoteRefs) error {
 	temp, err := repo.build(ctx, repo.id, refs.sha256(), func(temp *repository) error {
 		return temp.fetch(ctx, r, refs, 0)
@@ -241,11 +240,11 @@ func (repo *repository) addObjects(ctx context.Context, r Remote, refs *remoteRe
 	return repo.movePacks(from, names)
 }
 
-// asideDir is where the mirror keeps what was set aside: places of worktrees, and references with what they named.
+// asideDir is where the mirror keeps what was set aside: Git's folders of worktrees, and references with their values.
 const asideDir = "carillon-aside"
 
-// repairReferences sets aside what cannot be read of the references: lines of packed-refs, and files of single ones. It
-// reports whether there was anything.
+// repairReferences sets aside references that cannot be read: lines of packed-refs, and files of loose references. It
+// reports whether there were any.
 func (repo *repository) repairReferences(ctx context.Context) (bool, error) {
 	unlock, err := repo.lock(ctx, "tree")
 	if err != nil {
@@ -270,7 +269,7 @@ func (repo *repository) repairReferences(ctx context.Context) (bool, error) {
 	return found, diskFull(err)
 }
 
-// repairLooseRefs sets aside the files of references that cannot be read.
+// repairLooseRefs sets aside the files of loose references that cannot be read. It reports whether there were any.
 func repairLooseRefs(mirror *os.Root) (bool, error) {
 	bad := map[string]string{}
 	err := fs.WalkDir(mirror.FS(), "refs", func(path string, d fs.DirEntry, err error) error {
@@ -336,8 +335,7 @@ func (repo *repository) repairPackedRefs(mirror *os.Root) (bool, error) {
 // maxPackedRefs bounds what is read of packed-refs, in bytes: room for over a million references.
 const maxPackedRefs = 256 << 20
 
-// readPacked reads packed-refs, which an agent can replace, and tells its lines apart: those of a reference, and
-// others.
+// readPacked reads packed-refs, which an agent can replace, and returns the lines of references and all other lines.
 func readPacked(mirror *os.Root) (good, bad string, err error) {
 	text, err := readBelow(mirror, "packed-refs", maxPackedRefs+1)
 	if errors.Is(err, os.ErrNotExist) {
@@ -363,8 +361,8 @@ func readPacked(mirror *os.Root) (good, bad string, err error) {
 	return fine.String(), broken.String(), err
 }
 
-// writeAside writes what was set aside into a file of its own in a mirror. An agent that put a link in the place of the
-// folder, or of the file, leads it nowhere else.
+// writeAside writes a text into a new file of asideDir. It follows no link that an agent put in the place of the folder
+// or the file.
 func writeAside(mirror *os.Root, name, text string) error {
 	if info, err := mirror.Lstat(asideDir); err == nil && !info.IsDir() {
 		if err := mirror.Remove(asideDir); err != nil {
@@ -383,7 +381,7 @@ func writeAside(mirror *os.Root, name, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// inMirror does something in a mirror with the rights of the user of agents.
+// inMirror calls do for the mirror's folder with the rights of the user of agents.
 func (repo *repository) inMirror(do func(mirror *os.Root) error) error {
 	return diskFull(repo.user.Do(func() error {
 		mirror, err := os.OpenRoot(repo.mirror)
@@ -395,9 +393,9 @@ func (repo *repository) inMirror(do func(mirror *os.Root) error) error {
 	}))
 }
 
-// setAside takes out of the repository's way what names objects that are not there: references, whose names and values
-// are kept in a file, and places of worktrees. The folder of such a worktree stays as it is; its session's next Add
-// links it anew. It reports whether there was anything.
+// setAside removes references and worktrees that name missing objects from the repository, and keeps in asideDir the
+// names and values of the references, and Git's folders of the worktrees. The files of such a worktree stay; its
+// session's next Add links them again. It reports whether there were any.
 func (repo *repository) setAside(ctx context.Context) (bool, error) {
 	unlock, err := repo.lock(ctx, "tree")
 	if err != nil {
@@ -441,7 +439,7 @@ func (repo *repository) setAside(ctx context.Context) (bool, error) {
 		admin := repo.adminDir(repo.id, session)
 		head, err := repo.readAsUser(filepath.Join(admin, "HEAD"))
 		if err == nil && !isSHA(strings.TrimSpace(string(head))) {
-			continue // on a branch, which was looked at
+			continue // on a branch, which was checked
 		}
 		if err == nil && repo.hasObjects(ctx, strings.TrimSpace(string(head))) {
 			continue
@@ -463,9 +461,9 @@ func (repo *repository) setAside(ctx context.Context) (bool, error) {
 	return found, nil
 }
 
-// hasObjects reports whether all objects of a commit are there that the remote's branches do not have.
+// hasObjects reports whether no object of a commit is missing, apart from objects of the remote's branches.
 func (repo *repository) hasObjects(ctx context.Context, sha string) bool {
 	_, err := repo.git(ctx, "rev-list", "--objects", "--quiet", sha, "--not", "--glob="+origin+"*")
 	var f *failure
-	return !errors.As(err, &f) || f.exit < 0 // one that could not be asked is not taken for broken
+	return !errors.As(err, &f) || f.exit < 0 // where Git did not end by itself, the commit is not taken for broken
 }
