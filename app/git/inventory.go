@@ -26,47 +26,29 @@ type Holding struct {
 // last state of a session that went on elsewhere are left out. For a repository that cannot be read the list has what
 // its folders show, and the error names it.
 func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
-	found := map[string]*Holding{}
-	holding := func(workspaceID, sessionID string) *Holding {
-		h := found[sessionID]
-		if h == nil {
-			h = &Holding{Session: sessionID}
-			found[sessionID] = h
-		}
-		if h.Workspace == "" {
-			h.Workspace = workspaceID
-		}
-		return h
-	}
 	g := s.runner()
 	mirrors, err := g.mirrors()
 	if err != nil {
 		return nil, fmt.Errorf("look at the repositories: %w", err)
 	}
+	found := holdings{}
 	var failed []error
 	byBranch := map[string][]string{}
 	for _, id := range mirrors {
-		places, err := folders(filepath.Join(g.mirrorDir(id), "worktrees"))
-		configured, sessionsErr := folders(filepath.Join(g.mirrorDir(id), "sessions"))
-		named, branches, refsErr := g.repository(id, g.mirrorDir(id)).sessionNames(ctx)
-		if err := errors.Join(err, sessionsErr, refsErr); err != nil {
+		branches, err := found.addRepository(ctx, g.repository(id, g.mirrorDir(id)))
+		if err != nil {
+			err = fmt.Errorf("look at the repository of workspace %s: %w", id, err)
 			if ctx.Err() != nil {
-				return nil, fmt.Errorf("look at the repository of workspace %s: %w", id, err)
+				return nil, err
 			}
-			failed = append(failed, fmt.Errorf("look at the repository of workspace %s: %w", id, err))
-		}
-		for _, name := range places {
-			holding(id, name).Place = true
-		}
-		for _, name := range slices.Concat(configured, named) {
-			holding(id, name).Branch = true
+			failed = append(failed, err)
 		}
 		byBranch[id] = branches
 	}
-	for _, id := range mirrors { // an agent may give a branch the name that one of another workspace's session has
+	for _, id := range mirrors { // an agent may give a branch the name of another workspace's session
 		for _, name := range byBranch[id] {
 			if h := found[name]; h == nil || h.Workspace == id {
-				holding(id, name).Branch = true
+				found.of(id, name).Branch = true
 			}
 		}
 	}
@@ -75,13 +57,42 @@ func (s *Store) Inventory(ctx context.Context) ([]Holding, error) {
 		return nil, fmt.Errorf("look at the worktrees: %w", err)
 	}
 	for _, name := range names {
-		holding("", name).Folder = true
+		found.of("", name).Folder = true
 	}
 	list := make([]Holding, 0, len(found))
 	for _, h := range found {
 		list = append(list, *h)
 	}
 	return list, errors.Join(failed...)
+}
+
+// holdings has the holding of each session.
+type holdings map[string]*Holding
+
+// of is the holding of a session, which is added where it is missing. The first workspace that is named stays.
+func (found holdings) of(workspaceID, sessionID string) *Holding {
+	h := found[sessionID]
+	if h == nil {
+		h = &Holding{Session: sessionID}
+		found[sessionID] = h
+	}
+	h.Workspace = cmp.Or(h.Workspace, workspaceID)
+	return h
+}
+
+// addRepository adds the sessions of a repository, as far as it can be read, and returns the sessions that only a
+// branch is named after.
+func (found holdings) addRepository(ctx context.Context, repo *repository) (branches []string, err error) {
+	places, err := folders(filepath.Join(repo.mirror, "worktrees"))
+	configured, sessionsErr := folders(filepath.Join(repo.mirror, "sessions"))
+	named, branches, refsErr := repo.sessionNames(ctx)
+	for _, name := range places {
+		found.of(repo.id, name).Place = true
+	}
+	for _, name := range slices.Concat(configured, named) {
+		found.of(repo.id, name).Branch = true
+	}
+	return branches, errors.Join(err, sessionsErr, refsErr)
 }
 
 // sessionNames are the sessions that a reference of Carillon's is named after, and the sessions that a branch is named

@@ -43,16 +43,8 @@ func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 	} {
 		path := filepath.Join(mirror, m.part)
 		if m.folder && !isFolder(path) {
-			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-				// a link or a file that an agent made
+			if err := s.makeMountFolder(path, m.writable); err != nil {
 				return nil, err
-			}
-			err := os.Mkdir(path, 0o700)
-			if err == nil && m.writable {
-				err = s.User.Own(path)
-			}
-			if err != nil && !errors.Is(err, os.ErrExist) {
-				return nil, diskFull(err)
 			}
 		}
 		info, err := os.Lstat(path)
@@ -68,6 +60,21 @@ func (s *Store) Mounts(w Worktree) ([]Mount, error) {
 		list = append(list, Mount{Path: path, Writable: m.writable})
 	}
 	return list, nil
+}
+
+// makeMountFolder makes a folder of a repository in the place of whatever is there.
+func (s *Store) makeMountFolder(path string, writable bool) error {
+	if err := removeIfExists(path); err != nil { // a link or a file that an agent made
+		return err
+	}
+	err := os.Mkdir(path, 0o700)
+	if err == nil && writable {
+		err = s.User.Own(path)
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return diskFull(err)
+	}
+	return nil
 }
 
 // Home is the folder with the workspace's caches, and with the memory of its agents, for sandboxes.

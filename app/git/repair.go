@@ -393,15 +393,24 @@ func (repo *repository) inMirror(do func(mirror *os.Root) error) error {
 	}))
 }
 
-// setAside removes references and worktrees that name missing objects from the repository, and keeps in asideDir the
-// names and values of the references, and Git's folders of the worktrees. The files of such a worktree stay; its
-// session's next Add links them again. It reports whether there were any.
+// setAside removes references and worktrees that name missing objects from the repository. The files of such a worktree
+// stay; its session's next Add links them again. It reports whether there were any.
 func (repo *repository) setAside(ctx context.Context) (bool, error) {
 	unlock, err := repo.lock(ctx, "tree")
 	if err != nil {
 		return false, err
 	}
 	defer unlock()
+	references, err := repo.setReferencesAside(ctx)
+	if err != nil {
+		return references, err
+	}
+	worktrees, err := repo.setWorktreesAside(ctx)
+	return references || worktrees, err
+}
+
+// setReferencesAside deletes the references that name missing objects, and keeps their names and values in asideDir.
+func (repo *repository) setReferencesAside(ctx context.Context) (bool, error) {
 	out, err := repo.git(ctx, "for-each-ref", "--format=%(refname) %(objectname)", "refs/")
 	if err != nil {
 		return false, err
@@ -420,28 +429,27 @@ func (repo *repository) setAside(ctx context.Context) (bool, error) {
 		repo.log.Warn("set a reference aside that names an object which is not there", "workspace", repo.id,
 			"ref", name, "object", sha)
 	}
-	found := kept.Len() > 0
-	if found {
-		if err := repo.inMirror(func(mirror *os.Root) error {
-			return writeAside(mirror, "refs", kept.String())
-		}); err != nil {
-			return found, err
-		}
-		if err := repo.updateRefs(ctx, edit.String()); err != nil {
-			return found, err
-		}
+	if kept.Len() == 0 {
+		return false, nil
 	}
+	err = repo.inMirror(func(mirror *os.Root) error { return writeAside(mirror, "refs", kept.String()) })
+	if err != nil {
+		return true, err
+	}
+	return true, repo.updateRefs(ctx, edit.String())
+}
+
+// setWorktreesAside moves Git's folders of worktrees at a missing commit into asideDir. A worktree on a branch is not
+// one of them: its branch is checked by itself.
+func (repo *repository) setWorktreesAside(ctx context.Context) (found bool, err error) {
 	sessions, err := repo.sessions(repo.id)
 	if err != nil {
-		return found, err
+		return false, err
 	}
 	for _, session := range sessions {
-		admin := repo.adminDir(repo.id, session)
-		head, err := repo.readAsUser(filepath.Join(admin, "HEAD"))
-		if err == nil && !isSHA(strings.TrimSpace(string(head))) {
-			continue // on a branch, which was checked
-		}
-		if err == nil && repo.hasObjects(ctx, strings.TrimSpace(string(head))) {
+		text, err := repo.readAsUser(filepath.Join(repo.adminDir(repo.id, session), "HEAD"))
+		head := strings.TrimSpace(string(text))
+		if err == nil && (!isSHA(head) || repo.hasObjects(ctx, head)) {
 			continue
 		}
 		if ctx.Err() != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -150,24 +149,9 @@ func (repo *repository) fetch(ctx context.Context, r Remote, refs *remoteRefs, f
 	if err != nil {
 		return err
 	}
-	specs := []string{"+refs/heads/*:" + origin + "*", "^refs/heads/HEAD"}
-	if refs.detached != "" {
-		specs = append(specs, "+HEAD:"+detachedRef)
-	}
-	if len(refs.heads) > 0 || refs.detached != "" {
-		env, err := repo.remoteEnv(ctx, r)
-		if err != nil {
-			return err
-		}
-		_, err = repo.run(ctx, call{
-			gitDir: exchange, asServer: true,
-			args: slices.Concat([]string{"-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--prune", "--no-prune-tags",
-				"--force", "--no-recurse-submodules",
-				"--no-write-fetch-head", "--no-auto-gc", "--", refs.url}, specs),
-			env:     env,
-			secrets: r.secrets(),
-		})
-		if err != nil {
+	empty := len(refs.heads) == 0 && refs.detached == ""
+	if !empty {
+		if err := repo.fetchBranches(ctx, exchange, r, refs); err != nil {
 			return err
 		}
 		if err := repo.moveObjects(ctx, few); err != nil {
@@ -177,10 +161,37 @@ func (repo *repository) fetch(ctx context.Context, r Remote, refs *remoteRefs, f
 			return err
 		}
 	}
+	if err := repo.updateRemoteHead(ctx, refs); err != nil {
+		return err
+	}
+	if empty {
+		return repo.makeEmptyCommit(ctx, emptyRef)
+	}
+	return nil
+}
+
+// fetchBranches brings the remote's branches and their objects into the exchange.
+func (repo *repository) fetchBranches(ctx context.Context, exchange string, r Remote, refs *remoteRefs) error {
+	env, err := repo.remoteEnv(ctx, r)
+	if err != nil {
+		return err
+	}
+	args := []string{"-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--prune", "--no-prune-tags", "--force",
+		"--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-gc", "--", refs.url,
+		"+refs/heads/*:" + origin + "*", "^refs/heads/HEAD"}
+	if refs.detached != "" {
+		args = append(args, "+HEAD:"+detachedRef)
+	}
+	_, err = repo.run(ctx, call{gitDir: exchange, asServer: true, args: args, env: env, secrets: r.secrets()})
+	return err
+}
+
+// updateRemoteHead gives the mirror the remote's default branch, and deletes the references of a HEAD that the remote
+// no longer has.
+func (repo *repository) updateRemoteHead(ctx context.Context, refs *remoteRefs) error {
 	var edit strings.Builder
 	if refs.defaultBranch != "" {
-		_, err = repo.git(ctx, "symbolic-ref", origin+"HEAD", origin+refs.defaultBranch)
-		if err != nil {
+		if _, err := repo.git(ctx, "symbolic-ref", origin+"HEAD", origin+refs.defaultBranch); err != nil {
 			return err
 		}
 	} else {
@@ -189,15 +200,10 @@ func (repo *repository) fetch(ctx context.Context, r Remote, refs *remoteRefs, f
 	if refs.detached == "" {
 		fmt.Fprintf(&edit, "option no-deref\ndelete %s\n", detachedRef)
 	}
-	if edit.Len() > 0 {
-		if err = repo.updateRefs(ctx, edit.String()); err != nil {
-			return err
-		}
+	if edit.Len() == 0 {
+		return nil
 	}
-	if len(refs.heads) == 0 && refs.detached == "" {
-		return repo.makeEmptyCommit(ctx, emptyRef)
-	}
-	return nil
+	return repo.updateRefs(ctx, edit.String())
 }
 
 // isCurrent reports whether the mirror has the remote's branches already, so that nothing need be fetched.
