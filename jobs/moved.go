@@ -39,8 +39,8 @@ func (w *work) withRepair(ctx context.Context, step func() error) error {
 	if !errors.Is(err, git.ErrDamaged) {
 		return err
 	}
-	if mend := w.Store.Repair(ctx, w.session.WorkspaceID.String(), w.remote); mend != nil {
-		return mend
+	if repairErr := w.Store.Repair(ctx, w.session.WorkspaceID.String(), w.remote); repairErr != nil {
+		return repairErr
 	}
 	return step()
 }

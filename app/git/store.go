@@ -5,6 +5,10 @@
 // A coding agent works in a worktree and can write everything that its Git reads, the repository's
 // configuration included. So the server's own Git never reads that configuration: it works through a view
 // (view.go), a Git folder of its own that shares the objects, branches and worktrees of the mirror.
+//
+// Store has the operations that other packages call. A runner runs the programs of Git, a repository is the repository
+// of one workspace, an inspection is the state of a worktree, a layout has the paths, and a cleaner removes what an
+// agent must not leave in a repository.
 package git
 
 import (
