@@ -44,7 +44,8 @@ var layers = map[string]string{
 
 	// The rules.
 	"app/account": "app/crash app/cron app/fault app/form app/outbound app/secret db",
-	"app/automation": "app/account app/bot app/crash app/cron app/fault app/forge app/form app/jsontext " +
+	"app/inbox":   "app/account app/crash app/fault db",
+	"app/automation": "app/account app/bot app/crash app/cron app/fault app/forge app/form app/inbox app/jsontext " +
 		"app/secret app/shell app/spec app/workflow db",
 	"app/bot":      "app/account app/fault app/form app/spec db",
 	"app/workflow": "app/account app/fault app/form app/secret app/shell app/spec db",
@@ -66,22 +67,23 @@ var layers = map[string]string{
 	"views/help":     "views/markdown",
 	"views":          "app/form static views/markdown",
 	"views/gallery":  "views views/markdown",
-	"app/api": "app/account app/agent app/automation app/bot app/fault app/form app/jsontext app/manifest " +
+	"app/api": "app/account app/agent app/automation app/bot app/fault app/form app/inbox app/jsontext app/manifest " +
 		"app/middleware " +
 		"app/plan app/spec app/workflow db views",
 	"app/mcp":     "app/account app/automation app/fault app/jsontext app/middleware app/spec app/workflow db views",
 	"app/webhook": "app/automation app/fault app/forge app/middleware db views",
 
 	// The pages: what all share, rows as pages show them, and the packages of pages, which web puts together.
-	"app/web/page": "app/account app/agent app/automation app/cron app/fault app/form app/middleware app/secret " +
-		"app/workflow db views",
+	"app/web/page": "app/account app/agent app/automation app/cron app/fault app/form app/inbox app/middleware " +
+		"app/secret app/workflow db views",
 	"app/web/present": "app/automation app/form app/transcript app/workflow db views",
 	"app/web/signin":  "app/account app/cron app/fault app/middleware app/sso app/web/page db views",
 	"app/web/runs": "app/account app/automation app/fault app/form app/git app/middleware app/transcript " +
 		"app/web/page app/web/present app/workflow db views",
-	"app/web/settings": "app/account app/agent app/automation app/cron app/fault app/form app/isolation " +
+	"app/web/settings": "app/account app/agent app/automation app/cron app/fault app/form app/inbox app/isolation " +
 		"app/middleware app/transcript app/web/page app/web/present db views views/help",
 	"app/web": "app/account app/agent app/automation app/bot app/check app/cron app/fault app/forge app/form " +
+		"app/inbox " +
 		"app/middleware app/spec app/web/page app/web/present app/web/runs app/web/settings app/web/signin " +
 		"app/workflow db static views views/gallery views/help views/markdown",
 

@@ -31,6 +31,7 @@ import (
 	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/git"
+	"carillon/app/inbox"
 	"carillon/app/mcp"
 	"carillon/app/middleware"
 	"carillon/app/outbound"
@@ -274,8 +275,9 @@ func (p *program) runRoles(ctx context.Context, c *config, log *slog.Logger, x *
 	if c.has(roleWeb) {
 		server := &web.Server{
 			Site: page.Site{
-				DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers,
-				Found: x.agents.bestFound, Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies,
+				DB: x.database, Accounts: x.accounts, Rules: x.rules,
+				Inbox: &inbox.Service{DB: x.database, Now: x.rules.Now},
+				Keys:  x.keys, Providers: x.agents.providers, Found: x.agents.bestFound, Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies,
 				Now: x.rules.Now, Log: log,
 			},
 			SignIn:    signin.Pages{SetupToken: x.setup, SignOn: newSignOn(c), SignOnName: c.OIDC.Name},
@@ -328,6 +330,7 @@ func newDoors(c *config, x *parts, pages *web.Server, log *slog.Logger) *middlew
 	}
 	programs := &api.Server{
 		DB: x.database, Accounts: x.accounts, Rules: x.rules, Workflows: pages.Workflows, Bots: pages.Bots,
+		Inbox: pages.Inbox,
 		Plans: &plan.Service{
 			DB: x.database, Keys: x.keys, Automations: x.rules, Workflows: pages.Workflows, Bots: pages.Bots,
 		},
@@ -548,7 +551,7 @@ func newAccounts(c *config, database *db.DB, rules *automation.Service, keys *se
 		Mail: c.SMTP != nil, Joined: rules.JoinScratch,
 		SignOn: account.SignOn{AutoCreate: c.OIDC.AutoCreate, Roles: c.OIDC.Roles},
 	}
-	for _, k := range automation.NoticeKinds {
+	for _, k := range inbox.Kinds {
 		s.NoticeKinds = append(s.NoticeKinds, k.Kind)
 	}
 	return s

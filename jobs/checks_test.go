@@ -12,6 +12,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/git"
+	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -37,7 +38,7 @@ func (k *kit) turns(run *automation.Run) []db.Turn {
 // kinds are the kinds of a person's notices, oldest first.
 func (k *kit) kinds() []string {
 	k.t.Helper()
-	list, err := k.rules.Inbox(k.t.Context(), k.actor, db.NotificationFilter{Limit: 100})
+	list, err := db.Notifications(k.t.Context(), k.db, db.NotificationFilter{User: k.actor.ID, Limit: 100})
 	check(k.t, err)
 	var kinds []string
 	for _, n := range slices.Backward(list) {
@@ -77,7 +78,7 @@ func TestPassesFollowTheRunAsMessagesOfTheirOwnAndABlockingReviewIsTold(t *testi
 	if !strings.Contains(list[0], "NOTHING TO DO") || strings.Contains(turns[0].Prompt, "NOTHING TO DO") {
 		t.Error("how to say that there is nothing to do is not told beside the prompt")
 	}
-	if got := k.kinds(); !slices.Equal(got, []string{automation.NoticeReview}) {
+	if got := k.kinds(); !slices.Equal(got, []string{inbox.Review}) {
 		t.Errorf("the notices are %v; want that of the review", got)
 	}
 }
@@ -380,7 +381,7 @@ func TestAUsedUpBudgetOfARunStopsBetweenMessages(t *testing.T) {
 		}
 		return nil
 	})
-	if got := k.kinds(); !slices.Equal(got, []string{automation.NoticeBudget}) {
+	if got := k.kinds(); !slices.Equal(got, []string{inbox.Budget}) {
 		t.Errorf("the notices are %v; want that of the budget", got)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/bot"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/app/jsontext"
 	"carillon/app/middleware"
 	"carillon/app/plan"
@@ -46,6 +47,7 @@ type Server struct {
 	Rules     *automation.Service
 	Workflows *workflow.Service
 	Bots      *bot.Service
+	Inbox     *inbox.Service
 	Plans     *plan.Service
 	// Found says what is installed of a provider on the workers, the best of it, as far as it is known yet; nil:
 	// everything counts as there.

@@ -56,7 +56,7 @@ func (a notices) routes() {
 		method: http.MethodPost, path: "/inbox/{id}/dismissal", name: "dismissNotice", tag: inboxTag,
 		summary: "Take a notice out of the inbox",
 	}, func(ctx context.Context, actor account.Actor, in *OneByID) error {
-		return a.Rules.Dismiss(ctx, actor, in.id())
+		return a.Inbox.Dismiss(ctx, actor, in.id())
 	})
 }
 
@@ -82,7 +82,7 @@ func (a notices) list(ctx context.Context, actor account.Actor, in *listNoticesQ
 	if f.Before, err = in.afterID(); err != nil {
 		return PageOf[Notice]{}, err
 	}
-	list, err := a.Rules.Inbox(ctx, actor, f)
+	list, err := a.Inbox.List(ctx, actor, f)
 	if err != nil {
 		return PageOf[Notice]{}, err
 	}
@@ -90,7 +90,7 @@ func (a notices) list(ctx context.Context, actor account.Actor, in *listNoticesQ
 }
 
 func (a notices) get(ctx context.Context, actor account.Actor, in *OneByID) (Notice, error) {
-	n, err := a.Rules.Notice(ctx, actor, in.id())
+	n, err := a.Inbox.Find(ctx, actor, in.id())
 	if err != nil {
 		return Notice{}, err
 	}
@@ -98,7 +98,7 @@ func (a notices) get(ctx context.Context, actor account.Actor, in *OneByID) (Not
 }
 
 func (a notices) readAll(ctx context.Context, actor account.Actor, _ *struct{}) error {
-	return a.Rules.ReadAll(ctx, actor)
+	return a.Inbox.ReadAll(ctx, actor)
 }
 
 type readNoticeQuery struct {
@@ -109,7 +109,7 @@ type readNoticeQuery struct {
 }
 
 func (a notices) read(ctx context.Context, actor account.Actor, in *readNoticeQuery) (Notice, error) {
-	if err := a.Rules.Read(ctx, actor, in.id(), in.Body == nil || in.Body.Read == nil || *in.Body.Read); err != nil {
+	if err := a.Inbox.Read(ctx, actor, in.id(), in.Body == nil || in.Body.Read == nil || *in.Body.Read); err != nil {
 		return Notice{}, err
 	}
 	return a.get(ctx, actor, &in.OneByID)
@@ -124,7 +124,7 @@ type starNoticeQuery struct {
 
 func (a notices) star(ctx context.Context, actor account.Actor, in *starNoticeQuery) (Notice, error) {
 	starred := in.Body == nil || in.Body.Starred == nil || *in.Body.Starred
-	if err := a.Rules.Star(ctx, actor, in.id(), starred); err != nil {
+	if err := a.Inbox.Star(ctx, actor, in.id(), starred); err != nil {
 		return Notice{}, err
 	}
 	return a.get(ctx, actor, &in.OneByID)

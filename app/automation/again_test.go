@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -157,8 +158,8 @@ func TestAnAutomationThatCannotBeDealtWithIsSetAsideAndTheOthersStart(t *testing
 	k.tick(at("01 13:00:00"))
 	k.expectStatuses(good, "queued")
 	k.expectStatuses(bad, "")
-	k.expectInbox(k.jonas, NoticeServer)
-	k.expectInbox(k.mira, NoticeServer)
+	k.expectInbox(k.jonas, inbox.Server)
+	k.expectInbox(k.mira, inbox.Server)
 	aside := func() []db.SetAside {
 		list, err := db.AllSetAside(t.Context(), k.DB, 10)
 		check(t, err)
@@ -176,8 +177,8 @@ func TestAnAutomationThatCannotBeDealtWithIsSetAsideAndTheOthersStart(t *testing
 	if len(list) != 1 || list[0].Times != 2 || list[0].Until.Sub(k.Now()) <= first {
 		t.Fatalf("then it is %+v; want it set aside twice, with a longer rest than %s", list, first)
 	}
-	k.expectInbox(k.jonas, NoticeServer) // once
-	k.expectInbox(k.mira, NoticeServer)
+	k.expectInbox(k.jonas, inbox.Server) // once
+	k.expectInbox(k.mira, inbox.Server)
 	k.exec("ALTER TABLE executions DROP CONSTRAINT poison")
 	k.tick(list[0].Until)
 	k.expectStatuses(bad, "queued")
@@ -266,7 +267,7 @@ func TestASessionThatCannotBeInterruptedKeepsNoOtherFromIt(t *testing.T) {
 	}
 	k.expectStatuses(good, "failed")
 	k.expectStatuses(bad, "running")
-	k.expectInbox(k.mira, NoticeServer)
+	k.expectInbox(k.mira, inbox.Server)
 	k.exec("ALTER TABLE executions DROP CONSTRAINT poison")
 	if n, err = k.Interrupt(t.Context(), func(string) bool { return false }); n != 0 || err != nil {
 		t.Errorf("at once %d are interrupted, %v; want none: it rests", n, err)
@@ -288,8 +289,8 @@ func TestALoopWhoseGateCannotBeToldOfKeepsNoOtherFromIt(t *testing.T) {
 	check(t, k.WatchGates(t.Context()))
 	k.expectStatuses(good, "succeeded skipped")
 	k.expectStatuses(bad, "succeeded")
-	k.expectInbox(k.jonas, NoticeSkipped)
-	k.expectInbox(k.mira, NoticeServer)
+	k.expectInbox(k.jonas, inbox.Skipped)
+	k.expectInbox(k.mira, inbox.Server)
 }
 
 func TestAScheduleThatCannotBeRepairedKeepsNoOtherFromIt(t *testing.T) {
@@ -321,7 +322,7 @@ func TestWhatIsSetAsideIsToldOnceForALoopAndNeverStopsForAPanic(t *testing.T) {
 	for _, key := range []string{"one", "two", "one"} {
 		check(t, round.Deal(t.Context(), row(key), func(context.Context) error { panic("no") }))
 	}
-	k.expectInbox(k.mira, NoticeServer)
+	k.expectInbox(k.mira, inbox.Server)
 	expectResting("one", "two")
 	check(t, round.Deal(t.Context(), row("one"), func(context.Context) error { return nil }))
 	expectResting("two")
@@ -388,7 +389,7 @@ func TestWhatIsSetAsideIsToldAlsoWhereTheDatabaseWasAwayMeanwhile(t *testing.T) 
 	}
 	k.exec("DROP TRIGGER no_room ON notifications")
 	check(t, k.Round(db.TaskEmails).Deal(t.Context(), row, refuse))
-	k.expectInbox(k.mira, NoticeServer)
+	k.expectInbox(k.mira, inbox.Server)
 }
 
 func TestWhatIsSetAsideAfterAnOlderOneIsGoneIsToldAnew(t *testing.T) {
@@ -401,10 +402,10 @@ func TestWhatIsSetAsideAfterAnOlderOneIsGoneIsToldAnew(t *testing.T) {
 	deal("one")
 	k.clock.Add(time.Minute)
 	deal("two")
-	k.expectInbox(k.mira, NoticeServer)
+	k.expectInbox(k.mira, inbox.Server)
 	k.clock.Add(24 * time.Hour) // nobody tries these again
 	deal("three")
-	k.expectInbox(k.mira, NoticeServer, NoticeServer)
+	k.expectInbox(k.mira, inbox.Server, inbox.Server)
 }
 
 func TestWhatCannotBeToldOfIsSetAsideAllTheSame(t *testing.T) {

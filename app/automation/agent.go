@@ -16,6 +16,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/app/secret"
 	"carillon/app/workflow"
 	"carillon/db"
@@ -329,7 +330,7 @@ func (s *Service) Message(ctx context.Context, actor account.Actor, in MessageIn
 		if _, err := db.LockSession(ctx, tx, session.ID); err != nil { // the count below holds
 			return err
 		}
-		n, err := db.CountNotices(ctx, tx, session.ID, NoticeMessage)
+		n, err := db.CountNotices(ctx, tx, session.ID, inbox.Message)
 		if err != nil {
 			return err
 		}
@@ -343,11 +344,11 @@ func (s *Service) Message(ctx context.Context, actor account.Actor, in MessageIn
 		if a == nil {
 			a = &db.Automation{}
 		}
-		message := notice{
-			kind: NoticeMessage, title: title, body: body, session: session.ID, key: "message " + db.NewID().String(),
+		message := inbox.Notice{
+			Kind: inbox.Message, Title: title, Body: body, Session: session.ID, Key: "message " + db.NewID().String(),
 		}
 		if e, err := db.ExecutionBySession(ctx, tx, session.ID); err == nil {
-			message.execution = e.ID
+			message.Execution = e.ID
 		} else if !db.IsNotFound(err) {
 			return err
 		}
@@ -373,7 +374,7 @@ func (s *Service) readers(ctx context.Context, tx bun.Tx, session *db.Session, t
 	var people []uuid.UUID
 	if session.Automation != nil {
 		var err error
-		if people, err = s.audience(ctx, tx, session.Automation); err != nil {
+		if people, err = audience(ctx, tx, session.Automation); err != nil {
 			return nil, err
 		}
 	}

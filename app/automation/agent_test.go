@@ -9,6 +9,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -193,8 +194,8 @@ func TestAMessageOfASessionReachesItsPeopleEachOnceAndNotWithoutEnd(t *testing.T
 	check(t, err)
 	_, err = k.Message(t.Context(), agent, MessageInput{Title: "x", Body: "x", To: "eve@example.com"})
 	wantInvalid(t, err, "to")
-	k.expectInbox(k.jonas, NoticeMessage)
-	k.expectInbox(k.mira, NoticeMessage)
+	k.expectInbox(k.jonas, inbox.Message)
+	k.expectInbox(k.mira, inbox.Message)
 	for err == nil || !strings.Contains(err.Error(), "limit") {
 		if n++; n > 100 {
 			t.Fatal("there is no limit")

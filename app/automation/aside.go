@@ -13,9 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 
-	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -160,25 +160,27 @@ func (s *Service) setAside(ctx context.Context, task db.Task, row Row, reason er
 // tellOfAside tells administrators, once for as long as a loop has something set aside, and the creator of an
 // automation that does not start.
 func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.SetAside) error {
-	people, err := s.keepers(ctx, tx, row)
-	if err != nil {
-		return err
-	}
-	n := notice{
-		kind: NoticeServer, title: "Carillon cannot deal with " + a.About,
-		body: fmt.Sprintf(
-			"%s. It was set aside and is tried again, each time after a longer rest; all else goes on. What follows "+
-				"it in the same way is in the server's log.", form.Capitalize(strings.TrimSuffix(a.Error, "."))),
-		key: fmt.Sprintf("aside %s %d", a.Task, a.Oldest.UnixNano()),
-	}
 	about := db.Automation{WorkspaceID: row.Workspace}
 	if row.Automation != nil {
 		about = *row.Automation
-		n.body = fmt.Sprintf(
+	}
+	people, err := inbox.Keepers(ctx, tx, about.WorkspaceID)
+	if err != nil {
+		return err
+	}
+	n := inbox.Notice{
+		Kind: inbox.Server, Title: "Carillon cannot deal with " + a.About,
+		Body: fmt.Sprintf(
+			"%s. It was set aside and is tried again, each time after a longer rest; all else goes on. What follows "+
+				"it in the same way is in the server's log.", form.Capitalize(strings.TrimSuffix(a.Error, "."))),
+		Key: fmt.Sprintf("aside %s %d", a.Task, a.Oldest.UnixNano()),
+	}
+	if row.Automation != nil {
+		n.Body = fmt.Sprintf(
 			"%s. It was set aside and is tried again, each time after a longer rest; its runs wait meanwhile. This "+
 				"counts for nothing.", form.Capitalize(strings.TrimSuffix(a.Error, ".")))
-		n.key = fmt.Sprintf("aside %s %s %d", a.Task, a.Key, a.Since.UnixNano())
-		creator, err := s.audience(ctx, tx, &about)
+		n.Key = fmt.Sprintf("aside %s %s %d", a.Task, a.Key, a.Since.UnixNano())
+		creator, err := audience(ctx, tx, &about)
 		if err != nil {
 			return err
 		}
@@ -187,33 +189,19 @@ func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.Set
 	return s.notify(ctx, tx, &about, people, n)
 }
 
-// keepers are who is told of what is set aside: who may change settings and, of what belongs to a workspace, is a
-// member of it too, since its names are in the notice.
-func (s *Service) keepers(ctx context.Context, tx bun.Tx, row Row) ([]uuid.UUID, error) {
-	workspace := row.Workspace
-	if row.Automation != nil {
-		workspace = row.Automation.WorkspaceID
-	}
-	if workspace == uuid.Nil {
-		return db.HoldersOf(ctx, tx, string(account.ManageSettings), string(account.Admin))
-	}
-	holders, err := db.HoldersIn(ctx, tx, []uuid.UUID{workspace}, string(account.ManageSettings), string(account.Admin))
-	return holders[workspace], err
-}
-
 // TellOfStandstill tells administrators that the scheduler has completed no pass since a time.
 func (s *Service) TellOfStandstill(ctx context.Context, since time.Time) error {
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-		people, err := db.HoldersOf(ctx, tx, string(account.ManageSettings), string(account.Admin))
+		people, err := inbox.Keepers(ctx, tx, uuid.Nil)
 		if err != nil {
 			return err
 		}
-		return s.notify(ctx, tx, &db.Automation{}, people, notice{
-			kind: NoticeServer, title: "The scheduler stands still",
-			body: fmt.Sprintf(
+		return inbox.Post(ctx, tx, s.Now(), inbox.Notice{
+			To: people, Kind: inbox.Server, Title: "The scheduler stands still",
+			Body: fmt.Sprintf(
 				"It has not completed a pass since %s, so nothing that is due starts. The server’s log says why.",
 				since.UTC().Format("2 January 15:04:05 MST")),
-			key: fmt.Sprintf("standstill %d", since.Unix()),
+			Key: fmt.Sprintf("standstill %d", since.Unix()),
 		})
 	})
 	return fault.Wrap(err, "tell that the scheduler stands still")

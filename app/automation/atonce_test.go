@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/bot"
+	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/app/workflow"
 	"carillon/db"
@@ -88,7 +89,7 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 	if stopping[2] != stopping[20] || removing[2] != removing[20] {
 		t.Errorf("a change takes %v statements by how many use it, a removal %v; want the same", stopping, removing)
 	}
-	for _, kind := range []string{NoticeRights, NoticeDisabled} {
+	for _, kind := range []string{inbox.Rights, inbox.Disabled} {
 		if of, all := notices(kind, k.jonas), notices(kind, k.mira); of != users-2 || all != 2 ||
 			notices(kind, gone) != 0 {
 			t.Errorf("%d notices %s went to the owner, %d to who manages all; want %d and 2", of, kind, all, users-2)

@@ -9,6 +9,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -51,10 +52,10 @@ func idsOf(list []*db.Automation) []uuid.UUID {
 }
 
 // stoppedAutomating tells the owner of an automation that its sessions do not manage automations any more.
-func stoppedAutomating(actor account.Actor, a *db.Automation, what string) notice {
-	return notice{
-		kind: NoticeRights, title: a.Name + " manages no automations any more", key: "rights " + db.NewID().String(),
-		body: fmt.Sprintf(
+func stoppedAutomating(actor account.Actor, a *db.Automation, what string) inbox.Notice {
+	return inbox.Notice{
+		Kind: inbox.Rights, Title: a.Name + " manages no automations any more", Key: "rights " + db.NewID().String(),
+		Body: fmt.Sprintf(
 			"%s, who may do less than its owner, changed %s. So its sessions may not manage automations until that "+
 				"is allowed again. "+
 				"Look at what it runs first.", actor.Name, what),

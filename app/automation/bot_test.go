@@ -10,6 +10,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/bot"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -184,7 +185,7 @@ func TestRemovingABotDisablesWhatAScheduleStartsAndTellsItsCreator(t *testing.T)
 			t.Error("it can be switched on without a bot")
 		}
 	}
-	k.expectInbox(k.jonas, NoticeDisabled, NoticeDisabled, NoticeDisabled)
+	k.expectInbox(k.jonas, inbox.Disabled, inbox.Disabled, inbox.Disabled)
 	for _, a := range []*db.Automation{manual, hook} {
 		if !k.reload(a).Enabled {
 			t.Errorf("%s was disabled; want it left", a.Trigger)

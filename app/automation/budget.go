@@ -15,6 +15,7 @@ import (
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -250,9 +251,9 @@ func (s *Service) skipForBudget(ctx context.Context, tx bun.Tx, f *firing, unabl
 		if err := s.switchOff(ctx, tx, &a.Automation, db.ByMissing, unable.Reason); err != nil {
 			return err
 		}
-		return s.tell(ctx, tx, &a.Automation, notice{
-			kind: NoticeMissed, title: a.Name + " was missed", execution: e.ID, key: "missed " + e.ID.String(),
-			body: form.Capitalize(unable.Reason) +
+		return s.tell(ctx, tx, &a.Automation, inbox.Notice{
+			Kind: inbox.Missed, Title: a.Name + " was missed", Execution: e.ID, Key: "missed " + e.ID.String(),
+			Body: form.Capitalize(unable.Reason) +
 				", so it did not run. Raise the budget and set a new time to run it.",
 		})
 	}
@@ -353,31 +354,31 @@ func (s *Service) tellOfBudget(ctx context.Context, tx bun.Tx, e *db.Execution, 
 	since := map[string]string{
 		"run": e.ID.String(), "day": p.Day.Format(time.DateOnly), "month": p.Month.Format("2006-01"),
 	}[g.Period]
-	n := notice{kind: NoticeBudget, execution: e.ID, session: e.SessionID}
+	n := inbox.Notice{Kind: inbox.Budget, Execution: e.ID, Session: e.SessionID}
 	reached := "80"
-	n.title = fmt.Sprintf("%s has used %.0f %% of its budget", a.Name, 100*g.Part())
-	n.body = fmt.Sprintf("%s of %s are used. At 100 %% it stops, which is no failure.", Amount(g.Measure, g.Used), g)
+	n.Title = fmt.Sprintf("%s has used %.0f %% of its budget", a.Name, 100*g.Part())
+	n.Body = fmt.Sprintf("%s of %s are used. At 100 %% it stops, which is no failure.", Amount(g.Measure, g.Used), g)
 	if g.Part() >= 1 {
 		reached = "100"
-		n.title = a.Name + " has used up its budget"
-		n.body = fmt.Sprintf(
+		n.Title = a.Name + " has used up its budget"
+		n.Body = fmt.Sprintf(
 			"%s of %s are used. Messages that would follow are not sent, and no run starts until the budget is "+
 				"raised or its time is over.", Amount(g.Measure, g.Used), g)
 		if g.Period == "run" {
-			n.body = fmt.Sprintf("%s of %s are used. The run sends no further messages. The next run begins anew.",
+			n.Body = fmt.Sprintf("%s of %s are used. The run sends no further messages. The next run begins anew.",
 				Amount(g.Measure, g.Used), g)
 		}
 	}
-	n.key = fmt.Sprintf("%s%s %s %s %s %g", budgetKey, g.Key(), reached, a.ID, since, g.Limit)
+	n.Key = fmt.Sprintf("%s%s %s %s %s %g", budgetKey, g.Key(), reached, a.ID, since, g.Limit)
 	return s.tell(ctx, tx, a, n)
 }
 
 const budgetKey = "budget "
 
-// NoticeLimit is the limit that a notice of the kind NoticeBudget is about, for RaiseBudget; empty for other notices.
+// NoticeLimit is the limit that a notice of the kind inbox.Budget is about, for RaiseBudget; empty for other notices.
 func NoticeLimit(n *db.Notification) string {
 	rest, ok := strings.CutPrefix(n.DedupKey, budgetKey)
-	if !ok || n.Kind != NoticeBudget {
+	if !ok || n.Kind != inbox.Budget {
 		return ""
 	}
 	limit, _, _ := strings.Cut(rest, " ")

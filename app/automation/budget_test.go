@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -95,10 +96,10 @@ func TestABudgetIsToldOfOnceAtEightyPercentAndOnceAtAll(t *testing.T) {
 	k.expectInbox(k.jonas)
 	k.spend(a, cents(0.3))
 	k.spend(a, cents(0.1))
-	k.expectInbox(k.jonas, NoticeBudget)
+	k.expectInbox(k.jonas, inbox.Budget)
 	k.spend(a, cents(0.1))
-	k.expectInbox(k.jonas, NoticeBudget, NoticeBudget)
-	list, err := k.Inbox(t.Context(), k.jonas, db.NotificationFilter{Limit: 1})
+	k.expectInbox(k.jonas, inbox.Budget, inbox.Budget)
+	list, err := k.inbox.List(t.Context(), k.jonas, db.NotificationFilter{Limit: 1})
 	check(t, err)
 	if got := NoticeLimit(&list[0]); got != "day.money" || !strings.Contains(list[0].Body, "$1.00 of $1.00 a day") {
 		t.Errorf("the notice is about %q and says %q", got, list[0].Body)
@@ -189,7 +190,7 @@ func TestAOneTimeWithoutBudgetIsOverAndItsCreatorIsTold(t *testing.T) {
 	k.spend(a, db.TurnUsage{})
 	k.tick(begun.Add(time.Hour))
 	k.expectStatuses(a, "succeeded skipped")
-	k.expectInbox(k.jonas, NoticeBudget, NoticeMissed)
+	k.expectInbox(k.jonas, inbox.Budget, inbox.Missed)
 	if a = k.reload(a); a.Enabled || a.FailureStreak != 0 {
 		t.Errorf("enabled %t with %d failures; want it off without any", a.Enabled, a.FailureStreak)
 	}
@@ -244,7 +245,7 @@ func TestARunThatSentAsManyMessagesAsItMayIsToldOfOnlyWhenItWouldSendAnother(t *
 	if got.Reason != "its budget of 1 message a run is used up" {
 		t.Errorf("another message is kept back because %q", got.Reason)
 	}
-	k.expectInbox(k.jonas, NoticeBudget)
+	k.expectInbox(k.jonas, inbox.Budget)
 }
 
 func TestTheLastMessageThatABudgetAllowsIsLetFinish(t *testing.T) {
@@ -279,7 +280,7 @@ func TestMinutesOfARunAreWatchedUpToTheirLimits(t *testing.T) {
 	look(7*time.Minute+30*time.Second, 30*time.Second, false)
 	k.expectInbox(k.jonas)
 	look(8*time.Minute, time.Minute, false)
-	k.expectInbox(k.jonas, NoticeBudget)
+	k.expectInbox(k.jonas, inbox.Budget)
 	look(10*time.Minute, 0, true)
-	k.expectInbox(k.jonas, NoticeBudget, NoticeBudget)
+	k.expectInbox(k.jonas, inbox.Budget, inbox.Budget)
 }

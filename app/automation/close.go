@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -110,9 +111,9 @@ func (s *Service) closed(ctx context.Context, tx bun.Tx, session *db.Session, no
 		if err := s.switchOff(ctx, tx, a, db.ByFinishing, reason); err != nil {
 			return err
 		}
-		return s.tell(ctx, tx, a, notice{
-			kind: NoticeLoopFinished, title: a.Name + " has finished its loop", body: fault.Sentence(reason),
-			execution: e.ID, session: e.SessionID, key: "finished " + e.ID.String(),
+		return s.tell(ctx, tx, a, inbox.Notice{
+			Kind: inbox.LoopFinished, Title: a.Name + " has finished its loop", Body: fault.Sentence(reason),
+			Execution: e.ID, Session: e.SessionID, Key: "finished " + e.ID.String(),
 		})
 	}
 	return s.schedule(ctx, tx, a, now.Add(loopPause(a.FailureStreak)))

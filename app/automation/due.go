@@ -14,6 +14,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/cron"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -321,9 +322,9 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 			return err
 		}
 		if ownerless && f.a.FailureStreak == 1 {
-			if err := s.tell(ctx, tx, &f.a.Automation, notice{
-				kind: NoticeRunFailed, title: f.a.Name + " failed", execution: e.ID, key: "failed " + e.ID.String(),
-				body: form.Capitalize(reason) + ". Its runs fail until it has another owner.",
+			if err := s.tell(ctx, tx, &f.a.Automation, inbox.Notice{
+				Kind: inbox.RunFailed, Title: f.a.Name + " failed", Execution: e.ID, Key: "failed " + e.ID.String(),
+				Body: form.Capitalize(reason) + ". Its runs fail until it has another owner.",
 			}); err != nil {
 				return err
 			}
@@ -357,9 +358,9 @@ func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, f *firing, away ga
 	if err := s.switchOff(ctx, tx, &a.Automation, db.ByMissing, reason); err != nil {
 		return err
 	}
-	return s.tell(ctx, tx, &a.Automation, notice{
-		kind: NoticeMissed, title: a.Name + " was missed", execution: e.ID, key: "missed " + e.ID.String(),
-		body: form.Capitalize(reason) + ", so it did not run. Set a new time to run it.",
+	return s.tell(ctx, tx, &a.Automation, inbox.Notice{
+		Kind: inbox.Missed, Title: a.Name + " was missed", Execution: e.ID, Key: "missed " + e.ID.String(),
+		Body: form.Capitalize(reason) + ", so it did not run. Set a new time to run it.",
 	})
 }
 
@@ -460,10 +461,10 @@ func (s *Service) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.Ol
 	if written, err := db.InsertExecution(ctx, tx, &e); err != nil || !written { // answered before
 		return a.SkipID, err
 	}
-	return e.ID, s.tell(ctx, tx, &a.Automation, notice{
-		kind: NoticeSkipped, title: a.Name + " was skipped", execution: e.ID, session: other.SessionID,
-		key: "skipped for " + other.ID.String(),
-		body: "It was due while a run that began earlier was still in flight. Further skips until the next run are " +
+	return e.ID, s.tell(ctx, tx, &a.Automation, inbox.Notice{
+		Kind: inbox.Skipped, Title: a.Name + " was skipped", Execution: e.ID, Session: other.SessionID,
+		Key: "skipped for " + other.ID.String(),
+		Body: "It was due while a run that began earlier was still in flight. Further skips until the next run are " +
 			"counted in the history without a notice of their own.",
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -90,7 +91,7 @@ func TestAScheduledRunWhileOneIsInFlightIsSkippedWithOneRowAndOneNoticeAStreak(t
 	k.tick(at("01 12:30:00"))
 	k.tick(at("01 12:40:00"))
 	k.expectStatuses(a, "queued skipped×3")
-	k.expectInbox(k.jonas, NoticeSkipped)
+	k.expectInbox(k.jonas, inbox.Skipped)
 	e := k.history(a)[1]
 	if !e.ScheduledFor.Equal(at("01 12:20:00")) || !e.LastSkippedFor.Equal(at("01 12:40:00")) ||
 		e.BlockedBy != k.history(a)[0].ID {
@@ -102,7 +103,7 @@ func TestAScheduledRunWhileOneIsInFlightIsSkippedWithOneRowAndOneNoticeAStreak(t
 	k.tick(at("01 12:50:00")) // a run starts: the streak is over
 	k.tick(at("01 13:00:00"))
 	k.expectStatuses(a, "succeeded skipped×3 queued skipped")
-	k.expectInbox(k.jonas, NoticeSkipped, NoticeSkipped)
+	k.expectInbox(k.jonas, inbox.Skipped, inbox.Skipped)
 }
 
 func TestRunNowEndsASkipStreakToo(t *testing.T) {
@@ -173,7 +174,7 @@ func TestAOneTimeThatDowntimeMadeLateIsMissedDisabledAndTold(t *testing.T) {
 	if b := k.reload(a); b.Enabled || b.DisabledKind != db.ByMissing {
 		t.Errorf("it is enabled=%t (%s); want off because it was missed", b.Enabled, b.DisabledKind)
 	}
-	k.expectInbox(k.jonas, NoticeMissed)
+	k.expectInbox(k.jonas, inbox.Missed)
 }
 
 func TestAOneTimeIsDisabledOnItsVeryFirstFailure(t *testing.T) {
@@ -185,7 +186,7 @@ func TestAOneTimeIsDisabledOnItsVeryFirstFailure(t *testing.T) {
 		t.Errorf("it is enabled=%t (%s, %q); want off with the reason of the failure", b.Enabled, b.DisabledKind,
 			b.DisabledReason)
 	}
-	k.expectInbox(k.jonas, NoticeDisabled)
+	k.expectInbox(k.jonas, inbox.Disabled)
 }
 
 func TestABlockedOneTimeFiresWhenTheWayIsFreeWithinItsGrace(t *testing.T) {
@@ -266,7 +267,7 @@ func TestALoopStopsAtItsMaximumOfIterationsAndSaysSo(t *testing.T) {
 		!strings.Contains(b.DisabledReason, "2 iterations") {
 		t.Errorf("it is enabled=%t, %q; want off because of its maximum", b.Enabled, b.DisabledReason)
 	}
-	k.expectInbox(k.jonas, NoticeLoopFinished)
+	k.expectInbox(k.jonas, inbox.LoopFinished)
 }
 
 func TestALoopStopsWhenTheFinalAnswerContainsItsText(t *testing.T) {
@@ -278,7 +279,7 @@ func TestALoopStopsWhenTheFinalAnswerContainsItsText(t *testing.T) {
 	k.finish(Outcome{Status: db.Succeeded, Answer: "Now ALL DONE."})
 	k.tick(k.Now().Add(time.Minute))
 	k.expectStatuses(a, "succeeded succeeded")
-	k.expectInbox(k.jonas, NoticeLoopFinished)
+	k.expectInbox(k.jonas, inbox.LoopFinished)
 }
 
 func TestALoopIsSkippedOnlyWhileARunNowIsInFlight(t *testing.T) {
@@ -291,7 +292,7 @@ func TestALoopIsSkippedOnlyWhileARunNowIsInFlight(t *testing.T) {
 	k.tick(begun.Add(10 * time.Second))
 	k.tick(begun.Add(30 * time.Second))
 	k.expectStatuses(a, "succeeded queued skipped×2")
-	k.expectInbox(k.jonas, NoticeSkipped)
+	k.expectInbox(k.jonas, inbox.Skipped)
 	k.finish(success)
 	k.tick(begun.Add(60 * time.Second))
 	k.expectStatuses(a, "succeeded succeeded skipped×2 queued")
@@ -309,7 +310,7 @@ func TestALoopHeldForReviewOverAnHourIsToldOfOnce(t *testing.T) {
 	check(t, k.WatchGates(t.Context()))
 	check(t, k.WatchGates(t.Context()))
 	k.expectStatuses(a, "succeeded skipped")
-	k.expectInbox(k.jonas, NoticeSkipped)
+	k.expectInbox(k.jonas, inbox.Skipped)
 }
 
 func TestThreeFailuresInARowDisableARecurringAutomationAndTellItsCreatorWhy(t *testing.T) {
@@ -325,8 +326,8 @@ func TestThreeFailuresInARowDisableARecurringAutomationAndTellItsCreatorWhy(t *t
 		t.Errorf("it is enabled=%t after %d failures (%s); want off after 3", b.Enabled, b.FailureStreak,
 			b.DisabledKind)
 	}
-	k.expectInbox(k.jonas, NoticeDisabled)
-	list, err := k.Inbox(t.Context(), k.jonas, db.NotificationFilter{Limit: 1})
+	k.expectInbox(k.jonas, inbox.Disabled)
+	list, err := k.inbox.List(t.Context(), k.jonas, db.NotificationFilter{Limit: 1})
 	check(t, err)
 	if n := list[0]; n.AutomationID != a.ID || n.ExecutionID != k.history(a)[2].ID ||
 		!strings.Contains(n.Body, "exit 1") {
@@ -389,7 +390,7 @@ func TestARunThatCannotStartIsAFailure(t *testing.T) {
 		k.tick(at("01 13:00:00").Add(time.Duration(i) * time.Hour))
 	}
 	k.expectStatuses(a, "failed failed failed")
-	k.expectInbox(k.jonas, NoticeDisabled)
+	k.expectInbox(k.jonas, inbox.Disabled)
 }
 
 func TestAManualAutomationIsNeverDisabledAndTellsOnceAStreak(t *testing.T) {
@@ -406,10 +407,10 @@ func TestAManualAutomationIsNeverDisabledAndTellsOnceAStreak(t *testing.T) {
 	if b := k.reload(a); !b.Enabled {
 		t.Error("it was disabled")
 	}
-	k.expectInbox(k.jonas, NoticeRunFailed)
+	k.expectInbox(k.jonas, inbox.RunFailed)
 	run(success)
 	run(failure)
-	k.expectInbox(k.jonas, NoticeRunFailed, NoticeRunFailed)
+	k.expectInbox(k.jonas, inbox.RunFailed, inbox.RunFailed)
 }
 
 func TestEnablingStartsAnew(t *testing.T) {
@@ -438,8 +439,8 @@ func TestNoticesOfAGoneCreatorGoToTheManagersOfAll(t *testing.T) {
 	}
 	k.expectStatuses(a, "failed failed failed")
 	k.expectInbox(k.jonas)
-	k.expectInbox(max, NoticeRunFailed, NoticeDisabled) // at once, and when it is switched off
-	k.expectInbox(k.mira, NoticeRunFailed, NoticeDisabled)
+	k.expectInbox(max, inbox.RunFailed, inbox.Disabled) // at once, and when it is switched off
+	k.expectInbox(k.mira, inbox.RunFailed, inbox.Disabled)
 }
 
 func TestAScheduleThatCannotBeReadDisablesThatAutomationAlone(t *testing.T) {
@@ -451,7 +452,7 @@ func TestAScheduleThatCannotBeReadDisablesThatAutomationAlone(t *testing.T) {
 		t.Errorf("the bad one is enabled=%t (%s); want off because it is invalid", b.Enabled, b.DisabledKind)
 	}
 	k.expectStatuses(good, "queued")
-	k.expectInbox(k.jonas, NoticeDisabled)
+	k.expectInbox(k.jonas, inbox.Disabled)
 }
 
 func TestAnInterruptedRunEndsFailedAndNeutral(t *testing.T) {

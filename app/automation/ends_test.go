@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -18,23 +19,23 @@ func TestEveryEndOfAOneTimeThatIsNoSuccessIsToldExceptToWhoCanceledIt(t *testing
 			k.clock.Add(2 * time.Minute)
 			_, err := k.Interrupt(t.Context(), func(string) bool { return false })
 			check(t, err)
-		}, []string{NoticeDisabled}},
+		}, []string{inbox.Disabled}},
 		"stopped by its budget": {func(k *kit, _ *db.Automation, _ db.Execution) {
 			k.finish(Outcome{
 				Status: db.Failed, Reason: "its budget of $1 a run is used up", Class: db.ErrorBudget, Neutral: true,
 			})
-		}, []string{NoticeDisabled}},
+		}, []string{inbox.Disabled}},
 		"refused by its gate": {func(k *kit, _ *db.Automation, _ db.Execution) {
 			k.finish(Outcome{Status: db.Skipped, Reason: "the branch has not moved since the last successful run"})
-		}, []string{NoticeDisabled}},
+		}, []string{inbox.Disabled}},
 		"canceled by somebody else": {func(k *kit, _ *db.Automation, e db.Execution) {
 			list := k.claim()
 			check(t, k.Stop(t.Context(), k.mira, e.SessionID))
 			check(t, k.Finish(t.Context(), lease(list[0]), Outcome{Status: db.Canceled, Reason: "canceled"}))
-		}, []string{NoticeDisabled}},
+		}, []string{inbox.Disabled}},
 		"canceled by somebody else before it began": {func(k *kit, _ *db.Automation, e db.Execution) {
 			check(t, k.Stop(t.Context(), k.mira, e.SessionID))
-		}, []string{NoticeDisabled}},
+		}, []string{inbox.Disabled}},
 		"canceled by its creator": {func(k *kit, _ *db.Automation, e db.Execution) {
 			list := k.claim()
 			check(t, k.Stop(t.Context(), k.jonas, e.SessionID))
@@ -43,8 +44,8 @@ func TestEveryEndOfAOneTimeThatIsNoSuccessIsToldExceptToWhoCanceledIt(t *testing
 		"switched off meanwhile, and failed": {func(k *kit, a *db.Automation, _ db.Execution) {
 			check(t, k.SetEnabled(t.Context(), k.mira, a.ID, false))
 			k.finish(failure)
-		}, []string{NoticeDisabled}},
-		"failed":    {func(k *kit, _ *db.Automation, _ db.Execution) { k.finish(failure) }, []string{NoticeDisabled}},
+		}, []string{inbox.Disabled}},
+		"failed":    {func(k *kit, _ *db.Automation, _ db.Execution) { k.finish(failure) }, []string{inbox.Disabled}},
 		"succeeded": {func(k *kit, _ *db.Automation, _ db.Execution) { k.finish(success) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -174,7 +175,7 @@ func TestWhatPassedWhileTheMachineSleptSaysSoAndIsNoOverlap(t *testing.T) {
 	k.expectInbox(k.jonas)
 	k.tick(at("01 12:05:00"))
 	k.expectStatuses(a, "queued missed×3 skipped")
-	k.expectInbox(k.jonas, NoticeSkipped)
+	k.expectInbox(k.jonas, inbox.Skipped)
 	k.tick(at("01 12:59:30"))
 	k.tick(at("01 16:30:00"))
 	if e := k.history(b)[0]; e.Status != db.Missed || e.Reason != "the machine slept or its clock was set" {
@@ -208,7 +209,7 @@ func TestTheOwnerWhoIsGoneIsToldOfAtTheFirstRunThatFailsForIt(t *testing.T) {
 	}
 	k.tick(at("01 13:00:00"))
 	k.expectStatuses(a, "failed")
-	k.expectInbox(k.mira, NoticeRunFailed)
+	k.expectInbox(k.mira, inbox.RunFailed)
 }
 
 func TestAScheduleThatIsAheadOfAClockThatWasSetBackIsComputedAnew(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -64,19 +65,19 @@ func (s *Service) tellNeutral(ctx context.Context, tx bun.Tx, a *db.Automation, 
 	if err != nil || again {
 		return err
 	}
-	return s.tell(ctx, tx, a, notice{
-		kind: NoticeRunFailed, title: a.Name + " could not run", body: form.Capitalize(e.Reason) +
+	return s.tell(ctx, tx, a, inbox.Notice{
+		Kind: inbox.RunFailed, Title: a.Name + " could not run", Body: form.Capitalize(e.Reason) +
 			". This does not count against the automation.",
-		execution: e.ID, session: e.SessionID, key: "failed " + e.ID.String(),
+		Execution: e.ID, Session: e.SessionID, Key: "failed " + e.ID.String(),
 	})
 }
 
 // tellFailure tells the creator of a failure that switches nothing off.
 func (s *Service) tellFailure(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
-	return s.tell(ctx, tx, a, notice{
-		kind: NoticeRunFailed, title: a.Name + " failed", body: fault.Sentence(e.Reason), execution: e.ID,
-		session: e.SessionID,
-		key:     "failed " + e.ID.String(),
+	return s.tell(ctx, tx, a, inbox.Notice{
+		Kind: inbox.RunFailed, Title: a.Name + " failed", Body: fault.Sentence(e.Reason), Execution: e.ID,
+		Session: e.SessionID,
+		Key:     "failed " + e.ID.String(),
 	})
 }
 
@@ -91,16 +92,16 @@ func (s *Service) disableFor(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	}
 	n := disabledNotice(a, reason)
 	if e != nil {
-		n.execution, n.session, n.key = e.ID, e.SessionID, "disabled "+e.ID.String()
+		n.Execution, n.Session, n.Key = e.ID, e.SessionID, "disabled "+e.ID.String()
 	}
 	return s.tell(ctx, tx, a, n)
 }
 
 // disabledNotice says that an automation was switched off, and why.
-func disabledNotice(a *db.Automation, reason string) notice {
-	return notice{
-		kind: NoticeDisabled, title: a.Name + " was disabled", body: fault.Sentence(reason),
-		key: "disabled " + db.NewID().String(),
+func disabledNotice(a *db.Automation, reason string) inbox.Notice {
+	return inbox.Notice{
+		Kind: inbox.Disabled, Title: a.Name + " was disabled", Body: fault.Sentence(reason),
+		Key: "disabled " + db.NewID().String(),
 	}
 }
 

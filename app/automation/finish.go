@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/crash"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -223,14 +224,14 @@ func (s *Service) endOneTime(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	if e.Status == db.Succeeded {
 		return nil
 	}
-	people, err := s.audience(ctx, tx, a)
+	people, err := audience(ctx, tx, a)
 	if err != nil {
 		return err
 	}
 	people = slices.DeleteFunc(people, func(id uuid.UUID) bool { return id == canceled })
-	return s.notify(ctx, tx, a, people, notice{
-		kind: NoticeDisabled, title: title, body: fault.Sentence(reason), execution: e.ID, session: e.SessionID,
-		key: "disabled " + e.ID.String(),
+	return s.notify(ctx, tx, a, people, inbox.Notice{
+		Kind: inbox.Disabled, Title: title, Body: fault.Sentence(reason), Execution: e.ID, Session: e.SessionID,
+		Key: "disabled " + e.ID.String(),
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -91,10 +92,10 @@ func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	if counted {
 		err = db.DeleteExecution(ctx, tx, e.ID)
 	} else {
-		err = s.tell(ctx, tx, a, notice{
-			kind: NoticeSkipped, title: a.Name + " waits for its gate", execution: e.ID,
-			key: "skipped " + e.ID.String(),
-			body: form.Capitalize(e.Reason) +
+		err = s.tell(ctx, tx, a, inbox.Notice{
+			Kind: inbox.Skipped, Title: a.Name + " waits for its gate", Execution: e.ID,
+			Key: "skipped " + e.ID.String(),
+			Body: form.Capitalize(e.Reason) +
 				". It is asked again each minute; until it lets a run begin, that is counted in the history without " +
 				"a notice of its own.",
 		})

@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -144,7 +145,7 @@ func TestARunWhoseWorkerIsLostAtItsGateEachTimeEndsNeutrallyAndTold(t *testing.T
 	if e.Status != db.Failed || !e.Neutral || !strings.Contains(e.Reason, "lost 4 times") {
 		t.Errorf("it %s (neutral %t): %q; want failed, neutral, lost 4 times", e.Status, e.Neutral, e.Reason)
 	}
-	k.expectInbox(k.jonas, NoticeRunFailed)
+	k.expectInbox(k.jonas, inbox.RunFailed)
 }
 
 func TestAPausedProviderKeepsNoGateWaitingAndNoGateTriesIt(t *testing.T) {

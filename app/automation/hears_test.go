@@ -9,6 +9,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -32,13 +33,13 @@ func TestNoticesOfAnAutomationWithoutAnOwnerGoToWhoMaySeeItAlone(t *testing.T) {
 		a.CreatorID = k.jonas.ID
 		check(t, tt.left())
 		check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-			return k.tell(ctx, tx, a, notice{
-				kind: NoticeRunFailed, title: "It failed", body: "with words of the agent", key: tt.name,
+			return k.tell(ctx, tx, a, inbox.Notice{
+				Kind: inbox.RunFailed, Title: "It failed", Body: "with words of the agent", Key: tt.name,
 			})
 		}))
 	}
-	k.expectInbox(inside, NoticeRunFailed, NoticeRunFailed)
-	k.expectInbox(k.mira, NoticeRunFailed, NoticeRunFailed) // an administrator is at home everywhere
+	k.expectInbox(inside, inbox.RunFailed, inbox.RunFailed)
+	k.expectInbox(k.mira, inbox.RunFailed, inbox.RunFailed) // an administrator is at home everywhere
 	k.expectInbox(outside)
 	k.expectInbox(k.jonas)
 }
@@ -86,6 +87,6 @@ func TestTroubleOfAWorkspaceIsToldToItsOwnKeepersAlone(t *testing.T) {
 		}
 		return err
 	}))
-	k.expectInbox(inside, NoticeServer, NoticeServer, NoticeProviderPaused, NoticeServer)
-	k.expectInbox(outside, NoticeServer)
+	k.expectInbox(inside, inbox.Server, inbox.Server, inbox.ProviderPaused, inbox.Server)
+	k.expectInbox(outside, inbox.Server)
 }

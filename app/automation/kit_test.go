@@ -15,6 +15,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/bot"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/app/workflow"
@@ -54,6 +55,7 @@ type kit struct {
 	t         *testing.T
 	workflows *workflow.Service
 	bots      *bot.Service
+	inbox     *inbox.Service
 	clock     *clock
 	workspace db.Workspace
 	mira      account.Actor // an administrator
@@ -85,6 +87,7 @@ func setup(t *testing.T) *kit {
 	k.bots = &bot.Service{
 		DB: d, Now: c.Now, Provider: k.ProviderByID, Changed: k.StopAutomating, Lost: k.DisableUsers,
 	}
+	k.inbox = &inbox.Service{DB: d, Now: c.Now}
 	check(t, account.EnsureRoles(t.Context(), d, begun))
 	check(t, k.EnsureScratch(t.Context()))
 	k.mira = k.person("Mira", account.RoleAdministrator)
@@ -251,7 +254,7 @@ func (k *kit) expectStatuses(a *db.Automation, want string) {
 // expectInbox compares the kinds of a person's notices, oldest first.
 func (k *kit) expectInbox(who account.Actor, want ...string) {
 	k.t.Helper()
-	list, err := k.Inbox(k.t.Context(), who, db.NotificationFilter{Limit: 1000})
+	list, err := k.inbox.List(k.t.Context(), who, db.NotificationFilter{Limit: 1000})
 	check(k.t, err)
 	var got []string
 	for i := len(list) - 1; i >= 0; i-- {

@@ -18,6 +18,7 @@ import (
 	"carillon/app/cron"
 	"carillon/app/cron/crontest"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -642,7 +643,7 @@ func (n *night) ledgerOf(id uuid.UUID) {
 	}
 	check(n.t, n.DB.NewRaw(
 		"SELECT count(*) FROM notifications WHERE automation_id = ? AND kind = ? AND title NOT LIKE '%gate'", id,
-		NoticeSkipped).Scan(n.t.Context(), &notices))
+		inbox.Skipped).Scan(n.t.Context(), &notices))
 	if notices > skips || notices < len(blockers) {
 		n.fail(id, "%d streaks of skips by %d runs have %d notices", skips, len(blockers), notices)
 	}

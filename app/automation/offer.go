@@ -9,6 +9,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -19,9 +20,9 @@ func (s *Service) offer(ctx context.Context, tx bun.Tx, actor account.Actor, a *
 	if err := db.SaveOffer(ctx, tx, o); err != nil {
 		return err
 	}
-	err := s.notify(ctx, tx, a, []uuid.UUID{to.ID}, notice{
-		kind: NoticeTransferred, title: a.Name + " is offered to you", key: "offered " + db.NewID().String(),
-		body: fmt.Sprintf(
+	err := s.notify(ctx, tx, a, []uuid.UUID{to.ID}, inbox.Notice{
+		Kind: inbox.Transferred, Title: a.Name + " is offered to you", Key: "offered " + db.NewID().String(),
+		Body: fmt.Sprintf(
 			"%s asks you to take this automation over. It would run with your access. "+
 				"Accept or decline it on its page.", actor.Name),
 	})
@@ -96,9 +97,9 @@ func (s *Service) offerHolds(ctx context.Context, tx bun.Tx, a *db.Automation, o
 func (s *Service) DeclineOffer(ctx context.Context, actor account.Actor, id uuid.UUID) error {
 	return s.answerOffer(ctx, actor, id, func(ctx context.Context, tx bun.Tx, a *db.Automation,
 		o *db.TransferOffer) error {
-		err := s.notify(ctx, tx, a, []uuid.UUID{o.FromID}, notice{
-			kind: NoticeTransferred, title: a.Name + " was declined", key: "declined " + db.NewID().String(),
-			body: actor.Name + " does not take it over. It stays whose it is.",
+		err := s.notify(ctx, tx, a, []uuid.UUID{o.FromID}, inbox.Notice{
+			Kind: inbox.Transferred, Title: a.Name + " was declined", Key: "declined " + db.NewID().String(),
+			Body: actor.Name + " does not take it over. It stays whose it is.",
 		})
 		if err != nil {
 			return err

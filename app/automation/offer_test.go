@@ -6,6 +6,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -25,7 +26,7 @@ func TestWhoMayDoMoreIsAskedBeforeAnAutomationIsTheirs(t *testing.T) {
 	k := setup(t)
 	manager, lee := k.person("Max", account.RoleManager), k.person("Lee", account.RoleMember)
 	a := k.offered(k.jonas, manager)
-	k.expectInbox(manager, NoticeTransferred)
+	k.expectInbox(manager, inbox.Transferred)
 	for _, other := range []account.Actor{k.jonas, k.mira} {
 		wantErr(t, k.AcceptOffer(t.Context(), other, a.ID, a.Version), fault.ErrNotFound)
 		wantErr(t, k.DeclineOffer(t.Context(), other, a.ID), fault.ErrNotFound)
@@ -36,14 +37,14 @@ func TestWhoMayDoMoreIsAskedBeforeAnAutomationIsTheirs(t *testing.T) {
 		t.Errorf("after the consent it is %s's, version %d", got.CreatorID, got.Version)
 	}
 	wantErr(t, k.AcceptOffer(t.Context(), manager, a.ID, a.Version+1), fault.ErrNotFound)
-	k.expectInbox(k.jonas, NoticeTransferred)
+	k.expectInbox(k.jonas, inbox.Transferred)
 
 	b := k.offered(manager, k.mira) // who manages everyone's asks an administrator too
 	check(t, k.DeclineOffer(t.Context(), k.mira, b.ID))
 	if got := k.reload(b); got.CreatorID != k.jonas.ID {
 		t.Error("it changed hands all the same")
 	}
-	k.expectInbox(manager, NoticeTransferred, NoticeTransferred)
+	k.expectInbox(manager, inbox.Transferred, inbox.Transferred)
 	wantErr(t, k.WithdrawOffer(t.Context(), k.jonas, b.ID), fault.ErrNotFound)
 
 	c := k.offered(k.jonas, manager)

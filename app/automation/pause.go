@@ -13,6 +13,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -150,7 +151,7 @@ func (s *Service) endPauses(ctx context.Context, tx bun.Tx, id string) error {
 // tellOfPause puts one notice into the inbox of each who may change settings; of a workspace's own account, of its
 // members alone.
 func (s *Service) tellOfPause(ctx context.Context, tx bun.Tx, p Provider, pause *db.ProviderPause) error {
-	people, err := s.keepers(ctx, tx, Row{Workspace: pause.WorkspaceID})
+	people, err := inbox.Keepers(ctx, tx, pause.WorkspaceID)
 	if err != nil {
 		return err
 	}
@@ -162,20 +163,13 @@ func (s *Service) tellOfPause(ctx context.Context, tx bun.Tx, p Provider, pause 
 		}
 		whose = "It is the account of the workspace " + ws.Name + ". The runs there wait"
 	}
-	list := make([]db.Notification, 0, len(people))
-	for _, person := range people {
-		list = append(list, db.Notification{
-			ID: db.NewID(), UserID: person, WorkspaceID: pause.WorkspaceID, Kind: NoticeProviderPaused,
-			Title: p.Name + " is paused",
-			Body: fmt.Sprintf(
-				"%s. %s until %s; then one tries, and the others follow if it succeeds. Nothing was disabled for this.",
-				form.Capitalize(pause.Reason), whose, pause.Until.UTC().Format("2 January 15:04 MST")),
-			DedupKey:  fmt.Sprintf("provider %s%s %d", p.ID, orEmpty(pause.WorkspaceID), pause.Since.UnixNano()),
-			CreatedAt: s.Now(),
-		})
-	}
-	_, err = db.InsertNotifications(ctx, tx, list)
-	return err
+	return inbox.Post(ctx, tx, s.Now(), inbox.Notice{
+		To: people, Workspace: pause.WorkspaceID, Kind: inbox.ProviderPaused, Title: p.Name + " is paused",
+		Body: fmt.Sprintf(
+			"%s. %s until %s; then one tries, and the others follow if it succeeds. Nothing was disabled for this.",
+			form.Capitalize(pause.Reason), whose, pause.Until.UTC().Format("2 January 15:04 MST")),
+		Key: fmt.Sprintf("provider %s%s %d", p.ID, orEmpty(pause.WorkspaceID), pause.Since.UnixNano()),
+	})
 }
 
 // orEmpty is an id after a space; nothing for none.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -64,7 +65,7 @@ func TestProviderTroublePausesItsStartsWithOneNoticeAndNoStrikes(t *testing.T) {
 	if p := k.pause(); p == nil || p.Failures != 1 || !p.Until.Equal(k.Now().Add(5*time.Minute)) {
 		t.Errorf("the pause is %+v; want one failure, and five minutes", p)
 	}
-	k.expectInbox(k.mira, NoticeProviderPaused)
+	k.expectInbox(k.mira, inbox.ProviderPaused)
 	k.expectInbox(k.jonas)
 
 	k.runNow(list[0])
@@ -101,7 +102,7 @@ func TestAfterAPauseOneSessionTriesAndItsSuccessLetsTheOthersFollow(t *testing.T
 	if n := k.started(); n != 2 {
 		t.Errorf("%d sessions followed; want 2", n)
 	}
-	k.expectInbox(k.mira, NoticeProviderPaused)
+	k.expectInbox(k.mira, inbox.ProviderPaused)
 }
 
 func TestAPauseGrowsWithEachFailureAndHoldsUntilTheTimeThatTheProviderNames(t *testing.T) {
@@ -126,7 +127,7 @@ func TestAPauseGrowsWithEachFailureAndHoldsUntilTheTimeThatTheProviderNames(t *t
 	if p := k.pause(); !p.Until.Equal(named) {
 		t.Errorf("the pause is until %s; want %s", p.Until, named)
 	}
-	k.expectInbox(k.mira, NoticeProviderPaused) // one notice, however long it lasts
+	k.expectInbox(k.mira, inbox.ProviderPaused) // one notice, however long it lasts
 	if got := k.reload(a); got.FailureStreak != 0 || !got.Enabled {
 		t.Errorf("the automation has %d strikes", got.FailureStreak)
 	}
@@ -166,7 +167,7 @@ func TestResumeNowEndsAPauseAndTheNextTroubleTellsAgain(t *testing.T) {
 	if n := len(k.finish(k.refused("auth", time.Time{}))); n != 1 {
 		t.Errorf("%d sessions started after Resume now; want 1", n)
 	}
-	k.expectInbox(k.mira, NoticeProviderPaused, NoticeProviderPaused)
+	k.expectInbox(k.mira, inbox.ProviderPaused, inbox.ProviderPaused)
 }
 
 func TestAOneTimeLostToAProviderIsToldOf(t *testing.T) {
@@ -177,7 +178,7 @@ func TestAOneTimeLostToAProviderIsToldOf(t *testing.T) {
 	if got := k.reload(a); got.Enabled || !strings.Contains(got.DisabledReason, "its single run ended") {
 		t.Errorf("the automation is enabled %v: %q", got.Enabled, got.DisabledReason)
 	}
-	k.expectInbox(k.jonas, NoticeDisabled)
+	k.expectInbox(k.jonas, inbox.Disabled)
 }
 
 func TestScriptsAreNeverPaused(t *testing.T) {

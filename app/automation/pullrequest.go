@@ -17,6 +17,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/forge"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -295,7 +296,7 @@ func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session
 	if err != nil {
 		return err
 	}
-	people, err := s.audience(ctx, tx, a)
+	people, err := audience(ctx, tx, a)
 	if err != nil {
 		return err
 	}
@@ -307,7 +308,7 @@ func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session
 	for _, person := range others {
 		about = append(about, db.Membership{WorkspaceID: session.WorkspaceID, UserID: person})
 	}
-	may, err := s.mayHear(ctx, tx, about)
+	may, err := inbox.MayHear(ctx, tx, about)
 	if err != nil {
 		return err
 	}
@@ -320,10 +321,10 @@ func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session
 	if p.Title != "" {
 		name += " “" + p.Title + "”"
 	}
-	return s.notify(ctx, tx, a, people, notice{
-		kind: NoticePRClosed, title: fmt.Sprintf("%s: pull request #%d was closed without merging", a.Name, p.Number),
-		body: name + " was closed without merging: " + p.URL, link: p.URL, execution: e.ID, session: session.ID,
-		key: "pr_closed " + e.ID.String(),
+	return s.notify(ctx, tx, a, people, inbox.Notice{
+		Kind: inbox.PRClosed, Title: fmt.Sprintf("%s: pull request #%d was closed without merging", a.Name, p.Number),
+		Body: name + " was closed without merging: " + p.URL, Link: p.URL, Execution: e.ID, Session: session.ID,
+		Key: "pr_closed " + e.ID.String(),
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/forge"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -146,9 +147,9 @@ func TestAClosedPullRequestOfALoopIsToldOncePerIterationToCreatorAndOwner(t *tes
 		k.told(k.pull(7, forge.Closed, s.Branch), 1)
 	}
 	k.told(k.pull(8, forge.Closed, s.Branch), 1)
-	k.expectInbox(k.jonas, NoticePRClosed)
-	k.expectInbox(k.mira, NoticePRClosed)
-	list, err := k.Inbox(t.Context(), k.jonas, db.NotificationFilter{Limit: 10})
+	k.expectInbox(k.jonas, inbox.PRClosed)
+	k.expectInbox(k.mira, inbox.PRClosed)
+	list, err := k.inbox.List(t.Context(), k.jonas, db.NotificationFilter{Limit: 10})
 	check(t, err)
 	n := list[0]
 	if n.Link != acme+"/pull/7" || !strings.Contains(n.Body, acme+"/pull/7") || n.SessionID != s.ID ||
@@ -161,7 +162,7 @@ func TestAClosedPullRequestOfALoopIsToldOncePerIterationToCreatorAndOwner(t *tes
 	check(t, err)
 	s = k.open(a)
 	k.told(k.pull(9, forge.Closed, s.Branch), 1)
-	k.expectInbox(k.jonas, NoticePRClosed, NoticePRClosed)
+	k.expectInbox(k.jonas, inbox.PRClosed, inbox.PRClosed)
 }
 
 func TestOnlyLoopsTellOfClosedPullRequests(t *testing.T) {
@@ -184,7 +185,7 @@ func TestTheNoticeOfAClosedPullRequestFollowsACreatorWhoLeft(t *testing.T) {
 	check(t, err)
 	k.told(k.pull(7, forge.Closed, s.Branch), 1)
 	k.expectInbox(k.jonas)
-	k.expectInbox(k.mira, NoticePRClosed)
+	k.expectInbox(k.mira, inbox.PRClosed)
 }
 
 func TestARunningSessionMovesWhenItsWorkEnds(t *testing.T) {

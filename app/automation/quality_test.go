@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -141,8 +142,8 @@ func TestABlockingReviewIsToldOnceAndAnotherIsNot(t *testing.T) {
 		check(t, k.NoteReview(t.Context(), lease(claimed), run.Execution.ID,
 			"main.go:3 leaks the token.\n\n**REVIEW: BLOCKING**\n"))
 	}
-	k.expectInbox(k.jonas, NoticeReview)
-	list, err := k.Inbox(t.Context(), k.jonas, db.NotificationFilter{Limit: 1})
+	k.expectInbox(k.jonas, inbox.Review)
+	list, err := k.inbox.List(t.Context(), k.jonas, db.NotificationFilter{Limit: 1})
 	check(t, err)
 	if list[0].Body != "main.go:3 leaks the token." || list[0].SessionID != run.Session.ID {
 		t.Errorf("the notice says %q", list[0].Body)
@@ -241,12 +242,12 @@ func TestALoopWhoseGateIsClosedHasOneRowAndOneNoticeAStreakAndNoSession(t *testi
 	if sessions != 0 || turns != 0 {
 		t.Errorf("there are %d sessions with %d messages; want none", sessions, turns)
 	}
-	k.expectInbox(k.jonas, NoticeSkipped)
+	k.expectInbox(k.jonas, inbox.Skipped)
 	ask(success) // the streak is over
 	ask(closed)
 	ask(closed)
 	k.expectStatuses(a, "skipped×5 succeeded skipped×2")
-	k.expectInbox(k.jonas, NoticeSkipped, NoticeSkipped)
+	k.expectInbox(k.jonas, inbox.Skipped, inbox.Skipped)
 	if b := k.reload(a); !b.Enabled || b.Iterations != 1 || b.FailureStreak != 0 {
 		t.Errorf("it is enabled=%t with %d iterations and %d failures; want enabled with 1 and none", b.Enabled,
 			b.Iterations, b.FailureStreak)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -39,7 +40,7 @@ func TestARunWhoseWorkerIsLostGoesOnThreeTimesAndThenEndsNeutrallyAndTold(t *tes
 	if b := k.reload(a); b.FailureStreak != 0 || !b.Enabled {
 		t.Errorf("the automation has %d failures, enabled %t; want none, and on", b.FailureStreak, b.Enabled)
 	}
-	k.expectInbox(k.jonas, NoticeRunFailed)
+	k.expectInbox(k.jonas, inbox.RunFailed)
 }
 
 func TestARunWhoseAgentWasNotAskedYetGoesOnWhateverItsProvider(t *testing.T) {
@@ -93,7 +94,7 @@ func TestASessionWaitsADayForAWorkerAndNoLonger(t *testing.T) {
 	if s := k.session(run.Session.ID); s.Status == db.SessionQueued {
 		t.Error("the session waits on")
 	}
-	k.expectInbox(k.jonas, NoticeRunFailed)
+	k.expectInbox(k.jonas, inbox.RunFailed)
 }
 
 func TestARunIsCanceledByWhoAskedFirst(t *testing.T) {
@@ -184,7 +185,7 @@ func TestAnOutageBeforeTheAgentBeganIsTriedAgainAndCountsForNothing(t *testing.T
 	if b := k.reload(a); b.FailureStreak != 0 || !b.Enabled {
 		t.Errorf("the automation has %d failures, enabled %t; want none, and on", b.FailureStreak, b.Enabled)
 	}
-	k.expectInbox(k.jonas, NoticeRunFailed) // once in a row
+	k.expectInbox(k.jonas, inbox.RunFailed) // once in a row
 }
 
 func TestAWordThatComesLateEndsNoOtherMessage(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/bot"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/app/workflow"
 	"carillon/db"
@@ -276,7 +277,7 @@ func TestSomebodyWeakerWhoEditsTakesFromSessionsThatTheyManageAutomations(t *tes
 	if changed.MayAutomate || k.reload(a).MayAutomate {
 		t.Error("the sessions of an Administrator's automation that a Manager edited still manage automations")
 	}
-	k.expectInbox(k.mira, NoticeRights)
+	k.expectInbox(k.mira, inbox.Rights)
 	in.Version = changed.Version
 	_, _, err = k.Update(t.Context(), manager, a.ID, in)
 	wantInvalid(t, err, "may_automate")
@@ -285,7 +286,7 @@ func TestSomebodyWeakerWhoEditsTakesFromSessionsThatTheyManageAutomations(t *tes
 	if !changed.MayAutomate {
 		t.Error("its owner cannot allow it again")
 	}
-	k.expectInbox(k.mira, NoticeRights)
+	k.expectInbox(k.mira, inbox.Rights)
 
 	// Whoever may do as much, edits it as it is.
 	b := k.create(automating)
@@ -322,7 +323,7 @@ func TestABotOrWorkflowThatSomebodyWeakerChangesTakesItToo(t *testing.T) {
 	if !k.reload(other).MayAutomate {
 		t.Error("an automation without the bot lost it too")
 	}
-	k.expectInbox(k.jonas, NoticeRights)
+	k.expectInbox(k.jonas, inbox.Rights)
 }
 
 // underLock changes something in a transaction that holds a lock for which others wait.

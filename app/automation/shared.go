@@ -2,12 +2,14 @@ package automation
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -31,11 +33,11 @@ func (s *Service) StopAutomating(ctx context.Context, tx bun.Tx, actor account.A
 
 func (s *Service) stopAutomatingOf(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation,
 	what string) error {
-	people := make([]uuid.UUID, len(list))
+	creators := map[uuid.UUID]bool{}
 	for i := range list {
-		people[i] = list[i].CreatorID
+		creators[list[i].CreatorID] = true
 	}
-	owners, err := db.UsersByID(ctx, tx, distinct(people))
+	owners, err := db.UsersByID(ctx, tx, slices.Collect(maps.Keys(creators)))
 	if err != nil {
 		return err
 	}
@@ -56,7 +58,7 @@ func (s *Service) stopAutomatingOf(ctx context.Context, tx bun.Tx, actor account
 	if err := db.AddAudit(ctx, tx, lines...); err != nil {
 		return err
 	}
-	err = s.tellEach(ctx, tx, stopped, func(a *db.Automation) notice { return stoppedAutomating(actor, a, what) })
+	err = s.tellEach(ctx, tx, stopped, func(a *db.Automation) inbox.Notice { return stoppedAutomating(actor, a, what) })
 	if err != nil {
 		return err
 	}
@@ -88,7 +90,9 @@ func (s *Service) DisableUsers(ctx context.Context, tx bun.Tx, users []db.Automa
 			if err := db.AddAudit(ctx, tx, lines...); err != nil {
 				return err
 			}
-			err := s.tellEach(ctx, tx, disabled, func(a *db.Automation) notice { return disabledNotice(a, reason) })
+			err := s.tellEach(ctx, tx, disabled, func(a *db.Automation) inbox.Notice {
+				return disabledNotice(a, reason)
+			})
 			if err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/forge"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -339,8 +340,8 @@ func TestAClosedPullRequestOfALoopIsAlsoToldToWhoIsAssignedToItsTicketEachOnce(t
 	for range 2 {
 		k.told(k.pull(7, forge.Closed, s.Branch), 1)
 	}
-	k.expectInbox(k.jonas, NoticePRClosed)
-	k.expectInbox(lena, NoticePRClosed)
+	k.expectInbox(k.jonas, inbox.PRClosed)
+	k.expectInbox(lena, inbox.PRClosed)
 	k.expectInbox(k.mira)
 }
 
@@ -367,7 +368,7 @@ func TestWhoIsToldMayReadWhatTheNoticeIsAboutAndNothingMore(t *testing.T) {
 		wantErr(t, err, fault.ErrNotFound)
 	}
 	k.told(k.pull(7, forge.Closed, s.Branch), 1)
-	k.expectInbox(lena, NoticePRClosed)
+	k.expectInbox(lena, inbox.PRClosed)
 	for _, err := range look() {
 		check(t, err)
 	}

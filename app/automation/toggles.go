@@ -13,6 +13,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -184,10 +185,10 @@ func (s *Service) NoteReview(ctx context.Context, lease db.Lease, execution uuid
 		if utf8.RuneCountInString(findings) > 2000 {
 			findings = string([]rune(findings)[:2000]) + "…"
 		}
-		return s.tell(ctx, tx, e.Automation, notice{
-			kind: NoticeReview, title: "The review of " + e.Automation.Name + " found something blocking",
-			body:      form.Or(findings, "Read the review in the session."),
-			execution: e.ID, session: e.SessionID, key: "review " + e.ID.String(),
+		return s.tell(ctx, tx, e.Automation, inbox.Notice{
+			Kind: inbox.Review, Title: "The review of " + e.Automation.Name + " found something blocking",
+			Body:      form.Or(findings, "Read the review in the session."),
+			Execution: e.ID, Session: e.SessionID, Key: "review " + e.ID.String(),
 		})
 	})
 	return fault.Wrap(err, "note review of execution %s", execution)

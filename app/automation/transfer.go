@@ -11,6 +11,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -102,10 +103,10 @@ func (s *Service) cannotOwn(ctx context.Context, q bun.IDB, owner *db.User, a *d
 // tellTransfer tells the new owner, and the one before unless they gave it themselves.
 func (s *Service) tellTransfer(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, before,
 	owner *db.User) error {
-	n := notice{
-		kind: NoticeTransferred, title: a.Name + " is yours now",
-		body: fmt.Sprintf("%s gave you this automation of %s’s. It runs with your access.", actor.Name, before.Name),
-		key:  "transferred " + db.NewID().String(),
+	n := inbox.Notice{
+		Kind: inbox.Transferred, Title: a.Name + " is yours now",
+		Body: fmt.Sprintf("%s gave you this automation of %s’s. It runs with your access.", actor.Name, before.Name),
+		Key:  "transferred " + db.NewID().String(),
 	}
 	if actor.ID != owner.ID {
 		if err := s.notify(ctx, tx, a, []uuid.UUID{owner.ID}, n); err != nil {
@@ -113,13 +114,13 @@ func (s *Service) tellTransfer(ctx context.Context, tx bun.Tx, actor account.Act
 		}
 	}
 	about := db.Membership{WorkspaceID: a.WorkspaceID, UserID: before.ID}
-	may, err := s.mayHear(ctx, tx, []db.Membership{about})
+	may, err := inbox.MayHear(ctx, tx, []db.Membership{about})
 	if err != nil || !may[about] || actor.ID == before.ID {
 		return err
 	}
-	n.title, n.body = a.Name+" has another owner", fmt.Sprintf("%s gave it to %s.", actor.Name, owner.Name)
+	n.Title, n.Body = a.Name+" has another owner", fmt.Sprintf("%s gave it to %s.", actor.Name, owner.Name)
 	if actor.ID == owner.ID {
-		n.body = owner.Name + " took it over."
+		n.Body = owner.Name + " took it over."
 	}
 	return s.notify(ctx, tx, a, []uuid.UUID{before.ID}, n)
 }

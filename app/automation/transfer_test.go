@@ -9,6 +9,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -42,9 +43,9 @@ func TestATransferChangesTheOwnerTellsBothAndIsWrittenDown(t *testing.T) {
 		t.Errorf("the owner is %s, version %d; want Lee and a version more", got.CreatorID, got.Version)
 	}
 	for _, who := range []account.Actor{k.jonas, lee} {
-		list, err := k.Inbox(t.Context(), who, db.NotificationFilter{Limit: 5})
+		list, err := k.inbox.List(t.Context(), who, db.NotificationFilter{Limit: 5})
 		check(t, err)
-		if len(list) != 1 || list[0].Kind != NoticeTransferred || list[0].AutomationID != a.ID {
+		if len(list) != 1 || list[0].Kind != inbox.Transferred || list[0].AutomationID != a.ID {
 			t.Errorf("%s was told %+v; want one notice of the transfer", who.Name, list)
 		}
 	}

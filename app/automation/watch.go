@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -54,10 +55,10 @@ func (s *Service) tellOfGate(ctx context.Context, tx bun.Tx, id uuid.UUID) error
 	if err := db.SetSkip(ctx, tx, a.ID, e.ID); err != nil {
 		return err
 	}
-	return s.tell(ctx, tx, &a.Automation, notice{
-		kind: NoticeSkipped, title: a.Name + " waits for a review", execution: e.ID, session: held.SessionID,
-		key:  "skipped " + e.ID.String(),
-		body: "Its last session has been open for over an hour, and the loop goes on only when someone closes it.",
+	return s.tell(ctx, tx, &a.Automation, inbox.Notice{
+		Kind: inbox.Skipped, Title: a.Name + " waits for a review", Execution: e.ID, Session: held.SessionID,
+		Key:  "skipped " + e.ID.String(),
+		Body: "Its last session has been open for over an hour, and the loop goes on only when someone closes it.",
 	})
 }
 

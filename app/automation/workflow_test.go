@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -69,7 +70,7 @@ func TestRemovingAWorkflowDisablesWhatIsScheduledAndTellsAtOnce(t *testing.T) {
 	if a := k.reload(manual); !a.Enabled {
 		t.Error("the manual one was disabled")
 	}
-	k.expectInbox(k.jonas, NoticeDisabled)
+	k.expectInbox(k.jonas, inbox.Disabled)
 	_, err := k.RunNow(t.Context(), k.jonas, manual.ID, nil)
 	var unable *Unable
 	if !errors.As(err, &unable) || unable.Reason != "the workflow of this automation was removed" {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	promises "carillon/app/check"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -169,7 +170,7 @@ func (y *annual) recurringLedger(n int, want []time.Time, rows []db.Execution) (
 		}
 	}
 	return append(problems, y.notices(n, map[string]int{
-		NoticeSkipped: len(blockers), NoticeDisabled: len(y.strikes(n, rows)), NoticeRunFailed: y.ownerless(n, rows),
+		inbox.Skipped: len(blockers), inbox.Disabled: len(y.strikes(n, rows)), inbox.RunFailed: y.ownerless(n, rows),
 	})...)
 }
 
@@ -298,7 +299,7 @@ func (y *annual) oneTimeLedger(n int, rows []db.Execution, end time.Time) (probl
 			e.ScheduledFor.UTC()))
 	}
 	return append(problems, y.notices(n, map[string]int{
-		NoticeMissed: missed, NoticeDisabled: told, NoticeRunFailed: y.ownerless(n, rows),
+		inbox.Missed: missed, inbox.Disabled: told, inbox.RunFailed: y.ownerless(n, rows),
 	})...)
 }
 
@@ -384,8 +385,8 @@ func (y *annual) loopLedger(n int, rows []db.Execution) (problems []string) {
 		problems = append(problems, fmt.Sprintf("%d of %d long reviews have a row", gates, held))
 	}
 	return append(problems, y.notices(n, map[string]int{
-		NoticeSkipped: gates + len(blocked), NoticeDisabled: len(y.strikes(n, rows)), NoticeLoopFinished: finished,
-		NoticeRunFailed: y.ownerless(n, rows),
+		inbox.Skipped: gates + len(blocked), inbox.Disabled: len(y.strikes(n, rows)), inbox.LoopFinished: finished,
+		inbox.RunFailed: y.ownerless(n, rows),
 	})...)
 }
 
@@ -423,7 +424,7 @@ func (y *annual) callLedger(n int, rows []db.Execution) (problems []string) {
 	if a := y.reload(&db.Automation{ID: y.ids[n]}); !a.Enabled {
 		problems = append(problems, "it is off: "+a.DisabledReason)
 	}
-	return append(problems, y.notices(n, map[string]int{NoticeRunFailed: told})...)
+	return append(problems, y.notices(n, map[string]int{inbox.RunFailed: told})...)
 }
 
 // gaps compares due times with the rows that answer them. A row answers the time that it is for, and, when it stands

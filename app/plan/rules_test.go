@@ -12,6 +12,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -149,8 +150,8 @@ func TestPruneDeletesWhatTheFilesLackInTheirWorkspacesAlone(t *testing.T) {
 	if a := k.one("Nightly"); a.Enabled || a.DisabledKind != db.ByRemoval {
 		t.Errorf("the automation of the workflow that went is %+v", a)
 	}
-	list, err := k.Automations.Inbox(ctx, k.jonas, db.NotificationFilter{Limit: 10})
-	if err != nil || len(list) != 1 || list[0].Kind != automation.NoticeDisabled {
+	list, err := db.Notifications(ctx, k.DB, db.NotificationFilter{User: k.jonas.ID, Limit: 10})
+	if err != nil || len(list) != 1 || list[0].Kind != inbox.Disabled {
 		t.Errorf("Jonas has the notices %+v, %v; want one of what was switched off", list, err)
 	}
 	k.one("Audit")

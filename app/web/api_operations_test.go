@@ -11,6 +11,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/api"
 	"carillon/app/automation"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -237,7 +238,7 @@ func TestAProgramSortsAnInbox(t *testing.T) {
 	ada := s.as("ada", account.RoleAdministrator)
 	p := ada.program()
 	n := db.Notification{
-		ID: db.NewID(), UserID: ada.actor.ID, Kind: automation.NoticeSkipped, Title: "Skipped", DedupKey: "x",
+		ID: db.NewID(), UserID: ada.actor.ID, Kind: inbox.Skipped, Title: "Skipped", DedupKey: "x",
 		CreatedAt: s.server.Now(),
 	}
 	_, err := db.InsertNotifications(t.Context(), s.server.DB, []db.Notification{n})

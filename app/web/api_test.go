@@ -19,6 +19,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/api"
 	"carillon/app/automation"
+	"carillon/app/inbox"
 	"carillon/app/middleware"
 	"carillon/app/spec"
 	"carillon/app/workflow"
@@ -304,7 +305,7 @@ func TestPagesLoseAndDoubleNothingWhileRowsAreAdded(t *testing.T) {
 		case "inbox":
 			_, err := db.InsertNotifications(t.Context(), s.server.DB,
 				[]db.Notification{{
-					ID: db.NewID(), UserID: owner.actor.ID, Kind: automation.NoticeSkipped, Title: name, DedupKey: name,
+					ID: db.NewID(), UserID: owner.actor.ID, Kind: inbox.Skipped, Title: name, DedupKey: name,
 					CreatedAt: time.Now(),
 				}})
 			check(t, err)

@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/api"
+	"carillon/app/automation"
 	"carillon/db"
 )
 

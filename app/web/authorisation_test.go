@@ -16,6 +16,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/inbox"
 	"carillon/app/middleware"
 	"carillon/app/spec"
 	"carillon/app/workflow"
@@ -405,7 +406,7 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	},
 	"notice": func(x *walk) uuid.UUID {
 		n := db.Notification{
-			ID: db.NewID(), UserID: x.who["owner"].actor.ID, Kind: automation.NoticeSkipped, Title: x.name("notice"),
+			ID: db.NewID(), UserID: x.who["owner"].actor.ID, Kind: inbox.Skipped, Title: x.name("notice"),
 			DedupKey: uuid.NewString(), CreatedAt: time.Now(),
 		}
 		_, err := db.InsertNotifications(x.t.Context(), x.server.DB, []db.Notification{n})

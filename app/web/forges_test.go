@@ -176,7 +176,7 @@ func TestEachForgesWebhooksMoveTheSessionAndTheInboxShowsWhatWasDiscarded(t *tes
 			shown := b.get(page)
 			shown.expect(t, 200, state)
 			shown.expect(t, 200, "#git-"+map[string]string{"merged": "merge", "closed": "pull-request-closed"}[state])
-			notices, err := b.rules.Inbox(t.Context(), b.actor, db.NotificationFilter{Limit: 10})
+			notices, err := b.server.Inbox.List(t.Context(), b.actor, db.NotificationFilter{Limit: 10})
 			check(t, err)
 			if tt.want == db.SessionDone {
 				if len(notices) != 0 {

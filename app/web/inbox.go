@@ -8,6 +8,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/app/web/page"
 	"carillon/app/web/present"
 	"carillon/db"
@@ -26,12 +27,12 @@ func (s inboxPages) one(w http.ResponseWriter, r *http.Request, actor account.Ac
 	if err != nil {
 		return err
 	}
-	n, err := s.Rules.Notice(r.Context(), actor, noticeID)
+	n, err := s.Inbox.Find(r.Context(), actor, noticeID)
 	if err != nil {
 		return err
 	}
 	if n.ReadAt.IsZero() { // opened is read
-		if err := s.Rules.Read(r.Context(), actor, noticeID, true); err != nil {
+		if err := s.Inbox.Read(r.Context(), actor, noticeID, true); err != nil {
 			return err
 		}
 		n.ReadAt = s.Now()
@@ -52,7 +53,7 @@ func (s inboxPages) showList(w http.ResponseWriter, r *http.Request, actor accou
 	default:
 		show = "all"
 	}
-	list, err := s.Rules.Inbox(r.Context(), actor, f)
+	list, err := s.Inbox.List(r.Context(), actor, f)
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func (s inboxPages) showList(w http.ResponseWriter, r *http.Request, actor accou
 			{Value: "unread", Label: "Unread"}, {Value: "starred", Label: "Starred"}, {Value: "all", Label: "All"}}},
 	}
 	p.Kind = views.Field{Name: "kind", Label: "Kind", Value: f.Kind, Options: []views.Choice{{Label: "Every kind"}}}
-	for _, k := range automation.NoticeKinds {
+	for _, k := range inbox.Kinds {
 		p.Kind.Options = append(p.Kind.Options, views.Choice{Value: k.Kind, Label: k.Name})
 	}
 	if len(list) > page.Rows {
@@ -88,20 +89,20 @@ func (s inboxPages) showList(w http.ResponseWriter, r *http.Request, actor accou
 
 // noticeLooks are how the kinds of notices look: icon, colour, and what the kind is called.
 var noticeLooks = map[string][3]string{
-	automation.NoticeDisabled:     {"octagon-x", "fail", "Auto-disabled"},
-	automation.NoticeRunFailed:    {"circle-x", "fail", "Failed run"},
-	automation.NoticeSkipped:      {"circle-minus", "warn", "Skipped run"},
-	automation.NoticeMissed:       {"clock", "warn", "Missed run"},
-	automation.NoticeLoopFinished: {"infinity", "ok", "Finished loop"},
-	automation.NoticePRClosed:     {"git-pull-request-closed", "warn", "Pull request closed without merging"},
-	automation.NoticeReview:       {"circle-alert", "warn", "Blocking review findings"},
-	automation.NoticeBudget:       {"activity", "warn", "Budget"},
-	automation.NoticeMessage:      {"message-square-code", "idle", "Message of a session"},
-	automation.NoticeTransferred:  {"users", "idle", "Another owner"},
-	automation.NoticeRights:       {"users", "idle", "A right less"},
+	inbox.Disabled:     {"octagon-x", "fail", "Auto-disabled"},
+	inbox.RunFailed:    {"circle-x", "fail", "Failed run"},
+	inbox.Skipped:      {"circle-minus", "warn", "Skipped run"},
+	inbox.Missed:       {"clock", "warn", "Missed run"},
+	inbox.LoopFinished: {"infinity", "ok", "Finished loop"},
+	inbox.PRClosed:     {"git-pull-request-closed", "warn", "Pull request closed without merging"},
+	inbox.Review:       {"circle-alert", "warn", "Blocking review findings"},
+	inbox.Budget:       {"activity", "warn", "Budget"},
+	inbox.Message:      {"message-square-code", "idle", "Message of a session"},
+	inbox.Transferred:  {"users", "idle", "Another owner"},
+	inbox.Rights:       {"users", "idle", "A right less"},
 
-	automation.NoticeProviderPaused: {"pause", "warn", "Paused provider"},
-	automation.NoticeServer:         {"circle-alert", "fail", "Trouble of the server"},
+	inbox.ProviderPaused: {"pause", "warn", "Paused provider"},
+	inbox.Server:         {"circle-alert", "fail", "Trouble of the server"},
 }
 
 func noticeItem(n *db.Notification) views.NoticeItem {
@@ -141,31 +142,31 @@ func noticeDetail(n *db.Notification) *views.NoticeDetail {
 		d.Facts = append(d.Facts, views.Fact{Label: "Pull request", Value: n.Link, URL: n.Link})
 	}
 	switch n.Kind {
-	case automation.NoticeDisabled:
+	case inbox.Disabled:
 		d.Fix = []string{"Open the execution and read why the last run failed.",
 			"Fix the cause, and test it with Run now.", "Enable the automation again."}
-	case automation.NoticePRClosed:
+	case inbox.PRClosed:
 		d.Primary = views.Action{
 			Label: "Open session", Kind: "primary", Icon: "arrow-right", URL: views.SessionURL(n.SessionID.String()),
 		}
-	case automation.NoticeProviderPaused:
+	case inbox.ProviderPaused:
 		d.Primary = views.Action{
 			Label: "Open providers", Kind: "primary", Icon: "arrow-right", URL: views.ProvidersURL(),
 		}
 		d.Fix = []string{"Open the providers and test the one that is paused.",
 			"Fix its sign-in, or wait until its quota is renewed.", "Press Resume now to start the waiting sessions."}
-	case automation.NoticeReview:
+	case inbox.Review:
 		d.Primary = views.Action{
 			Label: "Open session", Kind: "primary", Icon: "arrow-right", URL: views.SessionURL(n.SessionID.String()),
 		}
-	case automation.NoticeBudget:
+	case inbox.Budget:
 		if limit := automation.NoticeLimit(n); limit != "" && n.Automation != nil {
 			d.Others = append(d.Others, views.Action{
 				Label: "Raise by 50 %", Icon: "arrow-up", Kind: "plain", URL: views.BudgetURL(n.AutomationID.String(),
 					limit),
 			})
 		}
-	case automation.NoticeSkipped:
+	case inbox.Skipped:
 		d.FixMore = "If the blocking session hangs, stop it on its page. If runs take longer than the schedule " +
 			"allows, choose a schedule with fewer runs."
 	}
@@ -173,7 +174,7 @@ func noticeDetail(n *db.Notification) *views.NoticeDetail {
 }
 
 func (s inboxPages) link(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	n, err := s.Rules.Unread(r.Context(), actor)
+	n, err := s.Inbox.Unread(r.Context(), actor)
 	if err != nil {
 		return err
 	}
@@ -185,7 +186,7 @@ func (s inboxPages) link(w http.ResponseWriter, r *http.Request, actor account.A
 }
 
 func (s inboxPages) readAll(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	if err := s.Rules.ReadAll(r.Context(), actor); err != nil {
+	if err := s.Inbox.ReadAll(r.Context(), actor); err != nil {
 		return err
 	}
 	return s.Redirect(w, r, page.RefererPath(r, "/inbox"), "All marked as read.")
@@ -196,7 +197,7 @@ func (s inboxPages) read(w http.ResponseWriter, r *http.Request, actor account.A
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.Read(r.Context(), actor, noticeID, r.PostFormValue("read") != "false"); err != nil {
+	if err := s.Inbox.Read(r.Context(), actor, noticeID, r.PostFormValue("read") != "false"); err != nil {
 		return err
 	}
 	return s.Redirect(w, r, "/inbox", "")
@@ -207,7 +208,7 @@ func (s inboxPages) star(w http.ResponseWriter, r *http.Request, actor account.A
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.Star(r.Context(), actor, noticeID, r.PostFormValue("star") != "false"); err != nil {
+	if err := s.Inbox.Star(r.Context(), actor, noticeID, r.PostFormValue("star") != "false"); err != nil {
 		return err
 	}
 	return s.Redirect(w, r, page.RefererPath(r, views.NoticeURL(noticeID.String())), "")
@@ -218,7 +219,7 @@ func (s inboxPages) dismiss(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.Dismiss(r.Context(), actor, noticeID); err != nil {
+	if err := s.Inbox.Dismiss(r.Context(), actor, noticeID); err != nil {
 		return err
 	}
 	return s.Redirect(w, r, "/inbox", "Dismissed.")

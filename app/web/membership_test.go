@@ -21,6 +21,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/bot"
 	"carillon/app/forge"
+	"carillon/app/inbox"
 	"carillon/app/middleware"
 	"carillon/app/spec"
 	"carillon/db"
@@ -97,17 +98,17 @@ func TestNoToolTellsOfAnotherWorkspace(t *testing.T) {
 // noticeRights say of every kind of notice who may be told by it of a thing of the workspace that belongs to the owner.
 // Nobody else may hear of it, in the inbox or by a copy.
 var noticeRights = map[string]string{
-	automation.NoticeDisabled: "owner", automation.NoticeRunFailed: "owner", automation.NoticeSkipped: "owner",
-	automation.NoticeMissed: "owner", automation.NoticeLoopFinished: "owner", automation.NoticePRClosed: "owner",
-	automation.NoticeReview: "owner", automation.NoticeBudget: "owner", automation.NoticeMessage: "owner",
-	automation.NoticeTransferred: "owner manager", // who had it and who has it
-	automation.NoticeRights:      "owner", automation.NoticeProviderPaused: "keeper admin",
-	automation.NoticeServer: "owner keeper admin", account.NoticeKind: "owner",
+	inbox.Disabled: "owner", inbox.RunFailed: "owner", inbox.Skipped: "owner",
+	inbox.Missed: "owner", inbox.LoopFinished: "owner", inbox.PRClosed: "owner",
+	inbox.Review: "owner", inbox.Budget: "owner", inbox.Message: "owner",
+	inbox.Transferred: "owner manager", // who had it and who has it
+	inbox.Rights:      "owner", inbox.ProviderPaused: "keeper admin",
+	inbox.Server: "owner keeper admin", account.NoticeKind: "owner",
 }
 
 // happenings make each kind of notice happen once, about something of the owner's.
 var happenings = map[string]func(h *happening){
-	automation.NoticeDisabled: func(h *happening) {
+	inbox.Disabled: func(h *happening) {
 		bot := subjects["bot"](h.walk)
 		h.make(func(in *automation.Input) {
 			in.SessionType, in.Bot, in.Trigger, in.Cron, in.TimeZone = "bot", bot.String(), "recurring", "0 9 * * *",
@@ -115,34 +116,34 @@ var happenings = map[string]func(h *happening){
 		})
 		check(h.t, h.bots.Remove(h.t.Context(), h.who["admin"].actor, bot))
 	},
-	automation.NoticeRunFailed: func(h *happening) {
+	inbox.RunFailed: func(h *happening) {
 		_, lease := h.begun(nil)
 		check(h.t, h.rules.Finish(h.t.Context(), lease, automation.Outcome{
 			Status: db.Failed, Class: "agent", Reason: hush + " broke",
 		}))
 	},
-	automation.NoticeSkipped: func(h *happening) {
+	inbox.Skipped: func(h *happening) {
 		a := h.make(func(in *automation.Input) { in.Trigger, in.Cron, in.TimeZone = "recurring", "* * * * *", "UTC" })
 		_, err := h.rules.RunNow(h.t.Context(), h.who["owner"].actor, a.ID, nil)
 		check(h.t, err)
 		h.later(0)
 		h.later(h.now.Truncate(time.Minute).Add(time.Minute).Sub(h.now)) // to the second: what is late was missed
 	},
-	automation.NoticeMissed: func(h *happening) {
+	inbox.Missed: func(h *happening) {
 		h.make(func(in *automation.Input) {
 			in.Trigger, in.RunAt, in.TimeZone = "one_time", h.now.UTC().Add(2*time.Hour).Format("2006-01-02T15:04"),
 				"UTC"
 		})
 		h.later(24 * time.Hour)
 	},
-	automation.NoticeLoopFinished: func(h *happening) {
+	inbox.LoopFinished: func(h *happening) {
 		a := h.make(func(in *automation.Input) { in.Trigger, in.StopText = "loop", "ALL DONE" })
 		h.later(time.Minute)
 		check(h.t, h.rules.Finish(h.t.Context(), h.claimed(a),
 			automation.Outcome{Status: db.Succeeded, Answer: hush + ": ALL DONE"}))
 		h.later(time.Minute)
 	},
-	automation.NoticePRClosed: func(h *happening) {
+	inbox.PRClosed: func(h *happening) {
 		w := h.who["admin"].repository(h.name("repository"), "https://github.com/Codertocat/Hello-World.git", "")
 		check(h.t, db.AddMember(h.t.Context(), h.server.DB, w.ID, h.who["owner"].actor.ID))
 		a := h.make(func(in *automation.Input) { in.Trigger, in.Workspace = "loop", w.ID.String() })
@@ -153,11 +154,11 @@ var happenings = map[string]func(h *happening){
 		body := payload(h.t, "github/pull_request.closed_unmerged.json")
 		h.hook(forge.GitHub, w.ID.String(), "pull_request", hookSecret, body).expect(h.t, 200, `"sessions":1`)
 	},
-	automation.NoticeReview: func(h *happening) {
+	inbox.Review: func(h *happening) {
 		run, lease := h.begun(nil)
 		check(h.t, h.rules.NoteReview(h.t.Context(), lease, run.Execution.ID, hush+" is wrong.\nREVIEW: BLOCKING"))
 	},
-	automation.NoticeBudget: func(h *happening) {
+	inbox.Budget: func(h *happening) {
 		run, _ := h.begun(nil)
 		h.who["owner"].exec(`UPDATE automations SET budget = '{"run": {"minutes": 1}}' WHERE id = ?`,
 			run.Execution.AutomationID)
@@ -165,7 +166,7 @@ var happenings = map[string]func(h *happening){
 		_, err := h.rules.Allowance(h.t.Context(), run.Execution.ID, true)
 		check(h.t, err)
 	},
-	automation.NoticeMessage: func(h *happening) {
+	inbox.Message: func(h *happening) {
 		run, lease := h.begun(nil)
 		turn, err := db.NextTurn(h.t.Context(), h.server.DB, lease, run.Execution.ID, h.now)
 		check(h.t, err)
@@ -173,12 +174,12 @@ var happenings = map[string]func(h *happening){
 		check(h.t, h.rules.AdmitSession(h.t.Context(), lease, turn.ID, token))
 		h.must(h.tool(token), "send_inbox_message", map[string]any{"title": hush + " is done", "body": "x"})
 	},
-	automation.NoticeTransferred: func(h *happening) {
+	inbox.Transferred: func(h *happening) {
 		a := h.make(nil)
 		_, err := h.rules.Transfer(h.t.Context(), h.who["admin"].actor, a.ID, h.who["manager"].actor.ID)
 		check(h.t, err)
 	},
-	automation.NoticeRights: func(h *happening) {
+	inbox.Rights: func(h *happening) {
 		id := subjects["bot"](h.walk)
 		h.make(func(in *automation.Input) { in.SessionType, in.Bot, in.MayAutomate = "bot", id.String(), true })
 		weak := h.as("Weak", account.RoleMember)
@@ -188,14 +189,14 @@ var happenings = map[string]func(h *happening){
 		}, Version: 1})
 		check(h.t, err)
 	},
-	automation.NoticeProviderPaused: func(h *happening) {
+	inbox.ProviderPaused: func(h *happening) {
 		_, lease := h.begun(nil)
 		check(h.t, h.rules.Finish(h.t.Context(), lease, automation.Outcome{
 			Status: db.Failed, Class: "auth", Reason: hush + " is signed out", ProviderTrouble: true, OwnAccount: true,
 			Began: h.now,
 		}))
 	},
-	automation.NoticeServer: func(h *happening) {
+	inbox.Server: func(h *happening) {
 		a := h.make(nil)
 		row := automation.Row{Key: a.ID.String(), About: a.Name, Automation: a}
 		check(h.t, h.rules.Round(db.TaskStart).Deal(h.t.Context(), row, func(context.Context) error {
@@ -292,7 +293,7 @@ func TestEachKindOfNoticeIsHeardByThoseAloneWhoMayReadIt(t *testing.T) {
 	}
 	_, err := x.server.DB.NewRaw("DELETE FROM notifications").Exec(t.Context())
 	check(t, err)
-	for _, k := range automation.NoticeKinds {
+	for _, k := range inbox.Kinds {
 		right, happen := noticeRights[k.Kind], happenings[k.Kind]
 		if right == "" || happen == nil {
 			t.Errorf("the tables lack the kind of notice %s: decide whom it may tell, and make it happen", k.Kind)
@@ -369,7 +370,7 @@ func TestCopiesOfNoticesGoToMembersAlone(t *testing.T) {
 	x := newWalk(t)
 	ctx, now := t.Context(), time.Now()
 	a := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual")
-	for _, k := range automation.NoticeKinds {
+	for _, k := range inbox.Kinds {
 		if noticeRights[k.Kind] != "owner" || k.Kind == account.NoticeKind {
 			continue
 		}

@@ -244,7 +244,7 @@ func TestABudgetIsRaisedWithOneClickFromItsNotice(t *testing.T) {
 	check(t, db.AddUsage(t.Context(), s.server.DB, lease, turn.ID, db.TurnUsage{Counted: true, TokensOut: 90}))
 	_, err = s.rules.Allowance(t.Context(), run.Execution.ID, false)
 	check(t, err)
-	list, err := s.rules.Inbox(t.Context(), b.actor, db.NotificationFilter{Limit: 5})
+	list, err := s.server.Inbox.List(t.Context(), b.actor, db.NotificationFilter{Limit: 5})
 	check(t, err)
 	if len(list) != 1 {
 		t.Fatalf("there are %d notices; want 1", len(list))

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
-	"carillon/app/automation"
+	"carillon/app/inbox"
 	"carillon/db"
 )
 
@@ -19,7 +19,7 @@ func openSettings(t *testing.T) *site {
 	t.Helper()
 	s := open(t)
 	s.server.Accounts.Keys, s.server.Accounts.Mail, s.server.Accounts.NoticeKinds = s.server.Keys, true, nil
-	for _, k := range automation.NoticeKinds {
+	for _, k := range inbox.Kinds {
 		s.server.Accounts.NoticeKinds = append(s.server.Accounts.NoticeKinds, k.Kind)
 	}
 	return s
@@ -164,7 +164,7 @@ func TestTheSecretOfAWebhookIsShownOnce(t *testing.T) {
 	}
 	if got := strings.Count(a.body, `name="kinds"`) - strings.Count(a.body,
 		`name="kinds" value="disabled" checked`) - strings.Count(a.body,
-		`name="kinds" value="missed" checked`); got != len(automation.NoticeKinds)-2 {
+		`name="kinds" value="missed" checked`); got != len(inbox.Kinds)-2 {
 		t.Errorf("the kinds on the page are not those saved: %d others", got)
 	}
 	if a := b.post("/settings/profile/notices", kinds...); a.StatusCode != http.StatusSeeOther {

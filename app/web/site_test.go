@@ -22,6 +22,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/bot"
 	"carillon/app/fault"
+	"carillon/app/inbox"
 	"carillon/app/mcp"
 	"carillon/app/middleware"
 	"carillon/app/plan"
@@ -93,7 +94,7 @@ func openAlone(t *testing.T) *site {
 		Site: page.Site{
 			DB: d, Accounts: &account.Service{
 				DB: d, Now: time.Now, Log: log, Joined: rules.JoinScratch, PasswordMemory: 64,
-			}, Rules: rules, Keys: keys,
+			}, Rules: rules, Inbox: &inbox.Service{DB: d, Now: now}, Keys: keys,
 			Providers: func() []agent.Provider {
 				return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell},
 					{ID: "agent", Name: "Agent"}}
@@ -108,7 +109,7 @@ func openAlone(t *testing.T) *site {
 		Rules: rules, PublicURL: public, Tokens: s.bearers, Calls: webhook.NewCallLimiter(0), Now: time.Now, Log: log,
 	}
 	s.programs = &api.Server{
-		DB: d, Accounts: s.server.Accounts, Rules: rules, Workflows: s.workflows, Bots: s.bots,
+		DB: d, Accounts: s.server.Accounts, Rules: rules, Workflows: s.workflows, Bots: s.bots, Inbox: s.server.Inbox,
 		Plans:     &plan.Service{DB: d, Keys: keys, Automations: rules, Workflows: s.workflows, Bots: s.bots},
 		PublicURL: public, Tokens: s.bearers, Log: log,
 	}

@@ -18,7 +18,7 @@ import (
 // frame is what the shell round a page shows.
 func (s *Site) frame(w http.ResponseWriter, r *http.Request, actor account.Actor, section,
 	title string) (views.Page, error) {
-	unread, err := s.Rules.Unread(r.Context(), actor)
+	unread, err := s.Inbox.Unread(r.Context(), actor)
 	if err != nil {
 		return views.Page{}, err
 	}

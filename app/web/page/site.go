@@ -14,6 +14,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/inbox"
 	"carillon/app/middleware"
 	"carillon/app/secret"
 	"carillon/db"
@@ -24,6 +25,7 @@ type Site struct {
 	DB        *db.DB
 	Accounts  *account.Service
 	Rules     *automation.Service
+	Inbox     *inbox.Service
 	Keys      *secret.Keys
 	Providers func() []agent.Provider
 	// Found says what is installed of a provider on the workers, the best of it, as far as it is known yet; nil:

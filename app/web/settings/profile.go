@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"carillon/app/account"
-	"carillon/app/automation"
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/app/web/page"
 	"carillon/app/web/present"
 	"carillon/db"
@@ -74,7 +74,7 @@ func (s profilePages) data(r *http.Request, actor account.Actor, me *account.Pro
 	}
 	n.Webhook.Value, n.HasWebhook = me.Notices.WebhookURL, me.Notices.WebhookURL != ""
 	n.EmailState, n.WebhookState = fared(me.LastEmail, p.Now), fared(me.LastHook, p.Now)
-	for _, k := range automation.NoticeKinds {
+	for _, k := range inbox.Kinds {
 		n.Of = append(n.Of, views.Field{Label: k.Name, Value: k.Kind, Checked: me.Wants(k.Kind)})
 	}
 	p.Identities = identityItems(me.Identities, z)
