@@ -38,6 +38,7 @@ import (
 	"carillon/app/plan"
 	"carillon/app/runas"
 	"carillon/app/secret"
+	"carillon/app/ticket"
 	"carillon/app/web"
 	"carillon/app/web/page"
 	"carillon/app/web/signin"
@@ -276,9 +277,10 @@ func (p *program) runRoles(ctx context.Context, c *config, log *slog.Logger, x *
 		server := &web.Server{
 			Site: page.Site{
 				DB: x.database, Accounts: x.accounts, Rules: x.rules,
-				Inbox: &inbox.Service{DB: x.database, Now: x.rules.Now},
-				Keys:  x.keys, Providers: x.agents.providers, Found: x.agents.bestFound, Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies,
-				Now: x.rules.Now, Log: log,
+				Tickets: &ticket.Service{DB: x.database, Now: x.rules.Now},
+				Inbox:   &inbox.Service{DB: x.database, Now: x.rules.Now},
+				Keys:    x.keys, Providers: x.agents.providers, Found: x.agents.bestFound,
+				Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies, Now: x.rules.Now, Log: log,
 			},
 			SignIn:    signin.Pages{SetupToken: x.setup, SignOn: newSignOn(c), SignOnName: c.OIDC.Name},
 			Workflows: newWorkflows(x.rules), Bots: newBots(x.rules), Gallery: c.Gallery,
@@ -330,13 +332,15 @@ func newDoors(c *config, x *parts, pages *web.Server, log *slog.Logger) *middlew
 	}
 	programs := &api.Server{
 		DB: x.database, Accounts: x.accounts, Rules: x.rules, Workflows: pages.Workflows, Bots: pages.Bots,
-		Inbox: pages.Inbox,
+		Tickets: pages.Tickets, Inbox: pages.Inbox,
 		Plans: &plan.Service{
 			DB: x.database, Keys: x.keys, Automations: x.rules, Workflows: pages.Workflows, Bots: pages.Bots,
 		},
 		Found: x.agents.bestFound, PublicURL: c.URL, Tokens: tokens, Log: log,
 	}
-	tools := &mcp.Server{DB: x.database, Rules: x.rules, PublicURL: c.URL, Tokens: tokens, Log: log}
+	tools := &mcp.Server{
+		DB: x.database, Rules: x.rules, Tickets: pages.Tickets, PublicURL: c.URL, Tokens: tokens, Log: log,
+	}
 	pages.Envelope, pages.APIHelp = calls.Envelope, programs.Help
 	routes := &middleware.Routes{}
 	pages.Routes(routes)

@@ -27,6 +27,7 @@ import (
 	"carillon/app/jsontext"
 	"carillon/app/middleware"
 	"carillon/app/plan"
+	"carillon/app/ticket"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -47,6 +48,7 @@ type Server struct {
 	Rules     *automation.Service
 	Workflows *workflow.Service
 	Bots      *bot.Service
+	Tickets   *ticket.Service
 	Inbox     *inbox.Service
 	Plans     *plan.Service
 	// Found says what is installed of a provider on the workers, the best of it, as far as it is known yet; nil:

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"carillon/app/account"
-	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/ticket"
 	"carillon/db"
 	"carillon/views"
 )
@@ -87,14 +87,14 @@ func (a tickets) routes() {
 		method: http.MethodPost, path: "/sessions/{id}/tickets", name: "linkTicket", tag: ticketsTag,
 		summary: "Note that a session works on a ticket of its workspace",
 	}, func(ctx context.Context, actor account.Actor, in *linkTicketQuery) error {
-		return a.Rules.LinkTicket(ctx, actor, in.id(), in.Body.Number)
+		return a.Tickets.Link(ctx, actor, in.id(), in.Body.Number)
 	})
 	does(a.Server, operation{
 		method: http.MethodDelete, path: "/tickets/{id}/sessions/{session}", name: "unlinkTicket", tag: ticketsTag,
 		summary: "Take the link between a ticket and a session away",
 		about:   "A ticket that the session has claimed stays.",
 	}, func(ctx context.Context, actor account.Actor, in *unlinkTicketQuery) error {
-		return a.Rules.UnlinkTicket(ctx, actor, in.id(), form.OptionalID(in.Session))
+		return a.Tickets.Unlink(ctx, actor, in.id(), form.OptionalID(in.Session))
 	})
 }
 
@@ -125,7 +125,7 @@ func (a tickets) item(t *db.Ticket) TicketItem {
 	item := TicketItem{
 		ID: t.ID.String(), URL: a.link(views.TicketURL(t.ID.String())), Number: t.Number,
 		Workspace: Named{ID: t.WorkspaceID.String()}, Title: t.Title,
-		Priority: automation.PriorityWord(t.Priority), Status: string(t.Status),
+		Priority: ticket.PriorityWord(t.Priority), Status: string(t.Status),
 		Labels: append([]string{}, t.Labels...), ClaimedBy: idOrNone(t.ClaimedBy), Version: t.Version,
 		CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC(), ClosedAt: moment(t.ClosedAt),
 	}
@@ -144,7 +144,7 @@ func (a tickets) item(t *db.Ticket) TicketItem {
 func (a tickets) list(ctx context.Context, actor account.Actor,
 	in *listTicketsQuery) (PageOf[TicketItem], error) {
 	f := db.TicketFilter{
-		Workspace: form.OptionalID(in.Workspace), Priority: automation.ParsePriority(in.Priority),
+		Workspace: form.OptionalID(in.Workspace), Priority: ticket.ParsePriority(in.Priority),
 		Assignee: form.OptionalID(in.Assignee), Label: in.Label, Search: in.Search,
 		Queue: in.Queue, Limit: in.Limit + 1,
 	}
@@ -155,7 +155,7 @@ func (a tickets) list(ctx context.Context, actor account.Actor,
 	if f.After, err = in.afterID(); err != nil {
 		return PageOf[TicketItem]{}, err
 	}
-	list, err := a.Rules.Tickets(ctx, actor, f)
+	list, err := a.Tickets.List(ctx, actor, f)
 	if err != nil {
 		return PageOf[TicketItem]{}, err
 	}
@@ -163,7 +163,7 @@ func (a tickets) list(ctx context.Context, actor account.Actor,
 }
 
 func (a tickets) get(ctx context.Context, actor account.Actor, in *OneByID) (Ticket, error) {
-	t, err := a.Rules.Ticket(ctx, actor, in.id())
+	t, err := a.Tickets.Find(ctx, actor, in.id())
 	if err != nil {
 		return Ticket{}, err
 	}
@@ -171,7 +171,7 @@ func (a tickets) get(ctx context.Context, actor account.Actor, in *OneByID) (Tic
 }
 
 // into puts what was said over what is there.
-func (f *TicketFields) into(in *automation.TicketInput) error {
+func (f *TicketFields) into(in *ticket.Input) error {
 	set(&in.Title, f.Title)
 	set(&in.Body, f.Body)
 	set(&in.Priority, f.Priority)
@@ -190,11 +190,11 @@ type createTicketQuery struct{ Body NewTicket }
 
 func (a tickets) create(ctx context.Context, actor account.Actor,
 	in *createTicketQuery) (Ticket, string, error) {
-	input := automation.TicketInput{Workspace: in.Body.WorkspaceID}
+	input := ticket.Input{Workspace: in.Body.WorkspaceID}
 	if err := in.Body.into(&input); err != nil {
 		return Ticket{}, "", err
 	}
-	t, err := a.Rules.CreateTicket(ctx, actor, input)
+	t, err := a.Tickets.Create(ctx, actor, input)
 	if err != nil {
 		return Ticket{}, "", err
 	}
@@ -208,16 +208,16 @@ type updateTicketQuery struct {
 }
 
 func (a tickets) update(ctx context.Context, actor account.Actor, in *updateTicketQuery) (Ticket, error) {
-	was, err := a.Rules.Ticket(ctx, actor, in.id())
+	was, err := a.Tickets.Find(ctx, actor, in.id())
 	if err != nil {
 		return Ticket{}, err
 	}
-	input := automation.TypedTicket(was)
+	input := ticket.Typed(was)
 	if err := in.Body.into(&input); err != nil {
 		return Ticket{}, err
 	}
 	input.Version = in.Body.Version
-	if _, err := a.Rules.UpdateTicket(ctx, actor, was.ID, input); err != nil {
+	if _, err := a.Tickets.Update(ctx, actor, was.ID, input); err != nil {
 		return Ticket{}, err
 	}
 	return a.get(ctx, actor, &in.OneByID)

@@ -18,6 +18,7 @@ import (
 	"carillon/app/form"
 	"carillon/app/inbox"
 	"carillon/app/secret"
+	"carillon/app/ticket"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -253,9 +254,10 @@ type ReportInput struct {
 
 // Bounds of what a session may tell people.
 const (
-	maxReports  = 50
-	maxMessages = 20
-	maxSummary  = 16 << 10 // bytes
+	maxReports      = 50
+	maxMessages     = 20
+	maxSummary      = 16 << 10 // bytes
+	maxMessageTitle = 200      // characters
 )
 
 // Report notes what a session says came of its work. It decides nothing: how the run ended is the execution's.
@@ -274,7 +276,7 @@ func (s *Service) Report(ctx context.Context, actor account.Actor, in ReportInpu
 	}
 	var t *db.Ticket
 	if in.Ticket != 0 {
-		if t, err = s.TicketByNumber(ctx, actor, actor.Workspace, in.Ticket); errors.Is(err, fault.ErrNotFound) {
+		if t, err = ticket.ByNumber(ctx, s.DB, actor, actor.Workspace, in.Ticket); errors.Is(err, fault.ErrNotFound) {
 			bad["ticket"] = fmt.Sprintf("There is no ticket #%d in this workspace.", in.Ticket)
 		} else if err != nil {
 			return nil, err
@@ -320,7 +322,7 @@ func (s *Service) Message(ctx context.Context, actor account.Actor, in MessageIn
 		return 0, err
 	}
 	bad := fault.Invalid{}
-	title := form.Line(bad, "title", "Give the message a title.", in.Title, maxTitle, true)
+	title := form.Line(bad, "title", "Give the message a title.", in.Title, maxMessageTitle, true)
 	body := longText(bad, "body", in.Body)
 	if len(bad) > 0 {
 		return 0, bad

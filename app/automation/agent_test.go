@@ -10,25 +10,26 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/inbox"
+	"carillon/app/ticket"
 	"carillon/db"
 )
 
 func TestATokenOfASessionOpensItsWorkspaceOnly(t *testing.T) {
 	k := setup(t)
 	other := k.elsewhere(k.jonas)
-	theirs, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: other.String(), Title: "Elsewhere"})
+	theirs, err := k.tickets.Create(t.Context(), k.jonas, ticket.Input{Workspace: other.String(), Title: "Elsewhere"})
 	check(t, err)
 	session, agent := k.agent(nil)
 	if agent.ID != k.jonas.ID || agent.Session != session.ID || agent.Workspace != k.workspace.ID {
 		t.Errorf("the session asks as %+v", agent)
 	}
-	_, err = k.Ticket(t.Context(), agent, theirs.ID)
+	_, err = k.tickets.Find(t.Context(), agent, theirs.ID)
 	wantErr(t, err, fault.ErrNotFound)
-	_, err = k.CreateTicket(t.Context(), agent, TicketInput{Workspace: other.String(), Title: "x"})
+	_, err = k.tickets.Create(t.Context(), agent, ticket.Input{Workspace: other.String(), Title: "x"})
 	wantInvalid(t, err, "workspace")
-	list, err := k.Tickets(t.Context(), agent, db.TicketFilter{Limit: 10})
+	list, err := k.tickets.List(t.Context(), agent, db.TicketFilter{Limit: 10})
 	check(t, err)
-	mine, err := k.CreateTicket(t.Context(), agent, TicketInput{Title: "Found"})
+	mine, err := k.tickets.Create(t.Context(), agent, ticket.Input{Title: "Found"})
 	check(t, err)
 	if len(list) != 0 || mine.WorkspaceID != k.workspace.ID || mine.CreatedSession != session.ID ||
 		mine.CreatedBy != k.jonas.ID {
@@ -167,7 +168,7 @@ func TestAReportGoesToTheSessionAndTheTicketThatItHas(t *testing.T) {
 	k := setup(t)
 	tk := k.ticket("Check", "")
 	session, agent := k.agent(nil)
-	_, err := k.ClaimTicket(t.Context(), agent, "")
+	_, err := k.tickets.Claim(t.Context(), agent, "")
 	check(t, err)
 	r, err := k.Report(t.Context(), agent, ReportInput{Outcome: "nothing_to_do", Summary: " All well. "})
 	check(t, err)

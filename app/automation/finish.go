@@ -11,6 +11,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/inbox"
+	"carillon/app/ticket"
 	"carillon/db"
 )
 
@@ -160,7 +161,7 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 		return s.gateClosed(ctx, tx, a, e, session, now)
 	}
 	if e.Status != db.Succeeded {
-		if err := s.releaseTicket(ctx, tx, session, "the run did not succeed: "+e.Reason); err != nil {
+		if err := ticket.Release(ctx, tx, now, session.ID, "the run did not succeed: "+e.Reason); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"carillon/app/inbox"
 	"carillon/app/secret"
 	"carillon/app/spec"
+	"carillon/app/ticket"
 	"carillon/app/workflow"
 	"carillon/db"
 	"carillon/db/dbtest"
@@ -55,6 +56,7 @@ type kit struct {
 	t         *testing.T
 	workflows *workflow.Service
 	bots      *bot.Service
+	tickets   *ticket.Service
 	inbox     *inbox.Service
 	clock     *clock
 	workspace db.Workspace
@@ -87,7 +89,7 @@ func setup(t *testing.T) *kit {
 	k.bots = &bot.Service{
 		DB: d, Now: c.Now, Provider: k.ProviderByID, Changed: k.StopAutomating, Lost: k.DisableUsers,
 	}
-	k.inbox = &inbox.Service{DB: d, Now: c.Now}
+	k.tickets, k.inbox = &ticket.Service{DB: d, Now: c.Now}, &inbox.Service{DB: d, Now: c.Now}
 	check(t, account.EnsureRoles(t.Context(), d, begun))
 	check(t, k.EnsureScratch(t.Context()))
 	k.mira = k.person("Mira", account.RoleAdministrator)

@@ -13,13 +13,14 @@ import (
 	"carillon/app/fault"
 	"carillon/app/forge"
 	"carillon/app/inbox"
+	"carillon/app/ticket"
 	"carillon/db"
 )
 
 // ticket makes a ticket of Jonas's in the kit's workspace.
 func (k *kit) ticket(title, priority string) *db.Ticket {
 	k.t.Helper()
-	t, err := k.CreateTicket(k.t.Context(), k.jonas, TicketInput{
+	t, err := k.tickets.Create(k.t.Context(), k.jonas, ticket.Input{
 		Workspace: k.workspace.ID.String(), Title: title, Priority: priority,
 	})
 	check(k.t, err)
@@ -74,7 +75,7 @@ func TestTicketsAreNumberedInTheirWorkspaceWithoutGaps(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if _, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{
+			if _, err := k.tickets.Create(t.Context(), k.jonas, ticket.Input{
 				Workspace: k.workspace.ID.String(), Title: "At once",
 			}); err != nil {
 				t.Error(err)
@@ -82,9 +83,9 @@ func TestTicketsAreNumberedInTheirWorkspaceWithoutGaps(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	_, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: k.workspace.ID.String(), Title: " "})
+	_, err := k.tickets.Create(t.Context(), k.jonas, ticket.Input{Workspace: k.workspace.ID.String(), Title: " "})
 	wantInvalid(t, err, "title")
-	list, err := k.Tickets(t.Context(), k.jonas, db.TicketFilter{Workspace: k.workspace.ID, Limit: 100})
+	list, err := k.tickets.List(t.Context(), k.jonas, db.TicketFilter{Workspace: k.workspace.ID, Limit: 100})
 	check(t, err)
 	var numbers []int64
 	for _, tk := range list {
@@ -96,7 +97,7 @@ func TestTicketsAreNumberedInTheirWorkspaceWithoutGaps(t *testing.T) {
 			t.Fatalf("the numbers are %v", numbers)
 		}
 	}
-	first, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{Workspace: other.String(), Title: "Another"})
+	first, err := k.tickets.Create(t.Context(), k.jonas, ticket.Input{Workspace: other.String(), Title: "Another"})
 	check(t, err)
 	if len(numbers) != 20 || first.Number != 1 {
 		t.Errorf("%d tickets, and the first of another workspace is #%d", len(numbers), first.Number)
@@ -105,18 +106,18 @@ func TestTicketsAreNumberedInTheirWorkspaceWithoutGaps(t *testing.T) {
 
 func TestMistakesInATicketAreSaidAllAtOnceByTheirFields(t *testing.T) {
 	k := setup(t)
-	_, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{
+	_, err := k.tickets.Create(t.Context(), k.jonas, ticket.Input{
 		Workspace: "x", Title: strings.Repeat("a", 201), Body: "\x00", Priority: "huge", Status: "lost",
 		Labels: strings.Repeat("a", 51),
 	})
 	for _, field := range []string{"workspace", "title", "body", "priority", "status", "labels"} {
 		wantInvalid(t, err, field)
 	}
-	_, err = k.CreateTicket(t.Context(), k.jonas, TicketInput{
+	_, err = k.tickets.Create(t.Context(), k.jonas, ticket.Input{
 		Workspace: k.workspace.ID.String(), Title: "x", Assignee: uuid.NewString(),
 	})
 	wantInvalid(t, err, "assignee")
-	tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{
+	tk, err := k.tickets.Create(t.Context(), k.jonas, ticket.Input{
 		Workspace: k.workspace.ID.String(), Title: " x ", Labels: "qa, , QA,api", Assignee: k.mira.ID.String(),
 	})
 	check(t, err)
@@ -131,19 +132,19 @@ func TestOnlyMembersOfAWorkspaceSeeItsTicketsAndOnlyWithThePermissionChangeThem(
 	ctx := t.Context()
 	lena := k.person("Lena", account.RoleMember)
 	other := k.elsewhere(lena)
-	theirs, err := k.CreateTicket(ctx, lena, TicketInput{Workspace: other.String(), Title: "Theirs"})
+	theirs, err := k.tickets.Create(ctx, lena, ticket.Input{Workspace: other.String(), Title: "Theirs"})
 	check(t, err)
 	ours := k.ticket("Ours", "")
 
-	_, err = k.Ticket(ctx, k.jonas, theirs.ID)
+	_, err = k.tickets.Find(ctx, k.jonas, theirs.ID)
 	wantErr(t, err, fault.ErrNotFound)
-	_, err = k.ChangeTicket(ctx, k.jonas, theirs.ID, TicketChange{})
+	_, err = k.tickets.Change(ctx, k.jonas, theirs.ID, ticket.Change{})
 	wantErr(t, err, fault.ErrNotFound)
-	_, err = k.TicketByNumber(ctx, k.jonas, other, 1)
+	_, err = k.tickets.FindByNumber(ctx, k.jonas, other, 1)
 	wantErr(t, err, fault.ErrNotFound)
-	_, err = k.CreateTicket(ctx, k.jonas, TicketInput{Workspace: other.String(), Title: "x"})
+	_, err = k.tickets.Create(ctx, k.jonas, ticket.Input{Workspace: other.String(), Title: "x"})
 	wantInvalid(t, err, "workspace")
-	list, err := k.Tickets(ctx, k.jonas, db.TicketFilter{Limit: 10})
+	list, err := k.tickets.List(ctx, k.jonas, db.TicketFilter{Limit: 10})
 	check(t, err)
 	if len(list) != 1 || list[0].ID != ours.ID {
 		t.Errorf("Jonas sees %d tickets; want his own workspace's", len(list))
@@ -153,24 +154,24 @@ func TestOnlyMembersOfAWorkspaceSeeItsTicketsAndOnlyWithThePermissionChangeThem(
 		Exec(ctx)
 	check(t, err)
 	reader := k.actor(k.jonas.ID)
-	_, err = k.Ticket(ctx, reader, ours.ID)
+	_, err = k.tickets.Find(ctx, reader, ours.ID)
 	check(t, err)
-	_, err = k.ChangeTicket(ctx, reader, ours.ID, TicketChange{})
+	_, err = k.tickets.Change(ctx, reader, ours.ID, ticket.Change{})
 	wantErr(t, err, fault.ErrForbidden)
-	_, err = k.CreateTicket(ctx, reader, TicketInput{Workspace: k.workspace.ID.String(), Title: "x"})
+	_, err = k.tickets.Create(ctx, reader, ticket.Input{Workspace: k.workspace.ID.String(), Title: "x"})
 	wantErr(t, err, fault.ErrForbidden)
 }
 
 func TestATicketThatSomeoneElseChangedIsNotSavedOver(t *testing.T) {
 	k := setup(t)
 	tk := k.ticket("First", "low")
-	in := TicketInput{Title: "Second", Priority: "high", Version: tk.Version}
-	changed, err := k.UpdateTicket(t.Context(), k.mira, tk.ID, in)
+	in := ticket.Input{Title: "Second", Priority: "high", Version: tk.Version}
+	changed, err := k.tickets.Update(t.Context(), k.mira, tk.ID, in)
 	check(t, err)
 	if changed.Title != "Second" || changed.Priority != db.High || changed.Version != 2 {
 		t.Errorf("the ticket is %+v", changed)
 	}
-	_, err = k.UpdateTicket(t.Context(), k.jonas, tk.ID, in)
+	_, err = k.tickets.Update(t.Context(), k.jonas, tk.ID, in)
 	wantErr(t, err, fault.ErrStale)
 	log, err := db.AuditOf(t.Context(), k.DB, tk.ID, 10)
 	check(t, err)
@@ -186,16 +187,16 @@ func TestTheMostUrgentAndThenTheOldestTicketIsNext(t *testing.T) {
 		k.ticket(p, p)
 	}
 	closed := k.ticket("closed", "urgent")
-	_, err := k.ChangeTicket(t.Context(), k.jonas, closed.ID, TicketChange{Status: ptr("done")})
+	_, err := k.tickets.Change(t.Context(), k.jonas, closed.ID, ticket.Change{Status: ptr("done")})
 	check(t, err)
-	_, err = k.CreateTicket(t.Context(), k.jonas, TicketInput{
+	_, err = k.tickets.Create(t.Context(), k.jonas, ticket.Input{
 		Workspace: k.elsewhere(k.jonas).String(), Title: "elsewhere", Priority: "urgent",
 	})
 	check(t, err)
 	session, agent := k.agent(nil)
 	var got []string
 	for {
-		tk, err := k.ClaimTicket(t.Context(), agent, "")
+		tk, err := k.tickets.Claim(t.Context(), agent, "")
 		check(t, err)
 		if tk == nil {
 			break
@@ -204,13 +205,13 @@ func TestTheMostUrgentAndThenTheOldestTicketIsNext(t *testing.T) {
 		if tk.Status != db.TicketInProgress || tk.ClaimedBy != session.ID {
 			t.Fatalf("the claimed ticket is %s, held by %s", tk.Status, tk.ClaimedBy)
 		}
-		_, err = k.ChangeTicket(t.Context(), agent, tk.ID, TicketChange{Status: ptr("done")})
+		_, err = k.tickets.Change(t.Context(), agent, tk.ID, ticket.Change{Status: ptr("done")})
 		check(t, err)
 	}
 	if want := "[urgent 3 urgent 5 high 4 medium 2 low 1]"; fmt.Sprint(got) != want {
 		t.Errorf("claimed %v; want %v", got, want)
 	}
-	worked, _, err := k.SessionTickets(t.Context(), session.ID)
+	worked, _, err := k.tickets.OfSession(t.Context(), session.ID)
 	check(t, err)
 	if len(worked) != 5 {
 		t.Errorf("the session has %d tickets; want those that it claimed", len(worked))
@@ -234,7 +235,7 @@ func TestEachTicketIsClaimedByOneSessionHoweverManyClaimAtOnce(t *testing.T) {
 	for _, agent := range agents {
 		for range 2 { // each asks twice, too
 			wg.Go(func() {
-				tk, err := k.ClaimTicket(t.Context(), agent, "")
+				tk, err := k.tickets.Claim(t.Context(), agent, "")
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -266,7 +267,7 @@ func TestASessionThatAsksAgainGoesOnWithTheTicketThatItHas(t *testing.T) {
 	k.ticket("Second", "")
 	_, agent := k.agent(nil)
 	for range 2 {
-		tk, err := k.ClaimTicket(t.Context(), agent, "")
+		tk, err := k.tickets.Claim(t.Context(), agent, "")
 		check(t, err)
 		if tk.ID != first.ID {
 			t.Fatalf("got %s; want the first ticket each time", tk.Title)
@@ -278,16 +279,16 @@ func TestOnlyTicketsOfALabelAreNextForWhoAsksForIt(t *testing.T) {
 	k := setup(t)
 	k.ticket("Plain", "urgent")
 	_, agent := k.agent(nil)
-	tk, err := k.ClaimTicket(t.Context(), agent, "qa")
+	tk, err := k.tickets.Claim(t.Context(), agent, "qa")
 	check(t, err)
 	if tk != nil {
 		t.Fatalf("got %q", tk.Title)
 	}
-	_, err = k.CreateTicket(t.Context(), k.jonas, TicketInput{
+	_, err = k.tickets.Create(t.Context(), k.jonas, ticket.Input{
 		Workspace: k.workspace.ID.String(), Title: "Labelled", Labels: "api, qa",
 	})
 	check(t, err)
-	if tk, err = k.ClaimTicket(t.Context(), agent, "qa"); err != nil || tk == nil || tk.Title != "Labelled" {
+	if tk, err = k.tickets.Claim(t.Context(), agent, "qa"); err != nil || tk == nil || tk.Title != "Labelled" {
 		t.Errorf("got %v, %v; want the ticket with the label", tk, err)
 	}
 }
@@ -301,7 +302,7 @@ func TestARunThatFailsPutsItsTicketBackAndOneThatSucceedsKeepsIt(t *testing.T) {
 	}{{failure, db.TicketOpen}, {Outcome{Status: db.TimedOut, Reason: "too long"}, db.TicketOpen},
 		{Outcome{Status: db.Canceled, Reason: "canceled"}, db.TicketOpen}, {success, db.TicketInProgress}} {
 		session, agent := k.agent(nil)
-		got, err := k.ClaimTicket(t.Context(), agent, "")
+		got, err := k.tickets.Claim(t.Context(), agent, "")
 		check(t, err)
 		if got == nil || got.ID != tk.ID {
 			t.Fatalf("%s: got %v; want the ticket again", tt.outcome.Status, got)
@@ -318,9 +319,9 @@ func TestASessionThatHasEndedClaimsNothing(t *testing.T) {
 	k.ticket("Waiting", "")
 	session, agent := k.agent(nil)
 	check(t, k.Finish(t.Context(), lease(session), success))
-	_, err := k.ClaimTicket(t.Context(), agent, "")
+	_, err := k.tickets.Claim(t.Context(), agent, "")
 	wantErr(t, err, fault.ErrForbidden)
-	_, err = k.ClaimTicket(t.Context(), k.jonas, "")
+	_, err = k.tickets.Claim(t.Context(), k.jonas, "")
 	wantErr(t, err, fault.ErrForbidden)
 }
 
@@ -331,11 +332,11 @@ func TestAClosedPullRequestOfALoopIsAlsoToldToWhoIsAssignedToItsTicketEachOnce(t
 	a := k.create(gated(loop))
 	s := k.open(a)
 	for i, who := range []account.Actor{lena, lena, k.jonas} {
-		tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{
+		tk, err := k.tickets.Create(t.Context(), k.jonas, ticket.Input{
 			Workspace: k.workspace.ID.String(), Title: fmt.Sprint("Ticket ", i), Assignee: who.ID.String(),
 		})
 		check(t, err)
-		check(t, k.LinkTicket(t.Context(), k.jonas, s.ID, tk.Number))
+		check(t, k.tickets.Link(t.Context(), k.jonas, s.ID, tk.Number))
 	}
 	for range 2 {
 		k.told(k.pull(7, forge.Closed, s.Branch), 1)
@@ -350,11 +351,11 @@ func TestWhoIsToldMayReadWhatTheNoticeIsAboutAndNothingMore(t *testing.T) {
 	k.hub()
 	lena := k.person("Lena", account.RoleMember)
 	s, other := k.open(k.create(gated(loop))), k.open(k.create(gated(nil)))
-	tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{
+	tk, err := k.tickets.Create(t.Context(), k.jonas, ticket.Input{
 		Workspace: k.workspace.ID.String(), Title: "x", Assignee: lena.ID.String(),
 	})
 	check(t, err)
-	check(t, k.LinkTicket(t.Context(), k.jonas, s.ID, tk.Number))
+	check(t, k.tickets.Link(t.Context(), k.jonas, s.ID, tk.Number))
 	e, err := db.ExecutionBySession(t.Context(), k.DB, s.ID)
 	check(t, err)
 	look := func() []error {
@@ -390,11 +391,11 @@ func TestWhoIsAssignedAndLeftIsNotTold(t *testing.T) {
 	k.hub()
 	lena := k.person("Lena", account.RoleMember)
 	s := k.open(k.create(gated(loop)))
-	tk, err := k.CreateTicket(t.Context(), k.jonas, TicketInput{
+	tk, err := k.tickets.Create(t.Context(), k.jonas, ticket.Input{
 		Workspace: k.workspace.ID.String(), Title: "x", Assignee: lena.ID.String(),
 	})
 	check(t, err)
-	check(t, k.LinkTicket(t.Context(), k.jonas, s.ID, tk.Number))
+	check(t, k.tickets.Link(t.Context(), k.jonas, s.ID, tk.Number))
 	check(t, k.RemoveMember(t.Context(), k.mira, k.workspace.ID, lena.ID))
 	k.told(k.pull(7, forge.Closed, s.Branch), 1)
 	k.expectInbox(lena)
@@ -412,7 +413,7 @@ func TestTicketsAreListedByPagesInEitherOrder(t *testing.T) {
 		var numbers []int64
 		f := db.TicketFilter{Queue: tt.queue, Limit: 2}
 		for {
-			list, err := k.Tickets(t.Context(), k.jonas, f)
+			list, err := k.tickets.List(t.Context(), k.jonas, f)
 			check(t, err)
 			if len(list) == 0 {
 				break
@@ -434,7 +435,7 @@ func TestTicketsAreListedByPagesInEitherOrder(t *testing.T) {
 		{db.TicketFilter{Unclaimed: true}, 5}, {db.TicketFilter{Assignee: k.mira.ID}, 0},
 		{db.TicketFilter{Statuses: []db.TicketStatus{db.TicketDone}}, 0}} {
 		tt.f.Limit = 100
-		list, err := k.Tickets(t.Context(), k.jonas, tt.f)
+		list, err := k.tickets.List(t.Context(), k.jonas, tt.f)
 		check(t, err)
 		if len(list) != tt.want {
 			t.Errorf("%+v gives %d; want %d", tt.f, len(list), tt.want)

@@ -16,6 +16,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/middleware"
+	"carillon/app/ticket"
 	"carillon/db"
 )
 
@@ -23,6 +24,7 @@ import (
 type Server struct {
 	DB        *db.DB
 	Rules     *automation.Service
+	Tickets   *ticket.Service
 	PublicURL *url.URL // base of links, and the one origin of pages that may call
 	Tokens    *middleware.Tokens
 	Log       *slog.Logger

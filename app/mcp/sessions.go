@@ -48,7 +48,7 @@ func (c *caller) sessionTools(server *sdk.Server) {
 }
 
 func (c *caller) claimTicket(ctx context.Context, in claimArgs) (claimResult, error) {
-	t, err := c.server.Rules.ClaimTicket(ctx, c.actor, in.Label)
+	t, err := c.server.Tickets.Claim(ctx, c.actor, in.Label)
 	if err != nil || t == nil {
 		return claimResult{}, err
 	}

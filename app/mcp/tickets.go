@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/ticket"
 	"carillon/db"
 	"carillon/views"
 )
@@ -33,7 +33,7 @@ type ticketResult struct {
 func (c *caller) ticketResult(t *db.Ticket) ticketResult {
 	r := ticketResult{
 		Number: t.Number, Title: t.Title, Body: t.Body, Status: string(t.Status),
-		Priority: automation.PriorityWord(t.Priority), Labels: t.Labels,
+		Priority: ticket.PriorityWord(t.Priority), Labels: t.Labels,
 		URL: c.link(views.TicketURL(t.ID.String())), CreatedAt: t.CreatedAt.UTC(),
 	}
 	if r.Labels == nil {
@@ -107,7 +107,7 @@ func (c *caller) createTicket(ctx context.Context, in createTicketArgs) (ticketR
 	if err != nil {
 		return ticketResult{}, err
 	}
-	t, err := c.server.Rules.CreateTicket(ctx, c.actor, automation.TicketInput{
+	t, err := c.server.Tickets.Create(ctx, c.actor, ticket.Input{
 		Workspace: workspace.String(), Title: in.Title, Body: in.Body, Priority: in.Priority, Assignee: assignee,
 		Labels: strings.Join(in.Labels, ","),
 	})
@@ -119,7 +119,7 @@ func (c *caller) createTicket(ctx context.Context, in createTicketArgs) (ticketR
 
 // reloaded is a ticket that was written, read with the names of what it refers to.
 func (c *caller) reloaded(ctx context.Context, t *db.Ticket) (ticketResult, error) {
-	t, err := c.server.Rules.Ticket(ctx, c.actor, t.ID)
+	t, err := c.server.Tickets.Find(ctx, c.actor, t.ID)
 	if err != nil {
 		return ticketResult{}, err
 	}
@@ -139,7 +139,7 @@ func (c *caller) listTickets(ctx context.Context, in listTicketsArgs) (ticketLis
 			return ticketList{}, err
 		}
 	}
-	list, err := c.server.Rules.Tickets(ctx, c.actor, f)
+	list, err := c.server.Tickets.List(ctx, c.actor, f)
 	if err != nil {
 		return ticketList{}, err
 	}
@@ -184,7 +184,7 @@ func (c *caller) ticketByNumber(ctx context.Context, workspace string, number in
 	if err != nil {
 		return nil, err
 	}
-	t, err := c.server.Rules.TicketByNumber(ctx, c.actor, id, number)
+	t, err := c.server.Tickets.FindByNumber(ctx, c.actor, id, number)
 	if errors.Is(err, fault.ErrNotFound) {
 		return nil, fault.Invalid{"number": fmt.Sprintf("There is no ticket #%d in this workspace.", number)}
 	}
@@ -196,7 +196,7 @@ func (c *caller) updateTicket(ctx context.Context, in updateTicketArgs) (ticketR
 	if err != nil {
 		return ticketResult{}, err
 	}
-	change := automation.TicketChange{Title: in.Title, Body: in.Body, Priority: in.Priority, Status: in.Status}
+	change := ticket.Change{Title: in.Title, Body: in.Body, Priority: in.Priority, Status: in.Status}
 	if in.Labels != nil {
 		labels := strings.Join(*in.Labels, ",")
 		change.Labels = &labels
@@ -208,7 +208,7 @@ func (c *caller) updateTicket(ctx context.Context, in updateTicketArgs) (ticketR
 		}
 		change.Assignee = &assignee
 	}
-	if t, err = c.server.Rules.ChangeTicket(ctx, c.actor, t.ID, change); err != nil {
+	if t, err = c.server.Tickets.Change(ctx, c.actor, t.ID, change); err != nil {
 		return ticketResult{}, err
 	}
 	return c.reloaded(ctx, t)

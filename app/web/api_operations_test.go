@@ -10,8 +10,8 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/api"
-	"carillon/app/automation"
 	"carillon/app/inbox"
+	"carillon/app/ticket"
 	"carillon/db"
 )
 
@@ -224,7 +224,7 @@ func TestAProgramTakesPartInASession(t *testing.T) {
 	}
 	p.call("DELETE", address+"/pull-requests/"+pulls.Items[0].ID, nil).want(t, http.StatusNoContent)
 
-	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{
+	ticket, err := s.server.Tickets.Create(t.Context(), ada.actor, ticket.Input{
 		Workspace: s.workspace, Title: "Look",
 	})
 	check(t, err)

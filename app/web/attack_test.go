@@ -10,7 +10,6 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/api"
-	"carillon/app/automation"
 	"carillon/db"
 )
 

@@ -19,6 +19,7 @@ import (
 	"carillon/app/inbox"
 	"carillon/app/middleware"
 	"carillon/app/spec"
+	"carillon/app/ticket"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -314,7 +315,7 @@ func (x *walk) leaves(who string) {
 			check(x.t, err)
 		}
 	}
-	_, err := x.rules.CreateTicket(ctx, b.actor, automation.TicketInput{
+	_, err := x.server.Tickets.Create(ctx, b.actor, ticket.Input{
 		Workspace: x.workspace, Title: x.name("ticket"), Assignee: b.actor.ID.String(),
 	})
 	check(x.t, err)
@@ -548,16 +549,16 @@ func (x *walk) pullRequest(session uuid.UUID) (id uuid.UUID) {
 func (x *walk) linked(ticket uuid.UUID) uuid.UUID {
 	x.t.Helper()
 	session, owner := x.run().Session.ID, x.who["owner"].actor
-	ticketRow, err := x.rules.Ticket(x.t.Context(), owner, ticket)
+	ticketRow, err := x.server.Tickets.Find(x.t.Context(), owner, ticket)
 	check(x.t, err)
-	check(x.t, x.rules.LinkTicket(x.t.Context(), owner, session, ticketRow.Number))
+	check(x.t, x.server.Tickets.Link(x.t.Context(), owner, session, ticketRow.Number))
 	return session
 }
 
 func (x *walk) ticket() *db.Ticket {
 	x.t.Helper()
-	ticket, err := x.rules.CreateTicket(x.t.Context(), x.who["owner"].actor,
-		automation.TicketInput{Workspace: x.workspace, Title: x.name("ticket")})
+	ticket, err := x.server.Tickets.Create(x.t.Context(), x.who["owner"].actor,
+		ticket.Input{Workspace: x.workspace, Title: x.name("ticket")})
 	check(x.t, err)
 	return ticket
 }

@@ -19,6 +19,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/bot"
 	"carillon/app/spec"
+	"carillon/app/ticket"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -319,7 +320,7 @@ func (b *browser) settled() []string {
 		pages = append(pages, "/executions/"+run.Execution.ID.String(), "/sessions/"+run.Session.ID.String(),
 			"/sessions/"+run.Session.ID.String()+"/tickets")
 	}
-	ticket, err := rules.CreateTicket(ctx, b.actor, automation.TicketInput{Workspace: own, Title: "My ticket"})
+	ticket, err := b.server.Tickets.Create(ctx, b.actor, ticket.Input{Workspace: own, Title: "My ticket"})
 	check(b.t, err)
 	for _, path := range []string{"/tickets/" + ticket.ID.String(), "/workflows/" + flow.ID.String(),
 		"/bots/" + bot.ID.String(), "/workspaces/" + own} {

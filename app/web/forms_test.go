@@ -11,6 +11,7 @@ import (
 	"carillon/app/bot"
 	"carillon/app/form"
 	"carillon/app/spec"
+	"carillon/app/ticket"
 	"carillon/app/web/page"
 	"carillon/app/workflow"
 	"carillon/db"
@@ -166,7 +167,7 @@ func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T)
 		Name: "Flow", Steps: []workflow.StepInput{{Kind: "message", Text: "One."}, {Kind: "message", Text: "Two."}},
 	})
 	check(t, err)
-	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{
+	ticket, err := s.server.Tickets.Create(t.Context(), ada.actor, ticket.Input{
 		Workspace: s.workspace, Title: "Broken", Body: "It is.",
 	})
 	check(t, err)
@@ -367,7 +368,7 @@ func TestTheFormBesideASecretThatIsShownOnceCanBeSaved(t *testing.T) {
 func TestAChangeThatNoPersonMadeIsNobodys(t *testing.T) {
 	s := open(t)
 	ada, grace := s.as("ada", account.RoleAdministrator), s.as("grace", account.RoleAdministrator)
-	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{
+	ticket, err := s.server.Tickets.Create(t.Context(), ada.actor, ticket.Input{
 		Workspace: s.workspace, Title: "Broken",
 	})
 	check(t, err)
@@ -422,7 +423,7 @@ func TestWhatIsTypedOutlivesTheOtherButtonsOfItsForm(t *testing.T) {
 func TestWhatIsStoredIsToldAsThePageCallsIt(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
-	ticket, err := s.rules.CreateTicket(t.Context(), ada.actor, automation.TicketInput{
+	ticket, err := s.server.Tickets.Create(t.Context(), ada.actor, ticket.Input{
 		Workspace: s.workspace, Title: "Broken", Priority: "medium",
 	})
 	check(t, err)

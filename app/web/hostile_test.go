@@ -19,6 +19,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/forge"
 	"carillon/app/spec"
+	"carillon/app/ticket"
 	"carillon/app/transcript"
 	"carillon/db"
 )
@@ -122,11 +123,11 @@ func hostile(t *testing.T) (*browser, *db.Session) {
 	req.Header.Set("X-Said", markup)
 	s.nobody().do(req).expect(t, 200, "")
 	s.tell(w)
-	ticket, err := b.rules.CreateTicket(t.Context(), b.actor, automation.TicketInput{
+	ticket, err := b.server.Tickets.Create(t.Context(), b.actor, ticket.Input{
 		Workspace: w.ID.String(), Title: markup[:min(len(markup), 200)], Body: markup, Assignee: b.actor.ID.String(),
 	})
 	check(t, err)
-	check(t, b.rules.LinkTicket(t.Context(), b.actor, session.ID, ticket.Number))
+	check(t, b.server.Tickets.Link(t.Context(), b.actor, session.ID, ticket.Number))
 	b.exec("UPDATE tickets SET labels = ARRAY[?], claimed_by = ?, created_session = ?, status = 'in_progress'", markup,
 		session.ID, session.ID)
 	b.exec("INSERT INTO session_reports (id, session_id, ticket_id, outcome, summary, created_at) VALUES (?, ?, ?, "+

@@ -18,6 +18,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/middleware"
 	"carillon/app/spec"
+	"carillon/app/ticket"
 	"carillon/db"
 )
 
@@ -312,7 +313,7 @@ func TestTicketsOfOtherWorkspacesAreNotFoundThroughMCP(t *testing.T) {
 		automation.WorkspaceInput{Name: "Elsewhere", GitURL: "https://example.com/x.git"})
 	check(t, err)
 	for _, title := range []string{"One", "Two"} {
-		_, err = s.rules.CreateTicket(t.Context(), b.actor, automation.TicketInput{
+		_, err = s.server.Tickets.Create(t.Context(), b.actor, ticket.Input{
 			Workspace: w.ID.String(), Title: title,
 		})
 		check(t, err)

@@ -24,6 +24,7 @@ import (
 	"carillon/app/inbox"
 	"carillon/app/middleware"
 	"carillon/app/spec"
+	"carillon/app/ticket"
 	"carillon/db"
 )
 
@@ -426,7 +427,7 @@ func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 	for _, kind := range []string{"automation", "hook", "execution", "waiting", "workflow", "bot", "notice"} {
 		foreign[kind] = subjects[kind](x).String()
 	}
-	ticket, err := x.rules.CreateTicket(t.Context(), x.who["owner"].actor, automation.TicketInput{
+	ticket, err := x.server.Tickets.Create(t.Context(), x.who["owner"].actor, ticket.Input{
 		Workspace: x.workspace, Title: x.name("ticket"), Labels: "hush", Assignee: x.who["owner"].actor.ID.String(),
 	})
 	check(t, err)

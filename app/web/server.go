@@ -14,7 +14,6 @@ import (
 	"carillon/app/automation"
 	"carillon/app/bot"
 	"carillon/app/fault"
-	"carillon/app/inbox"
 	"carillon/app/middleware"
 	"carillon/app/web/page"
 	"carillon/app/web/runs"

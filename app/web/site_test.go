@@ -27,6 +27,7 @@ import (
 	"carillon/app/middleware"
 	"carillon/app/plan"
 	"carillon/app/secret"
+	"carillon/app/ticket"
 	"carillon/app/web/page"
 	"carillon/app/web/signin"
 	"carillon/app/webhook"
@@ -94,7 +95,8 @@ func openAlone(t *testing.T) *site {
 		Site: page.Site{
 			DB: d, Accounts: &account.Service{
 				DB: d, Now: time.Now, Log: log, Joined: rules.JoinScratch, PasswordMemory: 64,
-			}, Rules: rules, Inbox: &inbox.Service{DB: d, Now: now}, Keys: keys,
+			}, Rules: rules, Tickets: &ticket.Service{DB: d, Now: now}, Inbox: &inbox.Service{DB: d, Now: now},
+			Keys: keys,
 			Providers: func() []agent.Provider {
 				return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell},
 					{ID: "agent", Name: "Agent"}}
@@ -110,10 +112,13 @@ func openAlone(t *testing.T) *site {
 	}
 	s.programs = &api.Server{
 		DB: d, Accounts: s.server.Accounts, Rules: rules, Workflows: s.workflows, Bots: s.bots, Inbox: s.server.Inbox,
+		Tickets:   s.server.Tickets,
 		Plans:     &plan.Service{DB: d, Keys: keys, Automations: rules, Workflows: s.workflows, Bots: s.bots},
 		PublicURL: public, Tokens: s.bearers, Log: log,
 	}
-	s.tools = &mcp.Server{DB: d, Rules: rules, PublicURL: public, Tokens: s.bearers, Log: log}
+	s.tools = &mcp.Server{
+		DB: d, Rules: rules, Tickets: s.server.Tickets, PublicURL: public, Tokens: s.bearers, Log: log,
+	}
 	s.server.Envelope, s.server.APIHelp = s.calls.Envelope, s.programs.Help
 	s.routes = s.compose(s.server)
 	mux.Handle("/", s.server.Handler(s.routes))

@@ -13,9 +13,9 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
-	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/ticket"
 	"carillon/app/web/page"
 	"carillon/app/web/present"
 	"carillon/db"
@@ -29,7 +29,7 @@ func (s ticketPages) list(w http.ResponseWriter, r *http.Request, actor account.
 	ctx, now, z := r.Context(), s.Now(), page.Zone(actor)
 	status, assignee := r.FormValue("status"), r.FormValue("assignee")
 	f := db.TicketFilter{
-		Priority: automation.ParsePriority(r.FormValue("priority")), Workspace: form.OptionalID(s.WorkspaceFilter(r)),
+		Priority: ticket.ParsePriority(r.FormValue("priority")), Workspace: form.OptionalID(s.WorkspaceFilter(r)),
 		Label:  r.FormValue("label"),
 		Search: strings.TrimSpace(r.FormValue("q")), Queue: r.FormValue("order") == "queue",
 		After: form.OptionalID(r.FormValue("after")), Limit: page.Rows + 1,
@@ -49,7 +49,7 @@ func (s ticketPages) list(w http.ResponseWriter, r *http.Request, actor account.
 	default:
 		f.Assignee = form.OptionalID(assignee)
 	}
-	list, err := s.Rules.Tickets(ctx, actor, f)
+	list, err := s.Tickets.List(ctx, actor, f)
 	if err != nil {
 		return err
 	}
@@ -69,16 +69,16 @@ func (s ticketPages) list(w http.ResponseWriter, r *http.Request, actor account.
 		},
 		Label: views.Field{Name: "label", Label: "Label", Value: f.Label},
 	}
-	for _, st := range automation.TicketStatuses {
+	for _, st := range ticket.Statuses {
 		p.Status.Options = append(p.Status.Options, views.Choice{
 			Value: string(st), Label: views.TicketStatusWord(string(st)),
 		})
 	}
-	for _, known := range automation.TicketPriorities {
+	for _, known := range ticket.Priorities {
 		p.Priority.Options = append(p.Priority.Options,
 			views.Choice{Value: known.Word, Label: views.TicketPriorityWord(known.Word)})
 	}
-	labels, err := s.Rules.TicketLabels(ctx, actor, f.Workspace)
+	labels, err := s.Tickets.Labels(ctx, actor, f.Workspace)
 	if err != nil {
 		return err
 	}
@@ -108,11 +108,11 @@ func (s ticketPages) one(w http.ResponseWriter, r *http.Request, actor account.A
 	if err != nil {
 		return err
 	}
-	t, err := s.Rules.Ticket(r.Context(), actor, ticketID)
+	t, err := s.Tickets.Find(r.Context(), actor, ticketID)
 	if err != nil {
 		return err
 	}
-	d, err := s.Rules.TicketDetail(r.Context(), actor, t)
+	d, err := s.Tickets.Detail(r.Context(), actor, t)
 	if err != nil {
 		return err
 	}
@@ -231,10 +231,10 @@ func ticketChange(e *db.AuditEvent) string {
 	return strings.ToUpper(text[:1]) + text[1:]
 }
 
-func ticketInput(r *http.Request) automation.TicketInput {
+func ticketInput(r *http.Request) ticket.Input {
 	f := r.PostForm
 	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
-	return automation.TicketInput{
+	return ticket.Input{
 		Workspace: f.Get("workspace"), Title: f.Get("title"), Body: f.Get("body"), Priority: f.Get("priority"),
 		Status:   f.Get("status"),
 		Assignee: f.Get("assignee"), Labels: f.Get("labels"), Version: version,
@@ -245,13 +245,13 @@ func (s ticketPages) new(w http.ResponseWriter, r *http.Request, actor account.A
 	if !actor.Can(account.ManageTickets) {
 		return fault.ErrForbidden
 	}
-	in := automation.TicketInput{Workspace: s.ChosenWorkspace(r), Priority: "medium"}
+	in := ticket.Input{Workspace: s.ChosenWorkspace(r), Priority: "medium"}
 	return s.form(w, r, actor, http.StatusOK, nil, in, nil)
 }
 
 func (s ticketPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := ticketInput(r)
-	t, err := s.Rules.CreateTicket(r.Context(), actor, in)
+	t, err := s.Tickets.Create(r.Context(), actor, in)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
 		return s.form(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
@@ -268,7 +268,7 @@ func (s ticketPages) editable(r *http.Request, actor account.Actor) (*db.Ticket,
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.Rules.Ticket(r.Context(), actor, ticketID)
+	t, err := s.Tickets.Find(r.Context(), actor, ticketID)
 	if err == nil && !actor.Can(account.ManageTickets) {
 		return nil, fault.ErrForbidden
 	}
@@ -280,7 +280,7 @@ func (s ticketPages) edit(w http.ResponseWriter, r *http.Request, actor account.
 	if err != nil {
 		return err
 	}
-	return s.form(w, r, actor, http.StatusOK, t, automation.TypedTicket(t), nil)
+	return s.form(w, r, actor, http.StatusOK, t, ticket.Typed(t), nil)
 }
 
 func (s ticketPages) update(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -288,7 +288,7 @@ func (s ticketPages) update(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	_, err = s.Rules.UpdateTicket(r.Context(), actor, t.ID, ticketInput(r))
+	_, err = s.Tickets.Update(r.Context(), actor, t.ID, ticketInput(r))
 	invalid, status, err := s.Again(r, actor, s.edit, err)
 	if err != nil {
 		return err
@@ -301,7 +301,7 @@ func (s ticketPages) update(w http.ResponseWriter, r *http.Request, actor accoun
 
 // form shows the form with what was typed and what is wrong with it. A nil ticket is a new one.
 func (s ticketPages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, t *db.Ticket,
-	in automation.TicketInput, bad fault.Invalid) error {
+	in ticket.Input, bad fault.Invalid) error {
 	f := views.NewTicketForm()
 	title := "New ticket"
 	if t != nil {
@@ -325,18 +325,18 @@ func (s ticketPages) form(w http.ResponseWriter, r *http.Request, actor account.
 	fill(&f.Title, in.Title)
 	fill(&f.Body, in.Body)
 	fill(&f.Priority, cmp.Or(in.Priority, "medium"))
-	for _, known := range automation.TicketPriorities {
+	for _, known := range ticket.Priorities {
 		f.Priority.Options = append(f.Priority.Options,
 			views.Choice{Value: known.Word, Label: views.TicketPriorityWord(known.Word)})
 	}
 	fill(&f.Status, cmp.Or(in.Status, string(db.TicketOpen)))
-	for _, st := range automation.TicketStatuses {
+	for _, st := range ticket.Statuses {
 		f.Status.Options = append(f.Status.Options, views.Choice{
 			Value: string(st), Label: views.TicketStatusWord(string(st)),
 		})
 	}
 	fill(&f.Labels, in.Labels)
-	if f.Labels.Suggest, err = s.Rules.TicketLabels(r.Context(), actor, form.OptionalID(in.Workspace)); err != nil {
+	if f.Labels.Suggest, err = s.Tickets.Labels(r.Context(), actor, form.OptionalID(in.Workspace)); err != nil {
 		return err
 	}
 	if f.Assignee.Options, err = s.assigneeChoices(r.Context(), actor, form.OptionalID(in.Workspace), t); err != nil {
@@ -392,8 +392,8 @@ func (s ticketPages) move(w http.ResponseWriter, r *http.Request, actor account.
 		return err
 	}
 	status := r.PostFormValue("status")
-	if _, err := s.Rules.ChangeTicket(r.Context(), actor, ticketID,
-		automation.TicketChange{Status: &status}); err != nil {
+	if _, err := s.Tickets.Change(r.Context(), actor, ticketID,
+		ticket.Change{Status: &status}); err != nil {
 		return err
 	}
 	return s.Redirect(w, r, views.TicketURL(ticketID.String()), views.TicketStatusWord(status)+".")
@@ -404,7 +404,7 @@ func (s ticketPages) unlink(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.UnlinkTicket(r.Context(), actor, ticketID,
+	if err := s.Tickets.Unlink(r.Context(), actor, ticketID,
 		form.OptionalID(r.PostFormValue("session"))); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"carillon/app/inbox"
 	"carillon/app/middleware"
 	"carillon/app/secret"
+	"carillon/app/ticket"
 	"carillon/db"
 )
 
@@ -25,6 +26,7 @@ type Site struct {
 	DB        *db.DB
 	Accounts  *account.Service
 	Rules     *automation.Service
+	Tickets   *ticket.Service
 	Inbox     *inbox.Service
 	Keys      *secret.Keys
 	Providers func() []agent.Provider

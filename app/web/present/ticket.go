@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"time"
 
-	"carillon/app/automation"
+	"carillon/app/ticket"
 	"carillon/db"
 	"carillon/views"
 )
@@ -13,7 +13,7 @@ import (
 func Ticket(t *db.Ticket, z *time.Location, now time.Time) views.TicketItem {
 	i := views.TicketItem{
 		ID: t.ID.String(), Number: strconv.FormatInt(t.Number, 10), Title: t.Title, Status: string(t.Status),
-		Priority: automation.PriorityWord(t.Priority),
+		Priority: ticket.PriorityWord(t.Priority),
 		Labels:   t.Labels, At: In(t.CreatedAt, z), Now: now,
 	}
 	if t.Assignee != nil {

@@ -36,7 +36,7 @@ func (s sessionPages) work(ctx context.Context, actor account.Actor, session *db
 		CanLink: actor.Can(account.ManageTickets),
 		Link:    views.Field{Name: "ticket", Label: "Link a ticket", Placeholder: "#12", Autocomplete: "off"},
 	}
-	worked, created, err := s.Rules.SessionTickets(ctx, session.ID)
+	worked, created, err := s.Tickets.OfSession(ctx, session.ID)
 	if err != nil {
 		return work, err
 	}
@@ -62,7 +62,7 @@ func (s sessionPages) linkTicket(w http.ResponseWriter, r *http.Request, actor a
 	if err != nil {
 		err = fault.Invalid{"ticket": "Write a ticket’s number, such as #12."}
 	} else {
-		err = s.Rules.LinkTicket(r.Context(), actor, session.ID, number)
+		err = s.Tickets.Link(r.Context(), actor, session.ID, number)
 	}
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) && invalid["ticket"] != "" {

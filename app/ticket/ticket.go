@@ -1,4 +1,7 @@
-package automation
+// Package ticket holds the rules of tickets: who may see and change them, what is a mistake in one, how sessions take
+// them from the queue, and how they come back to it. It knows rows. It knows neither how runs start and end, nor agents
+// as processes.
+package ticket
 
 import (
 	"context"
@@ -18,21 +21,21 @@ import (
 	"carillon/db"
 )
 
-// TicketInput is a ticket as a person typed it. The keys of fault.Invalid are the names in the tags.
-type TicketInput struct {
+// Input is a ticket as a person typed it. The keys of fault.Invalid are the names in the tags.
+type Input struct {
 	Workspace string `form:"workspace"` // of a new one; a ticket stays in its workspace
 	Title     string `form:"title"`
 	Body      string `form:"body"`
-	Priority  string `form:"priority"` // a word of TicketPriorities; empty: medium
+	Priority  string `form:"priority"` // a word of Priorities; empty: medium
 	Status    string `form:"status"`   // empty: open
 	Assignee  string `form:"assignee"` // the id of a member of the workspace; empty: nobody
 	Labels    string `form:"labels"`   // with commas between them
 	Version   int64  `form:"version"`  // of what the person started from
 }
 
-// TypedTicket is a ticket as it is, for somebody who changes it.
-func TypedTicket(t *db.Ticket) TicketInput {
-	in := TicketInput{
+// Typed is a ticket as it is, for somebody who changes it.
+func Typed(t *db.Ticket) Input {
+	in := Input{
 		Workspace: t.WorkspaceID.String(), Title: t.Title, Body: t.Body, Priority: PriorityWord(t.Priority),
 		Status: string(t.Status),
 		Labels: strings.Join(t.Labels, ", "), Version: t.Version,
@@ -43,20 +46,20 @@ func TypedTicket(t *db.Ticket) TicketInput {
 	return in
 }
 
-// TicketChange is what is to change of a ticket; what is nil stays. Empty texts are the defaults of TicketInput.
-type TicketChange struct {
+// Change is what is to change of a ticket; what is nil stays. Empty texts are the defaults of Input.
+type Change struct {
 	Title, Body, Priority, Status, Assignee, Labels *string
 }
 
-// TicketPriorities are the priorities by their words, the first in the queue first.
-var TicketPriorities = []struct {
+// Priorities are the priorities by their words, the first in the queue first.
+var Priorities = []struct {
 	Priority db.Priority
 	Word     string
 }{{db.Urgent, "urgent"}, {db.High, "high"}, {db.Medium, "medium"}, {db.Low, "low"}}
 
 // PriorityWord is a priority's word.
 func PriorityWord(p db.Priority) string {
-	for _, known := range TicketPriorities {
+	for _, known := range Priorities {
 		if known.Priority == p {
 			return known.Word
 		}
@@ -66,7 +69,7 @@ func PriorityWord(p db.Priority) string {
 
 // ParsePriority is the priority of a word, or 0 where there is none.
 func ParsePriority(word string) db.Priority {
-	for _, known := range TicketPriorities {
+	for _, known := range Priorities {
 		if known.Word == word {
 			return known.Priority
 		}
@@ -74,8 +77,8 @@ func ParsePriority(word string) db.Priority {
 	return 0
 }
 
-// TicketStatuses are the statuses of tickets in their order.
-var TicketStatuses = []db.TicketStatus{db.TicketOpen, db.TicketInProgress, db.TicketDone, db.TicketCanceled}
+// Statuses are the statuses of tickets in their order.
+var Statuses = []db.TicketStatus{db.TicketOpen, db.TicketInProgress, db.TicketDone, db.TicketCanceled}
 
 // Bounds of a ticket.
 const (
@@ -86,58 +89,68 @@ const (
 	maxCreated = 500
 )
 
-// Tickets lists the tickets of the workspaces that a person is a member of, without their bodies.
-func (s *Service) Tickets(ctx context.Context, actor account.Actor, f db.TicketFilter) ([]db.Ticket, error) {
+// Service carries out what people and sessions ask for. Its fields are set once, in main.
+type Service struct {
+	DB  bun.IDB
+	Now func() time.Time // the instant of every rule
+}
+
+// List lists the tickets of the workspaces that a person is a member of, without their bodies.
+func (s *Service) List(ctx context.Context, actor account.Actor, f db.TicketFilter) ([]db.Ticket, error) {
 	f.Access = actor.Access()
 	return db.Tickets(ctx, s.DB, f)
 }
 
-// TicketLabels lists the labels in use, of one workspace or, where that is zero, of all that a person sees.
-func (s *Service) TicketLabels(ctx context.Context, actor account.Actor, workspace uuid.UUID) ([]string, error) {
+// Labels lists the labels in use, of one workspace or, where that is zero, of all that a person sees.
+func (s *Service) Labels(ctx context.Context, actor account.Actor, workspace uuid.UUID) ([]string, error) {
 	return db.TicketLabels(ctx, s.DB, actor.Access(), workspace, 200)
 }
 
-// Ticket finds a ticket of a workspace that a person is a member of. Otherwise it returns fault.ErrNotFound.
-func (s *Service) Ticket(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Ticket, error) {
+// Find finds a ticket of a workspace that a person is a member of. Otherwise it returns fault.ErrNotFound.
+func (s *Service) Find(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Ticket, error) {
 	t, err := db.TicketByID(ctx, s.DB, id)
-	return s.seen(ctx, actor, t, err)
+	return seen(ctx, s.DB, actor, t, err)
 }
 
-// TicketByNumber is Ticket by the number that people say.
-func (s *Service) TicketByNumber(ctx context.Context, actor account.Actor, workspace uuid.UUID,
+// FindByNumber is Find by the number that people say.
+func (s *Service) FindByNumber(ctx context.Context, actor account.Actor, workspace uuid.UUID,
 	number int64) (*db.Ticket, error) {
-	t, err := db.TicketByNumber(ctx, s.DB, workspace, number)
-	return s.seen(ctx, actor, t, err)
+	return ByNumber(ctx, s.DB, actor, workspace, number)
 }
 
-func (s *Service) seen(ctx context.Context, actor account.Actor, t *db.Ticket, err error) (*db.Ticket, error) {
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
-	if err != nil {
+// ByNumber finds a ticket by its number, of a workspace that a person is a member of. Otherwise it returns
+// fault.ErrNotFound.
+func ByNumber(ctx context.Context, q bun.IDB, actor account.Actor, workspace uuid.UUID,
+	number int64) (*db.Ticket, error) {
+	t, err := db.TicketByNumber(ctx, q, workspace, number)
+	return seen(ctx, q, actor, t, err)
+}
+
+func seen(ctx context.Context, q bun.IDB, actor account.Actor, t *db.Ticket, err error) (*db.Ticket, error) {
+	if t, err = account.Found(t, err); err != nil {
 		return nil, err
 	}
-	if err := account.RequireMember(ctx, s.DB, actor, t.WorkspaceID); err != nil {
+	if err := account.RequireMember(ctx, q, actor, t.WorkspaceID); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
-// TicketDetail is what belongs to a ticket, as far as a person may see it.
-type TicketDetail struct {
+// Detail is what belongs to a ticket, as far as a person may see it.
+type Detail struct {
 	Sessions []db.Session // that worked on it, the newest first
 	Hidden   int          // sessions that the person may not see
 	Reports  []db.SessionReport
 	History  []db.AuditEvent // the newest first
 }
 
-// TicketDetail finds what belongs to a ticket that the person sees.
-func (s *Service) TicketDetail(ctx context.Context, actor account.Actor, t *db.Ticket) (*TicketDetail, error) {
+// Detail finds what belongs to a ticket that the person sees.
+func (s *Service) Detail(ctx context.Context, actor account.Actor, t *db.Ticket) (*Detail, error) {
 	list, err := db.SessionsOfTicket(ctx, s.DB, t.ID)
 	if err != nil {
 		return nil, err
 	}
-	d := &TicketDetail{}
+	d := &Detail{}
 	for i := range list {
 		if actor.Sees(account.OwnersOf(&list[i])...) {
 			d.Sessions = append(d.Sessions, list[i])
@@ -151,9 +164,9 @@ func (s *Service) TicketDetail(ctx context.Context, actor account.Actor, t *db.T
 	return d, err
 }
 
-// SessionTickets lists the tickets that a session worked on, and those that it created. The session must be one that
+// OfSession lists the tickets that a session worked on, and those that it created. The session must be one that
 // the person sees.
-func (s *Service) SessionTickets(ctx context.Context, session uuid.UUID) (worked, created []db.Ticket, err error) {
+func (s *Service) OfSession(ctx context.Context, session uuid.UUID) (worked, created []db.Ticket, err error) {
 	if worked, err = db.TicketsOfSession(ctx, s.DB, session); err != nil {
 		return nil, nil, err
 	}
@@ -161,9 +174,9 @@ func (s *Service) SessionTickets(ctx context.Context, session uuid.UUID) (worked
 	return worked, created, err
 }
 
-// mayChangeTickets returns fault.ErrNotFound for who is no member of a workspace, and fault.ErrForbidden without the
+// mayChange returns fault.ErrNotFound for who is no member of a workspace, and fault.ErrForbidden without the
 // permission.
-func (s *Service) mayChangeTickets(ctx context.Context, q bun.IDB, actor account.Actor, workspace uuid.UUID) error {
+func mayChange(ctx context.Context, q bun.IDB, actor account.Actor, workspace uuid.UUID) error {
 	if err := account.RequireMember(ctx, q, actor, workspace); err != nil {
 		return err
 	}
@@ -173,8 +186,8 @@ func (s *Service) mayChangeTickets(ctx context.Context, q bun.IDB, actor account
 	return nil
 }
 
-// CreateTicket makes a ticket. It returns fault.Invalid with a sentence per field, and fault.ErrForbidden.
-func (s *Service) CreateTicket(ctx context.Context, actor account.Actor, in TicketInput) (*db.Ticket, error) {
+// Create makes a ticket. It returns fault.Invalid with a sentence per field, and fault.ErrForbidden.
+func (s *Service) Create(ctx context.Context, actor account.Actor, in Input) (*db.Ticket, error) {
 	if !actor.Can(account.ManageTickets) {
 		return nil, fault.ErrForbidden
 	}
@@ -184,14 +197,14 @@ func (s *Service) CreateTicket(ctx context.Context, actor account.Actor, in Tick
 	}
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 		bad := fault.Invalid{}
-		if err := s.ticketWorkspace(ctx, tx, actor, t, in.Workspace, bad); err != nil {
+		if err := setWorkspace(ctx, tx, actor, t, in.Workspace, bad); err != nil {
 			return err
 		}
-		if err := s.applyTicket(ctx, tx, t, in.change(), bad); err != nil {
+		if err := s.apply(ctx, tx, t, in.change(), bad); err != nil {
 			return err
 		}
 		if actor.Session != uuid.Nil {
-			if err := s.roomForTickets(ctx, tx, actor.Session); err != nil {
+			if err := checkCount(ctx, tx, actor.Session); err != nil {
 				return err
 			}
 		}
@@ -201,7 +214,7 @@ func (s *Service) CreateTicket(ctx context.Context, actor account.Actor, in Tick
 		if err := db.InsertTicket(ctx, tx, t); err != nil {
 			return err
 		}
-		return s.auditTicket(ctx, tx, actor, "ticket.create", t, nil)
+		return audit(ctx, tx, s.Now(), actor, "ticket.create", t, nil)
 	})
 	if err != nil {
 		return nil, fault.Wrap(err, "create ticket")
@@ -209,8 +222,8 @@ func (s *Service) CreateTicket(ctx context.Context, actor account.Actor, in Tick
 	return t, nil
 }
 
-// roomForTickets bounds what a session that runs wild can leave behind.
-func (s *Service) roomForTickets(ctx context.Context, tx bun.Tx, session uuid.UUID) error {
+// checkCount bounds what a session that runs wild can leave behind.
+func checkCount(ctx context.Context, tx bun.Tx, session uuid.UUID) error {
 	n, err := db.CountTicketsCreatedIn(ctx, tx, session)
 	if err == nil && n >= maxCreated {
 		return fault.Invalid{"title": fmt.Sprintf("This session has created %d tickets. That is the limit.", n)}
@@ -218,7 +231,8 @@ func (s *Service) roomForTickets(ctx context.Context, tx bun.Tx, session uuid.UU
 	return err
 }
 
-func (s *Service) ticketWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, t *db.Ticket, text string,
+// setWorkspace gives a new ticket its workspace. A session has its own where it names none.
+func setWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, t *db.Ticket, text string,
 	bad fault.Invalid) error {
 	id, err := uuid.Parse(text)
 	if actor.Session != uuid.Nil && text == "" {
@@ -242,32 +256,30 @@ func (s *Service) ticketWorkspace(ctx context.Context, q bun.IDB, actor account.
 	return nil
 }
 
-func (in TicketInput) change() TicketChange {
-	return TicketChange{
+func (in Input) change() Change {
+	return Change{
 		Title: &in.Title, Body: &in.Body, Priority: &in.Priority, Status: &in.Status, Assignee: &in.Assignee,
 		Labels: &in.Labels,
 	}
 }
 
-// UpdateTicket changes a ticket. It returns fault.ErrStale when someone else changed it since the person opened it.
-func (s *Service) UpdateTicket(ctx context.Context, actor account.Actor, id uuid.UUID,
-	in TicketInput) (*db.Ticket, error) {
-	return s.changeTicket(ctx, actor, id, in.change(), in.Version)
+// Update changes a ticket. It returns fault.ErrStale when someone else changed it since the person opened it.
+func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID, in Input) (*db.Ticket, error) {
+	return s.change(ctx, actor, id, in.change(), in.Version)
 }
 
-// ChangeTicket changes some of a ticket, whoever else changed it meanwhile.
-func (s *Service) ChangeTicket(ctx context.Context, actor account.Actor, id uuid.UUID,
-	c TicketChange) (*db.Ticket, error) {
-	return s.changeTicket(ctx, actor, id, c, 0)
+// Change changes some of a ticket, whoever else changed it meanwhile.
+func (s *Service) Change(ctx context.Context, actor account.Actor, id uuid.UUID, c Change) (*db.Ticket, error) {
+	return s.change(ctx, actor, id, c, 0)
 }
 
-func (s *Service) changeTicket(ctx context.Context, actor account.Actor, id uuid.UUID, c TicketChange,
+func (s *Service) change(ctx context.Context, actor account.Actor, id uuid.UUID, c Change,
 	version int64) (*db.Ticket, error) {
-	seen, err := s.Ticket(ctx, actor, id)
+	seen, err := s.Find(ctx, actor, id)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mayChangeTickets(ctx, s.DB, actor, seen.WorkspaceID); err != nil {
+	if err := mayChange(ctx, s.DB, actor, seen.WorkspaceID); err != nil {
 		return nil, err
 	}
 	var t *db.Ticket
@@ -279,7 +291,7 @@ func (s *Service) changeTicket(ctx context.Context, actor account.Actor, id uuid
 			return fault.ErrStale
 		}
 		before := *t
-		if err := s.applyTicket(ctx, tx, t, c, fault.Invalid{}); err != nil {
+		if err := s.apply(ctx, tx, t, c, fault.Invalid{}); err != nil {
 			return err
 		}
 		t.Version, t.UpdatedAt = t.Version+1, s.Now()
@@ -291,7 +303,7 @@ func (s *Service) changeTicket(ctx context.Context, actor account.Actor, id uuid
 				return err
 			}
 		}
-		return s.auditTicket(ctx, tx, actor, "ticket.update", t, &before)
+		return audit(ctx, tx, s.Now(), actor, "ticket.update", t, &before)
 	})
 	if err != nil {
 		return nil, fault.Wrap(err, "change ticket %s", id)
@@ -299,13 +311,13 @@ func (s *Service) changeTicket(ctx context.Context, actor account.Actor, id uuid
 	return t, nil
 }
 
-// applyTicket puts a change into a ticket, or says what is wrong with it, all at once.
-func (s *Service) applyTicket(ctx context.Context, q bun.IDB, t *db.Ticket, c TicketChange, bad fault.Invalid) error {
+// apply puts a change into a ticket, or says what is wrong with it, all at once.
+func (s *Service) apply(ctx context.Context, q bun.IDB, t *db.Ticket, c Change, bad fault.Invalid) error {
 	if c.Title != nil {
 		t.Title = form.Line(bad, "title", "Say in a few words what is to be done.", *c.Title, maxTitle, true)
 	}
 	if c.Body != nil {
-		t.Body = ticketBody(bad, "body", *c.Body)
+		t.Body = checkBody(bad, "body", *c.Body)
 	}
 	if c.Priority != nil {
 		if t.Priority = ParsePriority(form.Or(*c.Priority, "medium")); t.Priority == 0 {
@@ -317,14 +329,14 @@ func (s *Service) applyTicket(ctx context.Context, q bun.IDB, t *db.Ticket, c Ti
 	}
 	if c.Status != nil {
 		status := db.TicketStatus(form.Or(*c.Status, string(db.TicketOpen)))
-		if !slices.Contains(TicketStatuses, status) {
+		if !slices.Contains(Statuses, status) {
 			bad["status"] = "Choose one of open, in_progress, done and canceled."
 		} else {
-			s.moveTicket(t, status)
+			move(t, status, s.Now())
 		}
 	}
 	if c.Assignee != nil {
-		if err := s.assign(ctx, q, t, *c.Assignee, bad); err != nil {
+		if err := assign(ctx, q, t, *c.Assignee, bad); err != nil {
 			return err
 		}
 	}
@@ -334,14 +346,14 @@ func (s *Service) applyTicket(ctx context.Context, q bun.IDB, t *db.Ticket, c Ti
 	return nil
 }
 
-// moveTicket gives a ticket a status. The session that has claimed it holds it until it is no longer in progress.
-func (s *Service) moveTicket(t *db.Ticket, status db.TicketStatus) {
+// move gives a ticket a status. The session that has claimed it holds it until it is no longer in progress.
+func move(t *db.Ticket, status db.TicketStatus, now time.Time) {
 	if status == t.Status {
 		return
 	}
 	t.Status, t.ClosedAt = status, time.Time{}
 	if status.Closed() {
-		t.ClosedAt = s.Now()
+		t.ClosedAt = now
 	}
 	if status != db.TicketInProgress {
 		t.ClaimedBy = uuid.Nil
@@ -349,7 +361,7 @@ func (s *Service) moveTicket(t *db.Ticket, status db.TicketStatus) {
 }
 
 // assign gives a ticket to a member of its workspace. Who is assigned already may stay, member or not.
-func (s *Service) assign(ctx context.Context, q bun.IDB, t *db.Ticket, text string, bad fault.Invalid) error {
+func assign(ctx context.Context, q bun.IDB, t *db.Ticket, text string, bad fault.Invalid) error {
 	text = strings.TrimSpace(text)
 	if text == "" {
 		t.AssigneeID = uuid.Nil
@@ -373,8 +385,8 @@ func (s *Service) assign(ctx context.Context, q bun.IDB, t *db.Ticket, text stri
 	return nil
 }
 
-// ticketBody checks text of several lines.
-func ticketBody(bad fault.Invalid, field, value string) string {
+// checkBody checks text of several lines.
+func checkBody(bad fault.Invalid, field, value string) string {
 	value = strings.TrimSpace(strings.ReplaceAll(value, "\r\n", "\n"))
 	switch {
 	case !utf8.ValidString(value) || strings.ContainsRune(value, 0):

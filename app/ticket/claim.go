@@ -1,9 +1,10 @@
-package automation
+package ticket
 
 import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -13,17 +14,17 @@ import (
 	"carillon/db"
 )
 
-// ClaimTicket takes the next ticket of the queue for a session: of the open ones of its workspace the most urgent, and
+// Claim takes the next ticket of the queue for a session: of the open ones of its workspace the most urgent, and
 // of those the oldest; with a label, unless that is empty. However many claim at once, each ticket goes to one. It
 // returns nil when the queue is empty.
 //
 // A session has one at a time: until the one it has claimed is done, canceled or open again, it gets that one again. So
 // an agent that was interrupted, or asks twice, goes on with what it has, and takes nothing away from others.
-func (s *Service) ClaimTicket(ctx context.Context, actor account.Actor, label string) (*db.Ticket, error) {
+func (s *Service) Claim(ctx context.Context, actor account.Actor, label string) (*db.Ticket, error) {
 	if actor.Session == uuid.Nil {
 		return nil, fault.ErrForbidden
 	}
-	if err := s.mayChangeTickets(ctx, s.DB, actor, actor.Workspace); err != nil {
+	if err := mayChange(ctx, s.DB, actor, actor.Workspace); err != nil {
 		return nil, err
 	}
 	label = strings.TrimSpace(label)
@@ -54,53 +55,60 @@ func (s *Service) ClaimTicket(ctx context.Context, actor account.Actor, label st
 		if err := db.LinkTicket(ctx, tx, t.ID, actor.Session, now); err != nil {
 			return err
 		}
-		return s.auditTicket(ctx, tx, actor, "ticket.claim", t, nil)
+		return audit(ctx, tx, now, actor, "ticket.claim", t, nil)
 	})
 	if err != nil || id == uuid.Nil {
 		return nil, fault.Wrap(err, "claim a ticket for session %s", actor.Session)
 	}
-	return s.Ticket(ctx, actor, id)
+	return s.Find(ctx, actor, id)
 }
 
-// releaseTicket puts the ticket that a session has claimed back into the queue: its run did not succeed, and others are
-// to get it. What a person wants to hold back is closed by a person.
-func (s *Service) releaseTicket(ctx context.Context, tx bun.Tx, session *db.Session, reason string) error {
-	t, err := db.ClaimedTicket(ctx, tx, session.ID)
+// Release puts the ticket that a session has claimed back into the queue, for a reason: its run did not succeed, and
+// others are to get it. What a person wants to hold back is closed by a person.
+func Release(ctx context.Context, tx bun.Tx, now time.Time, session uuid.UUID, reason string) error {
+	t, err := db.ClaimedTicket(ctx, tx, session)
 	if err != nil || t == nil {
 		return err
 	}
 	if t, err = db.LockTicket(ctx, tx, t.ID); err != nil {
 		return err
 	}
-	if t.ClaimedBy != session.ID {
+	if t.ClaimedBy != session {
 		return nil
 	}
 	before := *t
-	s.moveTicket(t, db.TicketOpen)
-	t.Version, t.UpdatedAt = t.Version+1, s.Now()
+	move(t, db.TicketOpen, now)
+	t.Version, t.UpdatedAt = t.Version+1, now
 	if err := db.SaveTicket(ctx, tx, t); err != nil {
 		return err
 	}
-	return s.writeTicketAudit(ctx, tx, uuid.Nil, session.ID, "ticket.release", t, &before, reason)
+	return writeAudit(ctx, tx, now, uuid.Nil, session, "ticket.release", t, &before, reason)
 }
 
-// LinkTicket notes that a session works on a ticket of the same workspace. It returns fault.Invalid for "ticket".
-func (s *Service) LinkTicket(ctx context.Context, actor account.Actor, session uuid.UUID, number int64) error {
-	seen, err := s.Session(ctx, actor, session)
-	if err != nil {
-		return err
-	}
-	if err := s.mayChangeTickets(ctx, s.DB, actor, seen.WorkspaceID); err != nil {
-		return err
-	}
-	t, err := db.TicketByNumber(ctx, s.DB, seen.WorkspaceID, number)
-	if db.IsNotFound(err) {
-		return fault.Invalid{"ticket": fmt.Sprintf("There is no ticket #%d in this workspace.", number)}
-	}
-	if err != nil {
-		return err
-	}
+// Link notes that a session that the actor sees works on a ticket of the same workspace. It returns fault.Invalid for
+// "ticket", and the errors of account.SeesSession.
+func (s *Service) Link(ctx context.Context, actor account.Actor, session uuid.UUID, number int64) error {
 	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if _, err := account.Found(db.LockSession(ctx, tx, session)); err != nil {
+			return err
+		}
+		locked, err := db.SessionByID(ctx, tx, session) // with its automation, whose owner sees it too
+		if err != nil {
+			return err
+		}
+		if err := account.SeesSession(ctx, tx, actor, locked); err != nil {
+			return err
+		}
+		if err := mayChange(ctx, tx, actor, locked.WorkspaceID); err != nil {
+			return err
+		}
+		t, err := db.TicketByNumber(ctx, tx, locked.WorkspaceID, number)
+		if db.IsNotFound(err) {
+			return fault.Invalid{"ticket": fmt.Sprintf("There is no ticket #%d in this workspace.", number)}
+		}
+		if err != nil {
+			return err
+		}
 		if err := db.LinkTicket(ctx, tx, t.ID, session, s.Now()); err != nil {
 			return err
 		}
@@ -108,20 +116,20 @@ func (s *Service) LinkTicket(ctx context.Context, actor account.Actor, session u
 	})
 }
 
-// UnlinkTicket takes the link between a ticket and a session away. The one that a session has claimed stays linked.
-func (s *Service) UnlinkTicket(ctx context.Context, actor account.Actor, ticket, session uuid.UUID) error {
-	t, err := s.Ticket(ctx, actor, ticket)
+// Unlink takes the link between a ticket and a session away. The one that a session has claimed stays linked.
+func (s *Service) Unlink(ctx context.Context, actor account.Actor, id, session uuid.UUID) error {
+	t, err := s.Find(ctx, actor, id)
 	if err != nil {
 		return err
 	}
-	if err := s.mayChangeTickets(ctx, s.DB, actor, t.WorkspaceID); err != nil {
+	if err := mayChange(ctx, s.DB, actor, t.WorkspaceID); err != nil {
 		return err
 	}
 	if session != uuid.Nil && t.ClaimedBy == session {
 		return fault.Invalid{"session": "This session has claimed the ticket. Change its status first."}
 	}
 	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-		there, err := db.UnlinkTicket(ctx, tx, ticket, session)
+		there, err := db.UnlinkTicket(ctx, tx, id, session)
 		if err != nil {
 			return err
 		}
@@ -132,19 +140,19 @@ func (s *Service) UnlinkTicket(ctx context.Context, actor account.Actor, ticket,
 	})
 }
 
-// auditTicket records what was done to a ticket. Without before it is all of it, else what changed; nothing changed is
+// audit records what was done to a ticket. Without before it is all of it, else what changed; nothing changed is
 // not recorded.
-func (s *Service) auditTicket(ctx context.Context, q bun.IDB, actor account.Actor, action string, t,
+func audit(ctx context.Context, q bun.IDB, now time.Time, actor account.Actor, action string, t,
 	before *db.Ticket) error {
-	return s.writeTicketAudit(ctx, q, actor.ID, actor.Session, action, t, before, "")
+	return writeAudit(ctx, q, now, actor.ID, actor.Session, action, t, before, "")
 }
 
-func (s *Service) writeTicketAudit(ctx context.Context, q bun.IDB, actor, session uuid.UUID, action string, t,
+func writeAudit(ctx context.Context, q bun.IDB, now time.Time, actor, session uuid.UUID, action string, t,
 	before *db.Ticket, reason string) error {
 	var was map[string]any
-	is := describedTicket(t)
+	is := described(t)
 	if before != nil {
-		was = describedTicket(before)
+		was = described(before)
 		if !account.Differences(was, is) {
 			return nil
 		}
@@ -153,14 +161,14 @@ func (s *Service) writeTicketAudit(ctx context.Context, q bun.IDB, actor, sessio
 		is["session_id"] = session.String()
 	}
 	return db.AddAudit(ctx, q, db.AuditEvent{
-		ID: db.NewID(), At: s.Now(), ActorID: actor, Action: action, SubjectKind: "ticket", SubjectID: t.ID,
+		ID: db.NewID(), At: now, ActorID: actor, Action: action, SubjectKind: "ticket", SubjectID: t.ID,
 		SubjectName: fmt.Sprintf("#%d %s", t.Number, t.Title), WorkspaceID: t.WorkspaceID, Reason: reason, Before: was,
 		After: is,
 	})
 }
 
-// describedTicket is what the audit log keeps of a ticket.
-func describedTicket(t *db.Ticket) map[string]any {
+// described is what the audit log keeps of a ticket.
+func described(t *db.Ticket) map[string]any {
 	m := map[string]any{
 		"title": t.Title, "body": t.Body, "priority": PriorityWord(t.Priority), "status": string(t.Status),
 		"assignee_id": "", "labels": strings.Join(t.Labels, ", "),
