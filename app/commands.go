@@ -222,7 +222,7 @@ func (p *program) withAccounts(ctx context.Context,
 		return err
 	}
 	rules := newRules(c, newCatalogue(c), database, keys, log)
-	if err := rules.EnsureScratch(ctx); err != nil {
+	if err := rules.Workspaces.EnsureScratch(ctx); err != nil {
 		return err
 	}
 	return do(ctx, newAccounts(c, database, rules, keys, log))

@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/agent"
-	"carillon/app/automation"
+	"carillon/app/provider"
 	"carillon/app/runas"
 	"carillon/db"
 )
@@ -151,12 +151,12 @@ func (k *catalogue) providers() []agent.Provider {
 
 // known gives the providers for the rules. The models are those that an agent lists on any worker. They are
 // suggestions; agents accept other models too.
-func (k *catalogue) known() []automation.Provider {
+func (k *catalogue) known() []provider.Provider {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	list := make([]automation.Provider, len(k.list))
+	list := make([]provider.Provider, len(k.list))
 	for i, p := range k.list {
-		list[i] = automation.Provider{
+		list[i] = provider.Provider{
 			ID: p.ID, Name: p.Name, Script: p.Driver == agent.DriverShell, Off: k.off[p.ID], Models: k.modelsOf(p.ID),
 			Unpriced: p.Unpriced, Keys: p.Keys,
 		}

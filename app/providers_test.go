@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"carillon/app/agent"
-	"carillon/app/automation"
+	"carillon/app/provider"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -32,12 +32,12 @@ while IFS= read -r line; do
 done
 `
 
-func knownAs(k *catalogue, id string) automation.Provider {
+func knownAs(k *catalogue, id string) provider.Provider {
 	list := k.known()
-	if i := slices.IndexFunc(list, func(p automation.Provider) bool { return p.ID == id }); i >= 0 {
+	if i := slices.IndexFunc(list, func(p provider.Provider) bool { return p.ID == id }); i >= 0 {
 		return list[i]
 	}
-	return automation.Provider{}
+	return provider.Provider{}
 }
 
 func TestTheCatalogueTakesOverWhatAnAdministratorSaved(t *testing.T) {

@@ -36,6 +36,7 @@ import (
 	"carillon/app/middleware"
 	"carillon/app/outbound"
 	"carillon/app/plan"
+	"carillon/app/provider"
 	"carillon/app/runas"
 	"carillon/app/secret"
 	"carillon/app/ticket"
@@ -44,6 +45,7 @@ import (
 	"carillon/app/web/signin"
 	"carillon/app/webhook"
 	"carillon/app/workflow"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/embedded"
 	"carillon/jobs"
@@ -107,10 +109,10 @@ func (p *program) serve(ctx context.Context, _ *flag.FlagSet) (err error) {
 		return err
 	}
 	rules := newRules(c, agents, database, keys, log)
-	rules.Conceals = func(path string) string {
+	rules.Workspaces.Conceals = func(path string) string {
 		return agent.HiddenReason(path, c.agents, hiddenPaths(c, opened.address))
 	}
-	if err := rules.EnsureScratch(ctx); err != nil {
+	if err := rules.Workspaces.EnsureScratch(ctx); err != nil {
 		return err
 	}
 	accounts := newAccounts(c, database, rules, keys, log)
@@ -276,11 +278,12 @@ func (p *program) runRoles(ctx context.Context, c *config, log *slog.Logger, x *
 	if c.has(roleWeb) {
 		server := &web.Server{
 			Site: page.Site{
-				DB: x.database, Accounts: x.accounts, Rules: x.rules,
-				Tickets: &ticket.Service{DB: x.database, Now: x.rules.Now},
-				Inbox:   &inbox.Service{DB: x.database, Now: x.rules.Now},
-				Keys:    x.keys, Providers: x.agents.providers, Found: x.agents.bestFound,
-				Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies, Now: x.rules.Now, Log: log,
+				DB: x.database, Accounts: x.accounts, Rules: x.rules, Keys: x.keys, Providers: x.agents.providers,
+				Inbox:      &inbox.Service{DB: x.database, Now: x.rules.Now},
+				Tickets:    &ticket.Service{DB: x.database, Now: x.rules.Now},
+				Workspaces: x.rules.Workspaces, ProviderRules: x.rules.Providers,
+				Found: x.agents.bestFound, Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies,
+				Now: x.rules.Now, Log: log,
 			},
 			SignIn:    signin.Pages{SetupToken: x.setup, SignOn: newSignOn(c), SignOnName: c.OIDC.Name},
 			Workflows: newWorkflows(x.rules), Bots: newBots(x.rules), Gallery: c.Gallery,
@@ -327,19 +330,21 @@ func newDoors(c *config, x *parts, pages *web.Server, log *slog.Logger) *middlew
 		Proxies: c.Proxies, Person: x.accounts.ActorByToken, Bad: middleware.NewBadTokenLimiter(),
 	}
 	calls := &webhook.Server{
-		Rules: x.rules, PublicURL: c.URL, Tokens: tokens, Calls: webhook.NewCallLimiter(c.TriggerRate),
-		Now: x.rules.Now, Log: log,
+		Rules: x.rules, Workspaces: x.rules.Workspaces, PublicURL: c.URL, Tokens: tokens,
+		Calls: webhook.NewCallLimiter(c.TriggerRate),
+		Now:   x.rules.Now, Log: log,
 	}
 	programs := &api.Server{
 		DB: x.database, Accounts: x.accounts, Rules: x.rules, Workflows: pages.Workflows, Bots: pages.Bots,
-		Tickets: pages.Tickets, Inbox: pages.Inbox,
+		Tickets: pages.Tickets, Inbox: pages.Inbox, Workspaces: pages.Workspaces, Providers: pages.ProviderRules,
 		Plans: &plan.Service{
 			DB: x.database, Keys: x.keys, Automations: x.rules, Workflows: pages.Workflows, Bots: pages.Bots,
 		},
 		Found: x.agents.bestFound, PublicURL: c.URL, Tokens: tokens, Log: log,
 	}
 	tools := &mcp.Server{
-		DB: x.database, Rules: x.rules, Tickets: pages.Tickets, PublicURL: c.URL, Tokens: tokens, Log: log,
+		DB: x.database, Rules: x.rules, Tickets: pages.Tickets, Workspaces: pages.Workspaces, PublicURL: c.URL,
+		Tokens: tokens, Log: log,
 	}
 	pages.Envelope, pages.APIHelp = calls.Envelope, programs.Help
 	routes := &middleware.Routes{}
@@ -518,24 +523,40 @@ func newStore(c *config, log *slog.Logger) *git.Store {
 	return store
 }
 
-// newRules makes the service of the rules.
-func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, log *slog.Logger) *automation.Service {
+// newProviders makes the rules of providers over the catalogue.
+func newProviders(agents *catalogue, database *db.DB) *provider.Service {
+	return &provider.Service{
+		DB: database, Now: agents.now, List: agents.known,
+		Changed: func(ctx context.Context) error { return agents.reload(ctx, database) },
+	}
+}
+
+// newWorkspaces makes the rules of workspaces.
+func newWorkspaces(c *config, providers *provider.Service, database *db.DB, keys *secret.Keys,
+	log *slog.Logger) *workspace.Service {
 	store := newStore(c, log)
-	return &automation.Service{
-		DB: database, Now: agents.now, Keys: keys, Log: log, Providers: agents.known,
-		LocalRepositories: c.LocalRepositories,
-		ProvidersChanged:  func(ctx context.Context) error { return agents.reload(ctx, database) },
-		Probe: func(ctx context.Context, r automation.Remote) (string, fault.Invalid) {
+	return &workspace.Service{
+		DB: database, Now: providers.Now, Keys: keys, Providers: providers, LocalRepositories: c.LocalRepositories,
+		Probe: func(ctx context.Context, r workspace.Remote) (string, fault.Invalid) {
 			return probe(ctx, store, r)
 		},
 		Sandboxed: func(ctx context.Context) bool { return c.Sandbox && agent.SandboxAvailable(ctx, c.agents) == nil },
 	}
 }
 
+// newRules makes the service of the rules.
+func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, log *slog.Logger) *automation.Service {
+	providers := newProviders(agents, database)
+	return &automation.Service{
+		DB: database, Now: agents.now, Keys: keys, Log: log, Providers: providers,
+		Workspaces: newWorkspaces(c, providers, database, keys, log),
+	}
+}
+
 // newWorkflows wires the rules of workflows to those of the automations that use them.
 func newWorkflows(rules *automation.Service) *workflow.Service {
 	return &workflow.Service{
-		DB: rules.DB, Now: rules.Now, Keys: rules.Keys, RunsScripts: rules.RunsScripts,
+		DB: rules.DB, Now: rules.Now, Keys: rules.Keys, RunsScripts: rules.Providers.RunsScripts,
 		Changed: rules.StopAutomating, Lost: rules.DisableUsers,
 	}
 }
@@ -543,7 +564,7 @@ func newWorkflows(rules *automation.Service) *workflow.Service {
 // newBots wires the rules of bots to those of the automations that use them.
 func newBots(rules *automation.Service) *bot.Service {
 	return &bot.Service{
-		DB: rules.DB, Now: rules.Now, Provider: rules.ProviderByID,
+		DB: rules.DB, Now: rules.Now, Provider: rules.Providers.Find,
 		Changed: rules.StopAutomating, Lost: rules.DisableUsers,
 	}
 }
@@ -552,7 +573,7 @@ func newAccounts(c *config, database *db.DB, rules *automation.Service, keys *se
 	log *slog.Logger) *account.Service {
 	s := &account.Service{
 		DB: database, Now: rules.Now, Keys: keys, Log: log, Outbound: outbound.Policy{Private: c.Private},
-		Mail: c.SMTP != nil, Joined: rules.JoinScratch,
+		Mail: c.SMTP != nil, Joined: rules.Workspaces.JoinScratch,
 		SignOn: account.SignOn{AutoCreate: c.OIDC.AutoCreate, Roles: c.OIDC.Roles},
 	}
 	for _, k := range inbox.Kinds {
@@ -574,7 +595,7 @@ func newCopies(c *config, x *parts, log *slog.Logger) *jobs.Deliverer {
 }
 
 // probe checks a repository, and returns problems by the field of the form.
-func probe(ctx context.Context, store *git.Store, r automation.Remote) (string, fault.Invalid) {
+func probe(ctx context.Context, store *git.Store, r workspace.Remote) (string, fault.Invalid) {
 	if err := git.CheckURL(r.URL); err != nil {
 		return "", fault.Invalid{"url": sentence(err)}
 	}

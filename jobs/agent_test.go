@@ -6,7 +6,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/agent/agenttest"
-	"carillon/app/automation"
+	"carillon/app/provider"
 )
 
 // agentRole is the first argument with which this test binary is a coding agent.
@@ -25,8 +25,8 @@ func setupAgent(t *testing.T) (*kit, func() []string) {
 			"state=" + state}, ReadMode: "look", InstructionFile: "GUIDE.md",
 	}
 	k.runner.Providers = func() []agent.Provider { return append(agent.Catalogue()[:1:1], own) }
-	k.rules.Providers = func() []automation.Provider {
-		return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}, {ID: "agent", Name: "Agent"}}
+	k.rules.Providers.List = func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true}, {ID: "agent", Name: "Agent"}}
 	}
 	k.start()
 	return k, func() []string {

@@ -12,6 +12,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/git"
 	"carillon/app/transcript"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -20,7 +21,7 @@ import (
 
 // gate judges whether the run of a session may begin. If so it sets gatePassed, or else it gives the outcome with which
 // the run ends.
-func (w *work) gate(ctx context.Context, ws *db.Workspace, environment automation.Environment) automation.Outcome {
+func (w *work) gate(ctx context.Context, ws *db.Workspace, environment workspace.Environment) automation.Outcome {
 	e := w.execution
 	if e == nil || !e.Snapshot.Gate.Set() {
 		return w.pass()

@@ -15,7 +15,9 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/git"
+	"carillon/app/provider"
 	"carillon/app/spec"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -186,10 +188,13 @@ func workUntilKilled(url string) int {
 		return 1
 	}
 	data, log := os.Getenv(workerData), slog.New(slog.DiscardHandler)
+	providers := &provider.Service{DB: d, Now: time.Now, List: func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true}}
+	}}
 	rules := &automation.Service{
-		DB: d, Now: time.Now, Log: log,
-		Providers: func() []automation.Provider {
-			return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}}
+		DB: d, Now: time.Now, Log: log, Providers: providers,
+		Workspaces: &workspace.Service{
+			DB: d, Now: time.Now, Keys: nil, Providers: providers,
 		},
 	}
 	r := &Runner{

@@ -9,6 +9,8 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/provider"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -100,8 +102,8 @@ func TestRunsBearRepositoriesOfEveryKind(t *testing.T) {
 			command(t, work, "commit", "-qm", "Begin")
 			command(t, work, "push", "-q", "origin", "main")
 			tt.prepare(t, bare, work)
-			w, err := k.rules.CreateWorkspace(t.Context(), k.actor,
-				automation.WorkspaceInput{Name: "Of a kind", GitURL: bare, DefaultBranch: "main"})
+			w, err := k.rules.Workspaces.Create(t.Context(), k.actor,
+				workspace.Input{Name: "Of a kind", GitURL: bare, DefaultBranch: "main"})
 			check(t, err)
 			k.workspace = w.ID
 			run := k.run(tt.script, nil)
@@ -141,7 +143,7 @@ func TestAHundredThousandEventsAreTakenAndBounded(t *testing.T) {
 			ID: "many", Name: "Many", Driver: agent.DriverCodex, Command: []string{filepath.Join(dir, "agent")},
 		}}
 	}
-	k.rules.Providers = func() []automation.Provider { return []automation.Provider{{ID: "many", Name: "Many"}} }
+	k.rules.Providers.List = func() []provider.Provider { return []provider.Provider{{ID: "many", Name: "Many"}} }
 	k.start()
 	run := k.run("Speak.", func(in *automation.Input) { in.Provider = "many" })
 	e := k.ended(run)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/automation"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -68,7 +69,7 @@ func TestWorktreesOfClosedSessionsGoAtOnceIfCleanElseAfterSevenDays(t *testing.T
 func TestAReopenedSessionDoesNotCountTheCommitsOfOthers(t *testing.T) {
 	k := setup(t)
 	remote := repository(t)
-	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{
+	ws, err := k.rules.Workspaces.Create(t.Context(), k.actor, workspace.Input{
 		Name: "Shared", GitURL: remote, DefaultBranch: "main",
 	})
 	check(t, err)

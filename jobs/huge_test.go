@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"carillon/app/automation"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -61,7 +62,7 @@ func TestARunInARepositoryOfManyFilesStartsAndItsChangeIsFound(t *testing.T) {
 	bare := filepath.Join(t.TempDir(), "repository.git")
 	importFiles(t, bare, files, size)
 	k.start()
-	w, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{
+	w, err := k.rules.Workspaces.Create(t.Context(), k.actor, workspace.Input{
 		Name: "Huge", GitURL: bare, DefaultBranch: "main",
 	})
 	check(t, err)

@@ -11,7 +11,9 @@ import (
 
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/provider"
 	"carillon/app/secret"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -28,12 +30,15 @@ func scheduleUntilNothingIsDue(url string) int {
 		return 1
 	}
 	keys, _ := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+	providers := &provider.Service{DB: d, Now: time.Now, List: func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true}}
+	}}
 	rules := &automation.Service{
-		DB: d, Now: time.Now, Keys: keys, Log: slog.New(slog.DiscardHandler),
-		Providers: func() []automation.Provider {
-			return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}}
+		DB: d, Now: time.Now, Keys: keys, Log: slog.New(slog.DiscardHandler), Providers: providers,
+		Workspaces: &workspace.Service{
+			DB: d, Now: time.Now, Keys: keys, Providers: providers,
+			Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
 		},
-		Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}
 	for {
 		n, err := rules.StartDue(ctx)

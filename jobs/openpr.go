@@ -16,6 +16,7 @@ import (
 	"carillon/app/forge"
 	"carillon/app/git"
 	"carillon/app/transcript"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -28,11 +29,11 @@ type forgeAccess struct {
 // accessForge gives the access to the forge of a workspace, or nil if the forge is not known.
 func accessForge(ctx context.Context, rules *automation.Service, ws *db.Workspace, h *http.Client,
 	now func() time.Time) (*forgeAccess, error) {
-	f, ok := automation.ForgeOf(ws)
+	f, ok := workspace.ForgeOf(ws)
 	if !ok {
 		return nil, nil
 	}
-	environment, err := rules.Environment(ctx, ws)
+	environment, err := rules.Workspaces.Environment(ctx, ws)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +185,7 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 		return "The workspace has no access token, which the forge’s API wants. Add one in the workspace’s settings.",
 			nil
 	}
-	environment, err := r.Rules.Environment(ctx, ws)
+	environment, err := r.Rules.Workspaces.Environment(ctx, ws)
 	if err != nil {
 		return "", err
 	}

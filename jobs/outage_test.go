@@ -117,9 +117,11 @@ func apart(t *testing.T) (*kit, *line) {
 	far, err := db.Open(t.Context(), through)
 	check(t, err)
 	t.Cleanup(func() { _ = far.Close() })
+	providers, workspaces := *k.rules.Providers, *k.rules.Workspaces
+	providers.DB, workspaces.DB = far, far
 	k.runner.DB, k.runner.Rules = far, &automation.Service{
-		DB: far, Now: time.Now, Keys: k.rules.Keys, Log: k.rules.Log, Providers: k.rules.Providers,
-		Probe: k.rules.Probe,
+		DB: far, Now: time.Now, Keys: k.rules.Keys, Log: k.rules.Log, Providers: &providers,
+		Workspaces: &workspaces,
 	}
 	return k, l
 }

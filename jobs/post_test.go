@@ -19,8 +19,10 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/outbound"
+	"carillon/app/provider"
 	"carillon/app/secret"
 	"carillon/app/spec"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -79,12 +81,17 @@ func setupPost(t *testing.T) *post {
 		DB: d, Now: p.clock, PasswordMemory: 64, Keys: keys, Log: log, Outbound: outbound.Policy{Private: true},
 		Mail: true, NoticeKinds: []string{"disabled", "skipped"},
 	}
+	providers := &provider.Service{DB: d, Now: p.clock, List: func() []provider.Provider {
+		return []provider.Provider{{ID: "agent", Name: "Agent"}}
+	}}
 	p.rules = &automation.Service{
-		DB: d, Now: p.clock, Keys: keys, Log: log,
-		Providers: func() []automation.Provider { return []automation.Provider{{ID: "agent", Name: "Agent"}} },
+		DB: d, Now: p.clock, Keys: keys, Log: log, Providers: providers,
+		Workspaces: &workspace.Service{
+			DB: d, Now: p.clock, Keys: keys, Providers: providers,
+		},
 	}
 	check(t, account.EnsureRoles(t.Context(), d, p.now))
-	check(t, p.rules.EnsureScratch(t.Context()))
+	check(t, p.rules.Workspaces.EnsureScratch(t.Context()))
 	role, err := db.RoleByKey(t.Context(), d, account.RoleAdministrator)
 	check(t, err)
 	u := &db.User{
@@ -205,7 +212,7 @@ func (r *receiver) got() []call {
 // automation inserts an automation of a name that no form would take.
 func (p *post) automation(name string) uuid.UUID {
 	p.t.Helper()
-	list, err := p.rules.Workspaces(p.t.Context(), p.mira)
+	list, err := p.rules.Workspaces.List(p.t.Context(), p.mira)
 	check(p.t, err)
 	in := automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,

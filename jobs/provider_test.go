@@ -12,6 +12,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/provider"
 	"carillon/app/spec"
 	"carillon/app/transcript"
 	"carillon/db"
@@ -62,8 +63,8 @@ func (k *kit) withAgent() *fakeAgent {
 		SignIn: "Sign it in.", Keys: []string{"FAKE_*"},
 	}
 	k.runner.Providers = func() []agent.Provider { return []agent.Provider{agent.Catalogue()[0], fake} }
-	k.rules.Providers = func() []automation.Provider {
-		return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}, {ID: "fake", Name: "Fake agent"}}
+	k.rules.Providers.List = func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true}, {ID: "fake", Name: "Fake agent"}}
 	}
 	return f
 }
@@ -221,7 +222,7 @@ func TestARefusalPausesTheProviderAndAnotherRunWaits(t *testing.T) {
 	if got := k.session(waiting.Session.ID); got.Status != db.SessionQueued || len(f.calls()) != 1 {
 		t.Errorf("the second run is %s after %d calls; want it to wait", got.Status, len(f.calls()))
 	}
-	check(t, k.rules.ResumeProvider(t.Context(), k.actor, "fake"))
+	check(t, k.rules.Providers.Resume(t.Context(), k.actor, "fake"))
 	if e := k.ended(waiting); e.Status != db.Succeeded {
 		t.Errorf("after Resume now the run is %s: %s", e.Status, e.Reason)
 	}
@@ -311,10 +312,10 @@ func TestATrialOfAProviderRunsOneTurnAndSaysHowItEnded(t *testing.T) {
 	f.answers("401")
 	k.start()
 	trial := func(id string) db.ProviderTrial {
-		check(t, k.rules.TryProvider(t.Context(), k.actor, id))
+		check(t, k.rules.Providers.Try(t.Context(), k.actor, id))
 		var got db.ProviderTrial
 		k.eventually("the trial to end", func() error {
-			st, err := k.rules.ProviderStates(t.Context())
+			st, err := k.rules.Providers.States(t.Context())
 			if got = st.Trials[id]; err == nil && got.FinishedAt.IsZero() {
 				err = fmt.Errorf("it is under way")
 			}
@@ -341,9 +342,9 @@ func TestASwitchedOffProviderStartsNothing(t *testing.T) {
 	k := prepare(t)
 	k.withAgent()
 	run := k.run("do it", func(in *automation.Input) { in.Provider = "fake" })
-	known := k.rules.Providers()
+	known := k.rules.Providers.List()
 	known[1].Off = true
-	k.rules.Providers = func() []automation.Provider { return known }
+	k.rules.Providers.List = func() []provider.Provider { return known }
 	k.start()
 	if e := k.ended(run); e.Status != db.Failed || e.Reason != "the provider Fake agent is switched off" {
 		t.Errorf("the run is %s: %s", e.Status, e.Reason)

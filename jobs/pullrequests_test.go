@@ -20,6 +20,7 @@ import (
 
 	"carillon/app/automation"
 	"carillon/app/outbound"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -167,8 +168,8 @@ func (g *gitea) count(text string) (n int) {
 // allow.
 func (k *kit) on(g *gitea) {
 	k.t.Helper()
-	w, err := k.rules.CreateWorkspace(k.t.Context(), k.actor,
-		automation.WorkspaceInput{Name: "App", GitURL: g.url + "/acme/app.git", Forge: "gitea", Token: forgeToken})
+	w, err := k.rules.Workspaces.Create(k.t.Context(), k.actor,
+		workspace.Input{Name: "App", GitURL: g.url + "/acme/app.git", Forge: "gitea", Token: forgeToken})
 	check(k.t, err)
 	k.workspace = w.ID
 	k.runner.Forge = outbound.Policy{Private: true}.Client(ForgeTimeout)

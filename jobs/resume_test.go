@@ -10,6 +10,8 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/provider"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -49,8 +51,8 @@ func TestAConversationThatTheAgentDoesNotKnowIsBegunAnewWithANote(t *testing.T) 
 		Command: []string{filepath.Join(fake.dir, "fake")},
 	}
 	k.runner.Providers = func() []agent.Provider { return []agent.Provider{agent.Catalogue()[0], known} }
-	k.rules.Providers = func() []automation.Provider {
-		return []automation.Provider{{ID: "claude", Name: "Fake agent"}}
+	k.rules.Providers.List = func() []provider.Provider {
+		return []provider.Provider{{ID: "claude", Name: "Fake agent"}}
 	}
 	fake.answers("ok", "unknown", "ok")
 	k.start()
@@ -93,8 +95,8 @@ func TestTheConversationThatIsBegunAnewIsStoredAsSoonAsItIsNamed(t *testing.T) {
 		Command: []string{filepath.Join(fake.dir, "fake")},
 	}
 	k.runner.Providers = func() []agent.Provider { return []agent.Provider{agent.Catalogue()[0], known} }
-	k.rules.Providers = func() []automation.Provider {
-		return []automation.Provider{{ID: "claude", Name: "Fake agent"}}
+	k.rules.Providers.List = func() []provider.Provider {
+		return []provider.Provider{{ID: "claude", Name: "Fake agent"}}
 	}
 	fake.answers("ok", "unknown", "hang")
 	k.start()
@@ -114,8 +116,8 @@ func TestARemoteThatCannotBeReachedIsTriedAgainAndIsNoFailure(t *testing.T) {
 	k := prepare(t)
 	k.start()
 	from := repository(t)
-	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor,
-		automation.WorkspaceInput{Name: "Away", GitURL: "http://127.0.0.1:1/origin.git"})
+	ws, err := k.rules.Workspaces.Create(t.Context(), k.actor,
+		workspace.Input{Name: "Away", GitURL: "http://127.0.0.1:1/origin.git"})
 	check(t, err)
 	k.workspace = ws.ID
 	run := k.run("true", func(in *automation.Input) { in.Retries = 0 })
@@ -146,7 +148,7 @@ func TestAReplyThatARemoteKeepsFromTheAgentIsTriedAgainAndThatIsSaid(t *testing.
 	k := prepare(t)
 	fake := k.withAgent()
 	from := repository(t)
-	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Away", GitURL: from})
+	ws, err := k.rules.Workspaces.Create(t.Context(), k.actor, workspace.Input{Name: "Away", GitURL: from})
 	check(t, err)
 	k.workspace = ws.ID
 	k.start()

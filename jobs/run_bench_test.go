@@ -21,6 +21,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/git"
 	"carillon/app/spec"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -56,7 +57,7 @@ func newWorking(b *testing.B, files, places int) *working {
 			b.Fatalf("git %s: %v: %s", args[0], err, out)
 		}
 	}
-	ws, err := x.rules.CreateWorkspace(b.Context(), x.actor, automation.WorkspaceInput{Name: "Large", GitURL: remote})
+	ws, err := x.rules.Workspaces.Create(b.Context(), x.actor, workspace.Input{Name: "Large", GitURL: remote})
 	must(b, err)
 	x.workspace = ws.ID
 

@@ -23,10 +23,12 @@ import (
 	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/git"
+	"carillon/app/provider"
 	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/app/transcript"
 	"carillon/app/workflow"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -73,19 +75,22 @@ func prepare(t *testing.T) *kit {
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
 	providers := func() []agent.Provider { return agent.Catalogue()[:1] }
 	k := &kit{t: t}
+	known := &provider.Service{DB: d, Now: time.Now, List: func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true}}
+	}}
 	k.rules = &automation.Service{
-		DB: d, Now: time.Now, Keys: keys, Log: log,
-		Providers: func() []automation.Provider {
-			return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}}
+		DB: d, Now: time.Now, Keys: keys, Log: log, Providers: known,
+		Workspaces: &workspace.Service{
+			DB: d, Now: time.Now, Keys: keys, Providers: known,
+			Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
 		},
-		Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}
 	k.workflows = &workflow.Service{
-		DB: d, Now: time.Now, Keys: keys, RunsScripts: k.rules.RunsScripts,
+		DB: d, Now: time.Now, Keys: keys, RunsScripts: k.rules.Providers.RunsScripts,
 		Changed: k.rules.StopAutomating, Lost: k.rules.DisableUsers,
 	}
 	k.bots = &bot.Service{
-		DB: d, Now: time.Now, Provider: k.rules.ProviderByID, Changed: k.rules.StopAutomating,
+		DB: d, Now: time.Now, Provider: k.rules.Providers.Find, Changed: k.rules.StopAutomating,
 		Lost: k.rules.DisableUsers,
 	}
 	k.moveTo(d)
@@ -101,9 +106,10 @@ func prepare(t *testing.T) *kit {
 func (k *kit) moveTo(d *db.DB) {
 	t := k.t
 	k.db, k.rules.DB = d, d
+	k.rules.Providers.DB, k.rules.Workspaces.DB = d, d
 	k.workflows.DB, k.bots.DB = d, d
 	check(t, account.EnsureRoles(t.Context(), d, time.Now()))
-	check(t, k.rules.EnsureScratch(t.Context()))
+	check(t, k.rules.Workspaces.EnsureScratch(t.Context()))
 	role, err := db.RoleByKey(t.Context(), d, account.RoleAdministrator)
 	check(t, err)
 	u := &db.User{
@@ -116,7 +122,7 @@ func (k *kit) moveTo(d *db.DB) {
 	u, err = db.UserByID(t.Context(), d, u.ID)
 	check(t, err)
 	k.actor = account.ActorOf(u)
-	list, err := k.rules.Workspaces(t.Context(), k.actor)
+	list, err := k.rules.Workspaces.List(t.Context(), k.actor)
 	check(t, err)
 	k.workspace = list[0].ID
 }
@@ -353,8 +359,8 @@ func TestAtMostSoManySessionsRunAtOnce(t *testing.T) {
 
 func TestSecretsOfAWorkspaceReachTheScriptAndNeitherTranscriptNorDiff(t *testing.T) {
 	k := setup(t)
-	ws, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{
-		Name: "Secretive", GitURL: repository(t), Variables: []automation.VariableInput{{
+	ws, err := k.rules.Workspaces.Create(t.Context(), k.actor, workspace.Input{
+		Name: "Secretive", GitURL: repository(t), Variables: []workspace.Variable{{
 			Name: "API_KEY", Value: "s3cret-value", Secret: true,
 		}, {Name: "PLAIN", Value: "shown"}},
 	})

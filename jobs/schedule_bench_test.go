@@ -20,7 +20,9 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/provider"
 	"carillon/app/secret"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/embedded"
 )
@@ -51,15 +53,18 @@ func newDurable(b *testing.B) *durable {
 	must(b, db.Migrate(b.Context(), d))
 	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 	must(b, err)
+	providers := &provider.Service{DB: d, Now: time.Now, List: func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true}}
+	}}
 	x := &durable{b: b, server: server, db: d, rules: &automation.Service{
-		DB: d, Now: time.Now, Keys: keys, Log: slog.New(slog.DiscardHandler),
-		Providers: func() []automation.Provider {
-			return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}}
+		DB: d, Now: time.Now, Keys: keys, Log: slog.New(slog.DiscardHandler), Providers: providers,
+		Workspaces: &workspace.Service{
+			DB: d, Now: time.Now, Keys: keys, Providers: providers,
+			Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
 		},
-		Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}}
 	must(b, account.EnsureRoles(b.Context(), d, time.Now()))
-	must(b, x.rules.EnsureScratch(b.Context()))
+	must(b, x.rules.Workspaces.EnsureScratch(b.Context()))
 	role, err := db.RoleByKey(b.Context(), d, account.RoleAdministrator)
 	must(b, err)
 	x.user = db.User{

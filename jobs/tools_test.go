@@ -16,6 +16,7 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/provider"
 	"carillon/db"
 )
 
@@ -131,7 +132,7 @@ echo '{"type":"result","subtype":"success","is_error":false,"result":"done","ses
 	k.runner.Providers = func() []agent.Provider {
 		return []agent.Provider{{ID: "claude", Name: "Claude", Driver: agent.DriverClaude, Command: []string{program}}}
 	}
-	k.rules.Providers = func() []automation.Provider { return []automation.Provider{{ID: "claude", Name: "Claude"}} }
+	k.rules.Providers.List = func() []provider.Provider { return []provider.Provider{{ID: "claude", Name: "Claude"}} }
 	k.start()
 	run := k.run("Audit.", func(in *automation.Input) { in.Provider = "claude" })
 	e := k.ended(run)

@@ -15,7 +15,9 @@ import (
 
 	"carillon/app/agent"
 	"carillon/app/automation"
+	"carillon/app/provider"
 	"carillon/app/transcript"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -366,9 +368,9 @@ func TestWhateverAnAgentSendsIsRecordedAndItsRunEnds(t *testing.T) {
 			ID: "odd", Name: "Odd", Driver: agent.DriverClaude, Command: []string{filepath.Join(dir, "agent")},
 		}}
 	}
-	k.rules.Providers = func() []automation.Provider { return []automation.Provider{{ID: "odd", Name: "Odd"}} }
-	w, err := k.rules.CreateWorkspace(t.Context(), k.actor, automation.WorkspaceInput{Name: "Secrets", GitURL: bare,
-		DefaultBranch: "main", Variables: []automation.VariableInput{
+	k.rules.Providers.List = func() []provider.Provider { return []provider.Provider{{ID: "odd", Name: "Odd"}} }
+	w, err := k.rules.Workspaces.Create(t.Context(), k.actor, workspace.Input{Name: "Secrets", GitURL: bare,
+		DefaultBranch: "main", Variables: []workspace.Variable{
 			{Name: "CHAT", Value: "12345678", Secret: true}, {Name: "LETTER", Value: "nabcdefgh", Secret: true},
 			{Name: "COUNT", Value: "123456", Secret: true},
 		}})

@@ -18,7 +18,7 @@ import (
 
 // usableProvider finds a provider, or gives the reason for which it cannot be used.
 func (w *work) usableProvider(id string) (agent.Provider, string) {
-	for _, known := range w.Rules.Providers() {
+	for _, known := range w.Rules.Providers.List() {
 		if known.ID == id && known.Off {
 			return agent.Provider{}, fmt.Sprintf("the provider %s is switched off", known.Name)
 		}

@@ -17,6 +17,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/git"
 	"carillon/app/transcript"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -70,8 +71,8 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 		return w.databaseFailure(ctx, "read the workspace", err)
 	}
 	environment, err := retryValue(ctx, w, "read the workspace's variables",
-		func(ctx context.Context) (automation.Environment, error) {
-			return w.Rules.Environment(ctx, ws)
+		func(ctx context.Context) (workspace.Environment, error) {
+			return w.Rules.Workspaces.Environment(ctx, ws)
 		})
 	if err != nil {
 		return w.databaseFailure(ctx, "read the workspace's variables", err)
@@ -110,7 +111,7 @@ func (w *work) run(ctx context.Context) automation.Outcome {
 
 // prepareRun makes the folder and the sandbox of a provider's processes, and returns their environment. If one cannot
 // be made, it returns the outcome of the work.
-func (w *work) prepareRun(ctx context.Context, ws *db.Workspace, e automation.Environment, p agent.Provider,
+func (w *work) prepareRun(ctx context.Context, ws *db.Workspace, e workspace.Environment, p agent.Provider,
 	tree git.Worktree) ([]string, *automation.Outcome) {
 	var err error
 	if w.dir, err = os.MkdirTemp(mkdirAll(filepath.Join(w.Data, "runs")), w.session.ID.String()+"-"); err != nil {

@@ -27,8 +27,10 @@ import (
 	"carillon/app/jsontext"
 	"carillon/app/middleware"
 	"carillon/app/plan"
+	"carillon/app/provider"
 	"carillon/app/ticket"
 	"carillon/app/workflow"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -43,14 +45,16 @@ const MaxBody = 2 << 20
 // the person of the token; its types say what it takes and answers, and the document at /api/v1/openapi.json is made of
 // them.
 type Server struct {
-	DB        *db.DB
-	Accounts  *account.Service
-	Rules     *automation.Service
-	Workflows *workflow.Service
-	Bots      *bot.Service
-	Tickets   *ticket.Service
-	Inbox     *inbox.Service
-	Plans     *plan.Service
+	DB         *db.DB
+	Accounts   *account.Service
+	Rules      *automation.Service
+	Workflows  *workflow.Service
+	Bots       *bot.Service
+	Tickets    *ticket.Service
+	Inbox      *inbox.Service
+	Workspaces *workspace.Service
+	Providers  *provider.Service
+	Plans      *plan.Service
 	// Found says what is installed of a provider on the workers, the best of it, as far as it is known yet; nil:
 	// everything counts as there.
 	Found     func(id string) (agent.Found, bool)

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"carillon/app/account"
-	"carillon/app/automation"
+	"carillon/app/provider"
 )
 
 // Me is who asks.
@@ -65,8 +65,8 @@ func (a basics) me(_ context.Context, actor account.Actor, _ *struct{}) (Me, err
 }
 
 func (a basics) listProviders(context.Context, account.Actor, *struct{}) (PageOf[Provider], error) {
-	list := a.Rules.Providers()
-	return paginate(list, len(list), func(p *automation.Provider) Provider {
+	list := a.Providers.List()
+	return paginate(list, len(list), func(p *provider.Provider) Provider {
 		item := Provider{
 			ID: p.ID, Name: p.Name, Script: p.Script, Enabled: !p.Off, Models: append([]string{}, p.Models...),
 		}

@@ -112,7 +112,7 @@ func (a people) get(ctx context.Context, actor account.Actor, in *OneByID) (Pers
 	for _, r := range d.Roles {
 		full.Roles = append(full.Roles, Named{r.ID.String(), r.Name})
 	}
-	mine, err := a.Rules.Workspaces(ctx, actor)
+	mine, err := a.Workspaces.List(ctx, actor)
 	if err != nil {
 		return Person{}, err
 	}

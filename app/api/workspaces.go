@@ -7,9 +7,9 @@ import (
 	"strconv"
 
 	"carillon/app/account"
-	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/views"
 )
@@ -99,26 +99,26 @@ func (a workspaces) routes() {
 		method: http.MethodDelete, path: "/workspaces/{id}", name: "deleteWorkspace", tag: workspacesTag,
 		summary: "Remove a workspace", about: "Its sessions stay to be read.",
 	}, func(ctx context.Context, actor account.Actor, in *OneByID) error {
-		return a.Rules.RemoveWorkspace(ctx, actor, in.id())
+		return a.Workspaces.Remove(ctx, actor, in.id())
 	})
 	answers(a.Server, operation{
 		method: http.MethodPost, path: "/workspaces/{id}/check", name: "checkWorkspace", tag: workspacesTag,
 		summary: "Look whether the repository answers",
 	}, func(ctx context.Context, actor account.Actor, in *OneByID) (Checked, error) {
-		problem, err := a.Rules.CheckWorkspace(ctx, actor, in.id())
+		problem, err := a.Workspaces.Check(ctx, actor, in.id())
 		return Checked{problem}, err
 	})
 	does(a.Server, operation{
 		method: http.MethodPost, path: "/workspaces/{id}/members", name: "addMember", tag: workspacesTag,
 		summary: "Let a person work in a workspace",
 	}, func(ctx context.Context, actor account.Actor, in *addMemberQuery) error {
-		return a.Rules.AddMember(ctx, actor, in.id(), form.OptionalID(in.Body.User))
+		return a.Workspaces.AddMember(ctx, actor, in.id(), form.OptionalID(in.Body.User))
 	})
 	does(a.Server, operation{
 		method: http.MethodDelete, path: "/workspaces/{id}/members/{user}", name: "removeMember", tag: workspacesTag,
 		summary: "Take a person's access to a workspace away", about: "Their automations there fail from then on.",
 	}, func(ctx context.Context, actor account.Actor, in *oneMember) error {
-		return a.Rules.RemoveMember(ctx, actor, in.id(), form.OptionalID(in.User))
+		return a.Workspaces.RemoveMember(ctx, actor, in.id(), form.OptionalID(in.User))
 	})
 }
 
@@ -142,7 +142,7 @@ func (a workspaces) item(w *db.Workspace) Workspace {
 }
 
 func (a workspaces) list(ctx context.Context, actor account.Actor, _ *struct{}) (PageOf[Workspace], error) {
-	list, err := a.Rules.Workspaces(ctx, actor)
+	list, err := a.Workspaces.List(ctx, actor)
 	if err != nil {
 		return PageOf[Workspace]{}, err
 	}
@@ -150,7 +150,7 @@ func (a workspaces) list(ctx context.Context, actor account.Actor, _ *struct{}) 
 }
 
 func (a workspaces) get(ctx context.Context, actor account.Actor, in *OneByID) (WorkspaceDetail, error) {
-	d, err := a.Rules.Workspace(ctx, actor, in.id())
+	d, err := a.Workspaces.Find(ctx, actor, in.id())
 	if err != nil {
 		return WorkspaceDetail{}, err
 	}
@@ -169,7 +169,7 @@ func (a workspaces) get(ctx context.Context, actor account.Actor, in *OneByID) (
 }
 
 // into puts what was said over what is there.
-func (f *WorkspaceFields) into(in *automation.WorkspaceInput) {
+func (f *WorkspaceFields) into(in *workspace.Input) {
 	set(&in.Name, f.Name)
 	set(&in.GitURL, f.GitURL)
 	set(&in.DefaultBranch, f.DefaultBranch)
@@ -192,7 +192,7 @@ func (f *WorkspaceFields) into(in *automation.WorkspaceInput) {
 	if f.Variables != nil {
 		in.Variables = nil
 		for _, v := range *f.Variables {
-			in.Variables = append(in.Variables, automation.VariableInput(v))
+			in.Variables = append(in.Variables, workspace.Variable(v))
 		}
 	}
 }
@@ -202,9 +202,9 @@ type createWorkspaceQuery struct{ Body WorkspaceFields }
 func (a workspaces) create(
 	ctx context.Context, actor account.Actor, in *createWorkspaceQuery,
 ) (WorkspaceDetail, string, error) {
-	input := a.Rules.NewWorkspace(ctx)
+	input := a.Workspaces.New(ctx)
 	in.Body.into(&input)
-	w, err := a.Rules.CreateWorkspace(ctx, actor, input)
+	w, err := a.Workspaces.Create(ctx, actor, input)
 	if err != nil {
 		return WorkspaceDetail{}, "", workspaceProblem(err)
 	}
@@ -220,14 +220,14 @@ type updateWorkspaceQuery struct {
 func (a workspaces) update(
 	ctx context.Context, actor account.Actor, in *updateWorkspaceQuery,
 ) (WorkspaceDetail, error) {
-	d, err := a.Rules.Workspace(ctx, actor, in.id())
+	d, err := a.Workspaces.Find(ctx, actor, in.id())
 	if err != nil {
 		return WorkspaceDetail{}, err
 	}
-	input := automation.TypedWorkspace(d)
+	input := workspace.Typed(d)
 	in.Body.into(&input)
 	input.Version = in.Body.Version
-	if err := a.Rules.UpdateWorkspace(ctx, actor, in.id(), input); err != nil {
+	if err := a.Workspaces.Update(ctx, actor, in.id(), input); err != nil {
 		return WorkspaceDetail{}, workspaceProblem(err)
 	}
 	return a.get(ctx, actor, &in.OneByID)

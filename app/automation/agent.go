@@ -178,7 +178,7 @@ func (s *Service) SessionMasker(ctx context.Context, actor account.Actor, token 
 	if err != nil {
 		return nil, err
 	}
-	environment, err := s.Environment(ctx, w)
+	environment, err := s.Workspaces.Environment(ctx, w)
 	if err != nil {
 		return nil, err
 	}

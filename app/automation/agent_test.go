@@ -56,7 +56,7 @@ func TestATokenOfASessionEndsWithItsTurnItsWorkerAndItsOwnersAccess(t *testing.T
 			return err
 		},
 		"the owner is no member any more": func(db.Session) error {
-			return k.RemoveMember(t.Context(), k.mira, k.workspace.ID, k.jonas.ID)
+			return k.Workspaces.RemoveMember(t.Context(), k.mira, k.workspace.ID, k.jonas.ID)
 		},
 	} {
 		check(t, db.AddMember(t.Context(), k.DB, k.workspace.ID, k.jonas.ID))

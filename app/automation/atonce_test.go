@@ -62,7 +62,7 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 			list = append(list, a.ID)
 		}
 		users += many
-		check(t, k.RemoveMember(t.Context(), k.mira, k.workspace.ID, gone.ID))
+		check(t, k.Workspaces.RemoveMember(t.Context(), k.mira, k.workspace.ID, gone.ID))
 		stopping[many] = k.statements(func() error {
 			_, err := k.bots.Update(t.Context(), weak, reviewer.ID, bot.Input{Bot: spec.Bot{
 				Name: reviewer.Name, Instructions: "Look away.", Enabled: true,
@@ -84,7 +84,7 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 				t.Errorf("an automation without its bot is %+v", a)
 			}
 		}
-		check(t, k.AddMember(t.Context(), k.mira, k.workspace.ID, gone.ID))
+		check(t, k.Workspaces.AddMember(t.Context(), k.mira, k.workspace.ID, gone.ID))
 	}
 	if stopping[2] != stopping[20] || removing[2] != removing[20] {
 		t.Errorf("a change takes %v statements by how many use it, a removal %v; want the same", stopping, removing)
@@ -156,22 +156,6 @@ func TestWhatIsTypedIsBoundedInNumberToo(t *testing.T) {
 	in.Prompt = in.Prompt[:strings.LastIndex(in.Prompt, "{{")]
 	_, _, err = k.Create(t.Context(), k.jonas, in)
 	check(t, err)
-
-	var keys, lines strings.Builder
-	variables := make([]VariableInput, mostVariables+1)
-	for i := range variables {
-		variables[i] = VariableInput{Name: fmt.Sprint("A", i), Value: "x"}
-		fmt.Fprintf(&keys, "KEY_%d ", i)
-		fmt.Fprintf(&lines, ".config/%d\n", i)
-	}
-	_, err = k.CreateWorkspace(t.Context(), k.mira,
-		WorkspaceInput{Name: "Many", GitURL: "https://git.example.com/a/b.git", Variables: variables})
-	wantInvalid(t, err, fmt.Sprintf("variables.%d", mostVariables))
-	_, err = k.AddProvider(t.Context(), k.mira, OwnProviderInput{
-		Name: "Many", Command: "agent", Keys: keys.String(), State: lines.String(),
-	})
-	wantInvalid(t, err, "keys")
-	wantInvalid(t, err, "state")
 
 	steps := slices.Repeat([]workflow.StepInput{{Kind: "message", Text: strings.Repeat(":\n", workflow.MaxStepText/2)}},
 		maxScriptBytes/workflow.MaxStepText+1)

@@ -3,7 +3,6 @@ package automation
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -11,6 +10,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/provider"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -104,62 +104,6 @@ func TestWhatOthersWorkspacesUseIsChangedOnlyByTheirMembers(t *testing.T) {
 	check(t, k.workflows.Remove(t.Context(), eve, wf.ID))
 }
 
-// Who may point a workspace at another repository must not thereby have the token sent there.
-func TestAStoredTokenGoesToNoServerThatItWasNotTypedFor(t *testing.T) {
-	k := setup(t)
-	probed := ""
-	k.Probe = func(_ context.Context, r Remote) (string, fault.Invalid) {
-		probed = r.Token
-		return "main", nil
-	}
-	w, err := k.CreateWorkspace(t.Context(), k.mira,
-		WorkspaceInput{Name: "Theirs", GitURL: "https://git.example.com/a/b.git", Token: "right-token"})
-	check(t, err)
-	version := w.Version
-	for _, tt := range []struct {
-		name   string
-		change func(*WorkspaceInput)
-		token  string // that goes there; empty: it is refused
-	}{
-		{"another server", func(in *WorkspaceInput) { in.GitURL = "https://evil.example/a/b.git" }, ""},
-		{"another port", func(in *WorkspaceInput) { in.GitURL = "https://git.example.com:8443/a/b.git" }, ""},
-		{"without encryption", func(in *WorkspaceInput) { in.GitURL = "http://git.example.com/a/b.git" }, ""},
-		{"a forge of one's own", func(in *WorkspaceInput) {
-			in.GitURL, in.Forge, in.ForgeBase = "git@evil.example:a/b.git", "gitea", "https://evil.example"
-		}, ""},
-		{"another repository of the server", func(in *WorkspaceInput) {
-			in.GitURL = "https://GIT.example.com/a/c.git"
-		}, "right-token"},
-		{"with a token typed for it", func(in *WorkspaceInput) {
-			in.GitURL, in.Token = "https://evil.example/a/b.git", "mine"
-		}, "mine"},
-		{"back again", func(*WorkspaceInput) {}, ""},
-		{"without the token", func(in *WorkspaceInput) { in.ForgetToken = true }, "none"},
-	} {
-		in := WorkspaceInput{
-			Name: "Theirs", GitURL: "https://git.example.com/a/b.git", DefaultBranch: "main", Version: version,
-		}
-		tt.change(&in)
-		probed = "nothing"
-		err := k.UpdateWorkspace(t.Context(), k.mira, w.ID, in)
-		if tt.token == "" {
-			wantInvalid(t, err, "token")
-			if probed != "nothing" {
-				t.Errorf("%s: it was asked with the token %q", tt.name, probed)
-			}
-			continue
-		}
-		check(t, err)
-		version++
-		if tt.token == "none" {
-			tt.token = ""
-		}
-		if probed != tt.token {
-			t.Errorf("%s: it was asked with the token %q; want %q", tt.name, probed, tt.token)
-		}
-	}
-}
-
 // Who sees the stored form of a secret must not have it opened by giving it to a workflow of their own.
 func TestTheStoredFormOfASecretIsTakenFromNobody(t *testing.T) {
 	k := setup(t)
@@ -208,104 +152,6 @@ func TestTheStoredFormOfASecretIsTakenFromNobody(t *testing.T) {
 	}
 }
 
-// A server that takes its time to answer must not keep a permission alive.
-func TestAPermissionThatIsTakenDuringAWaitIsGone(t *testing.T) {
-	k := setup(t)
-	var meanwhile func()
-	k.Probe = func(context.Context, Remote) (string, fault.Invalid) {
-		meanwhile()
-		return "main", nil
-	}
-	in := WorkspaceInput{Name: "Mine", GitURL: "https://git.example.com/a/b.git", Version: 1}
-	for name, tt := range map[string]struct {
-		take func(who account.Actor, workspace uuid.UUID) error
-		want error
-	}{
-		"the role": {func(who account.Actor, _ uuid.UUID) error {
-			return db.SetRoles(t.Context(), k.DB, who.ID, nil)
-		}, fault.ErrForbidden},
-		"the account": {func(who account.Actor, _ uuid.UUID) error {
-			return db.SetDeactivated(t.Context(), k.DB, who.ID, begun, begun)
-		}, fault.ErrForbidden},
-		"the membership": {func(who account.Actor, w uuid.UUID) error {
-			return db.RemoveMember(t.Context(), k.DB, w, who.ID)
-		}, fault.ErrNotFound},
-	} {
-		otto := k.holding("Otto"+name[4:], account.ManageWorkspaces)
-		meanwhile, in.Name = func() {}, "Of "+otto.Name
-		w, err := k.CreateWorkspace(t.Context(), otto, in)
-		check(t, err)
-		meanwhile = func() { check(t, tt.take(otto, w.ID)) }
-		wantErr(t, k.UpdateWorkspace(t.Context(), otto, w.ID, in), tt.want)
-		in.Name += " 2"
-		if name != "the membership" {
-			meanwhile = func() {}
-			_, err = k.CreateWorkspace(t.Context(), otto, in)
-			wantErr(t, err, tt.want)
-		}
-	}
-}
-
-// What decides which code runs is asked for again once the repository's server has answered.
-func TestTheRightToRunCommandsThatIsTakenDuringAWaitIsGone(t *testing.T) {
-	k := setup(t)
-	role := db.Role{
-		ID: db.NewID(), Name: "Of workspaces", Permissions: []string{string(account.ManageWorkspaces)},
-		CreatedAt: begun, Version: 1,
-	}
-	check(t, db.InsertRole(t.Context(), k.DB, &role))
-	meanwhile := func() {}
-	k.Probe = func(context.Context, Remote) (string, fault.Invalid) {
-		meanwhile()
-		return "main", nil
-	}
-	in := WorkspaceInput{
-		GitURL: "https://git.example.com/a/b.git", Version: 1,
-		Variables: []VariableInput{{Name: "COLOUR", Value: "red"}, {Name: "GIT_EDITOR", Value: "/tmp/theirs"}},
-	}
-	otto := k.holding("Otto", account.ManageWorkspaces, account.UseShell)
-	take := func() { check(t, db.SetRoles(t.Context(), k.DB, otto.ID, []uuid.UUID{role.ID})) }
-	for _, tt := range []struct {
-		name string
-		call func() error
-	}{
-		{"a new workspace", func() error {
-			_, err := k.CreateWorkspace(t.Context(), otto, in)
-			return err
-		}},
-		{"a change", func() error {
-			first := in
-			first.Variables = in.Variables[:1]
-			keep := meanwhile
-			meanwhile = func() {}
-			w, err := k.CreateWorkspace(t.Context(), otto, first)
-			check(t, err)
-			meanwhile = keep
-			return k.UpdateWorkspace(t.Context(), otto, w.ID, in)
-		}},
-	} {
-		in.Name, meanwhile = "Of Otto, "+tt.name, take
-		if said := wantInvalid(t, tt.call(), "variables.1"); !strings.Contains(said, "shell.use") {
-			t.Errorf("%s: it says %q", tt.name, said)
-		}
-		otto = k.actor(otto.ID)
-		check(t, db.SetRoles(t.Context(), k.DB, otto.ID, []uuid.UUID{role.ID, roleOf(k, account.RoleMember)}))
-		otto = k.actor(otto.ID)
-	}
-	var n int
-	check(t, k.DB.NewRaw("SELECT count(*) FROM workspace_variables WHERE name = 'GIT_EDITOR'").Scan(t.Context(), &n))
-	if n != 0 {
-		t.Errorf("%d variables were saved", n)
-	}
-}
-
-func roleOf(k *kit, key string) uuid.UUID {
-	k.t.Helper()
-	r, err := db.RoleByKey(k.t.Context(), k.DB, key)
-	check(k.t, err)
-	return r.ID
-}
-
 // An edit that waited for a lock asks for all that it needs as of then, not only for the right to edit.
 func TestTheRightToRunCommandsThatIsTakenDuringAWaitForALockIsGone(t *testing.T) {
 	k := setup(t)
@@ -325,8 +171,8 @@ func TestTheRightToRunCommandsThatIsTakenDuringAWaitForALockIsGone(t *testing.T)
 	})
 	wantInvalid(t, err, "provider")
 	// Who has the rights of before in hand, as a request that is under way, adds no program for the workers either.
-	_, err = k.AddProvider(t.Context(), lee, OwnProviderInput{Name: "Theirs", Command: "/tmp/theirs"})
+	_, err = k.Providers.Add(t.Context(), lee, provider.Input{Name: "Theirs", Command: "/tmp/theirs"})
 	wantErr(t, err, fault.ErrForbidden)
 	check(t, db.SetRoles(t.Context(), k.DB, lee.ID, nil))
-	wantErr(t, k.SetProviderEnabled(t.Context(), lee, "agent", false), fault.ErrForbidden)
+	wantErr(t, k.Providers.SetEnabled(t.Context(), lee, "agent", false), fault.ErrForbidden)
 }

@@ -4,7 +4,6 @@
 package automation
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,31 +12,20 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
-	"carillon/app/fault"
+	"carillon/app/provider"
 	"carillon/app/secret"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
 // Service carries out what people, the scheduler and webhooks ask for. Its fields are set once, in main.
 type Service struct {
-	DB   bun.IDB          // a *db.DB, or the transaction of In
-	Now  func() time.Time // the instant of every rule; nothing here reads a clock of its own
-	Keys *secret.Keys     // seals tokens and secret variables
-	Log  *slog.Logger
-	// Providers lists the ways to run an agent that this installation has.
-	Providers func() []Provider
-	// ProvidersChanged takes over what was saved of the providers; nil where nobody has to know.
-	ProvidersChanged func(ctx context.Context) error
-	// Probe looks at a Git repository: its default branch, or what is wrong by the names of WorkspaceInput's fields.
-	Probe func(ctx context.Context, r Remote) (branch string, problems fault.Invalid)
-	// LocalRepositories are folders below which whoever manages workspaces may name a repository; elsewhere
-	// administrators alone.
-	LocalRepositories []string
-	// Sandboxed reports whether a new workspace begins with a sandbox for its agents; nil: it begins without.
-	Sandboxed func(ctx context.Context) bool
-	// Conceals tells why no sandbox shows a path of this machine; empty: one may. Other machines decide by themselves.
-	// nil: all may be shown.
-	Conceals func(path string) string
+	DB         bun.IDB          // a *db.DB, or the transaction of In
+	Now        func() time.Time // the instant of every rule; nothing here reads a clock of its own
+	Keys       *secret.Keys     // seals tokens and secret variables
+	Log        *slog.Logger
+	Providers  *provider.Service
+	Workspaces *workspace.Service
 
 	looks   looks       // for due automations
 	scripts scriptNames // the parameters of scripts
@@ -51,8 +39,7 @@ type Service struct {
 // other processes only after its commit, such as Start, it does not tell.
 func (s *Service) In(tx bun.Tx) *Service {
 	return &Service{
-		DB: tx, Now: s.Now, Keys: s.Keys, Log: s.Log, Providers: s.Providers, ProvidersChanged: s.ProvidersChanged,
-		Probe: s.Probe, LocalRepositories: s.LocalRepositories, Sandboxed: s.Sandboxed, Conceals: s.Conceals,
+		DB: tx, Now: s.Now, Keys: s.Keys, Log: s.Log, Providers: s.Providers, Workspaces: s.Workspaces,
 		lockPatience: s.lockPatience, outer: s.outermost(),
 	}
 }
@@ -63,16 +50,6 @@ func (s *Service) outermost() *Service {
 		return s.outer
 	}
 	return s
-}
-
-// Provider is what the rules need to know of a way to run an agent.
-type Provider struct {
-	ID, Name string
-	Script   bool     // the prompt is a shell script, so it needs the permission shell.use
-	Unpriced bool     // it never tells what it costs
-	Models   []string // the models it is known to have; empty: any name may be given
-	Keys     []string // variables by which it signs in; a name ending in * is a prefix
-	Off      bool     // an administrator lets nothing use it
 }
 
 // Trigger says who or what fires an automation, and with which values.
@@ -155,25 +132,3 @@ func (t *TooLong) Is(target error) bool { return target == ErrTooLarge }
 
 // MaxPrompt is the most bytes that a prompt may have, also with its placeholders filled.
 const MaxPrompt = 256 << 10
-
-// provider finds a provider by id.
-func (s *Service) provider(id string) (Provider, bool) {
-	for _, p := range s.Providers() {
-		if p.ID == id {
-			return p, true
-		}
-	}
-	return Provider{}, false
-}
-
-// ProviderByID finds a provider by its id: its name, and whether it runs scripts.
-func (s *Service) ProviderByID(id string) (name string, script, known bool) {
-	p, ok := s.provider(id)
-	return p.Name, p.Script, ok
-}
-
-// RunsScripts reports whether a provider runs prompts and steps as shell scripts.
-func (s *Service) RunsScripts(provider string) bool {
-	p, _ := s.provider(provider)
-	return p.Script
-}

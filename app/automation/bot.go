@@ -40,7 +40,7 @@ func (s *Service) applyBot(ctx context.Context, q bun.IDB, actor account.Actor, 
 		in.Provider, in.Model = b.Provider, b.Model
 	}
 	a.Provider = form.Or(form.Or(in.Provider, b.Provider), a.Provider)
-	if p, ok := s.provider(a.Provider); ok && p.Script {
+	if p, ok := s.Providers.Find(a.Provider); ok && p.Script {
 		bad["provider"] = fmt.Sprintf("%s runs scripts, and a bot is an agent. Choose another provider.", p.Name)
 	}
 	return nil

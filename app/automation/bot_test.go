@@ -12,6 +12,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/inbox"
 	"carillon/app/spec"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -146,8 +147,8 @@ func TestARunKeepsTheBotAsItWas(t *testing.T) {
 
 func TestAnAutomationTakesABotOfItsOwnWorkspaceAndNoScripts(t *testing.T) {
 	k := setup(t)
-	other, err := k.CreateWorkspace(t.Context(), k.mira,
-		WorkspaceInput{Name: "Other", GitURL: "https://example.com/other.git"})
+	other, err := k.Workspaces.Create(t.Context(), k.mira,
+		workspace.Input{Name: "Other", GitURL: "https://example.com/other.git"})
 	check(t, err)
 	elsewhere := k.newBot(func(in *bot.Input) { in.Name, in.Workspace = "Elsewhere", other.ID.String() })
 	for want, change := range map[string]func(*Input){

@@ -16,6 +16,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/app/inbox"
+	"carillon/app/provider"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -30,7 +31,7 @@ const warnAt = 0.8
 const raiseBy = 1.5
 
 // applyBudget takes over limits, or says what is wrong with them by names like "budget_day_money".
-func applyBudget(a *db.Automation, in spec.Budget, p Provider, bad fault.Invalid) {
+func applyBudget(a *db.Automation, in spec.Budget, p provider.Provider, bad fault.Invalid) {
 	a.Budget = db.Budget{Run: limits(in.Run), Day: limits(in.Day), Month: limits(in.Month)}
 	for _, period := range BudgetPeriods {
 		l, field := limitsOf(&a.Budget, period.Key), "budget_"+period.Key+"_"
@@ -52,7 +53,7 @@ func limits(l spec.Limits) db.Limits {
 	return db.Limits{Money: l.Money, Tokens: l.Tokens, Turns: l.Turns, Minutes: l.Minutes}
 }
 
-func instead(p Provider) string {
+func instead(p provider.Provider) string {
 	if p.Script {
 		return "minutes"
 	}

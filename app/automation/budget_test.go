@@ -9,6 +9,7 @@ import (
 
 	"carillon/app/fault"
 	"carillon/app/inbox"
+	"carillon/app/provider"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -198,8 +199,9 @@ func TestAOneTimeWithoutBudgetIsOverAndItsCreatorIsTold(t *testing.T) {
 
 func TestMoneyOfAProviderThatTellsNoneIsRefusedWithWhatToLimitInstead(t *testing.T) {
 	k := setup(t)
-	k.Providers = func() []Provider {
-		return []Provider{{ID: "shell", Name: "Shell", Script: true}, {ID: "agent", Name: "Codex", Unpriced: true}}
+	k.Providers.List = func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true},
+			{ID: "agent", Name: "Codex", Unpriced: true}}
 	}
 	in := k.input()
 	budget("month", spec.Limits{Money: 5, Tokens: 1000, Minutes: 2.5})(&in)

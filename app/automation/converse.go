@@ -33,7 +33,7 @@ func (s *Service) InterruptTurn(ctx context.Context, actor account.Actor, id uui
 func (s *Service) ResetContext(ctx context.Context, actor account.Actor, id uuid.UUID) error {
 	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
 		_ time.Time) error {
-		if p, ok := s.provider(session.Provider); ok && p.Script {
+		if p, ok := s.Providers.Find(session.Provider); ok && p.Script {
 			return fault.Invalid{"message": "A script has no conversation to forget."}
 		}
 		return db.RequestContextReset(ctx, tx, id)

@@ -95,7 +95,7 @@ func (s *Service) again(ctx context.Context, actor account.Actor, id uuid.UUID, 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.canUseProvider(actor, a.Provider); err != nil {
+	if err := s.Providers.MayUse(actor, a.Provider); err != nil {
 		return nil, err
 	}
 	by.Source, by.Mark, by.UserID, by.People = db.ByHand, db.ReplayMark, actor.ID, actor.People()
@@ -130,10 +130,10 @@ func (s *Service) Try(ctx context.Context, actor account.Actor, id, delivery uui
 			t.Values[name] = value
 		}
 	}
-	p, _ := s.provider(in.Provider)
+	p, _ := s.Providers.Find(in.Provider)
 	mark := newMark()
 	found := ValuesOf(t.Values).fenced(mark, names(parameters))
-	_, t.Unresolved = resolve(p.Names(in.Prompt), found)
+	_, t.Unresolved = resolve(namesIn(p, in.Prompt), found)
 	if t.Prompt = in.Prompt; !p.Script {
 		if t.Prompt = fill(in.Prompt, found); in.AppendPayload && payload != "" {
 			t.Prompt = withPayload(t.Prompt, payload, mark)

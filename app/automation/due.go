@@ -15,6 +15,7 @@ import (
 	"carillon/app/cron"
 	"carillon/app/form"
 	"carillon/app/inbox"
+	"carillon/app/provider"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -303,7 +304,8 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 	e := db.Execution{
 		ID: db.NewID(), AutomationID: f.a.ID, Source: by.Source, Mark: by.Mark, Status: db.Failed, Reason: reason,
 		ErrorClass:   "start",
-		ScheduledFor: f.due, Parameters: map[string]string{}, Snapshot: snapshot(f.a, Provider{ID: f.a.Provider}),
+		ScheduledFor: f.due, Parameters: map[string]string{},
+		Snapshot:  snapshot(f.a, provider.Provider{ID: f.a.Provider}),
 		CreatedAt: now, StartedAt: now, FinishedAt: now,
 	}
 	if by.Mark == db.CatchUpMark {
@@ -474,7 +476,7 @@ func ledger(a *db.Startable, status db.ExecutionStatus, reason string, due, now 
 	e := db.Execution{
 		ID: db.NewID(), AutomationID: a.ID, Source: db.BySchedule, Status: status, Reason: reason, Neutral: true,
 		ScheduledFor: due, SkipCount: 1, LastSkippedFor: due, Parameters: map[string]string{},
-		Snapshot: snapshot(a, Provider{ID: a.Provider}), CreatedAt: now, FinishedAt: now,
+		Snapshot: snapshot(a, provider.Provider{ID: a.Provider}), CreatedAt: now, FinishedAt: now,
 	}
 	if a.Trigger == db.Loop {
 		e.Mark = db.LoopMark

@@ -22,6 +22,7 @@ import (
 	"carillon/app/shell"
 	"carillon/app/spec"
 	"carillon/app/workflow"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -358,7 +359,7 @@ func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.A
 			in.Model = form.Or(in.Model, w.Model)
 		}
 		if in.CreatePR && db.SessionType(in.SessionType) == db.Develop {
-			if problem := forgeProblem(w); problem != "" {
+			if problem := workspace.PullRequestProblem(w); problem != "" {
 				bad["create_pr"] = problem
 			}
 		}
@@ -465,7 +466,7 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 	case !utf8.ValidString(a.Prompt) || strings.ContainsRune(a.Prompt, 0):
 		bad["prompt"] = "The prompt has bytes that are not text."
 	}
-	p, ok := s.provider(a.Provider)
+	p, ok := s.Providers.Find(a.Provider)
 	switch {
 	case a.Provider == "":
 		bad["provider"] = "Choose a provider."
@@ -487,7 +488,7 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 		return // applyWorkflow has taken them over
 	}
 	a.Parameters = map[string]string{}
-	names := p.Names(a.Prompt)
+	names := namesIn(p, a.Prompt)
 	if len(names) > maxNames && bad["prompt"] == "" {
 		bad["prompt"] = fmt.Sprintf("The prompt asks for %d different values. At most %d fit.", len(names), maxNames)
 	}
@@ -515,7 +516,7 @@ func (in Input) unused(names []string, problem string, bad fault.Invalid) {
 
 // scriptProblem says what keeps a text from being a script, for a provider that takes scripts.
 func (s *Service) scriptProblem(provider, script string) string {
-	if p, ok := s.provider(provider); !ok || !p.Script {
+	if p, ok := s.Providers.Find(provider); !ok || !p.Script {
 		return ""
 	}
 	problems := shell.Check(script)
@@ -532,12 +533,12 @@ func (s *Service) scriptProblem(provider, script string) string {
 // Names lists the parameters that a prompt for a provider asks for, each once, in their order. The list is not to be
 // changed: of a script it is remembered, so that lists of automations parse each script once.
 func (s *Service) Names(provider, prompt string) []string {
-	p, _ := s.provider(provider)
+	p, _ := s.Providers.Find(provider)
 	var names []string
 	if p.Script && len(prompt) <= MaxPrompt {
-		names = s.outermost().scripts.of(prompt, p.Names)
+		names = s.outermost().scripts.of(prompt, func(script string) []string { return namesIn(p, script) })
 	} else {
-		names = p.Names(prompt)
+		names = namesIn(p, prompt)
 	}
 	return names[:min(len(names), maxNames)]
 }
@@ -658,7 +659,7 @@ func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
 	if err != nil {
 		return nil, err
 	}
-	if err := s.canUseProvider(actor, a.Provider); err != nil {
+	if err := s.Providers.MayUse(actor, a.Provider); err != nil {
 		return nil, err
 	}
 	for name, value := range parameters {

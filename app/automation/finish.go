@@ -11,6 +11,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/inbox"
+	"carillon/app/provider"
 	"carillon/app/ticket"
 	"carillon/db"
 )
@@ -59,7 +60,7 @@ func (s *Service) Finish(ctx context.Context, lease db.Lease, o Outcome) error {
 		if session.Status != db.SessionInProgress || session.Worker != lease.Worker || session.Fence != lease.Fence {
 			return db.ErrLeaseLost
 		}
-		if err := s.noteProvider(ctx, tx, session, o, s.Now()); err != nil {
+		if err := s.recordProviderAnswer(ctx, tx, session, o); err != nil {
 			return err
 		}
 		o.Neutral = o.Neutral || o.ProviderTrouble
@@ -73,6 +74,46 @@ func (s *Service) Finish(ctx context.Context, lease db.Lease, o Outcome) error {
 		crash.Here(crash.EndCommitted)
 	}
 	return fault.Wrap(err, "finish session %s", lease.Session)
+}
+
+// recordProviderAnswer records with the provider of a session what the work on it says of that provider: whether it has
+// trouble of its own, and whether it takes the model.
+func (s *Service) recordProviderAnswer(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome) error {
+	p, ok := s.Providers.Find(session.Provider)
+	if !ok || p.Script {
+		return nil
+	}
+	of := provider.Account{Provider: p}
+	if o.OwnAccount {
+		of.Workspace = session.WorkspaceID
+	}
+	var err error
+	switch {
+	case session.Model == "" || o.OwnAccount: // refusals are recorded for the server's account
+	case o.Status == db.Failed && o.Class == "model":
+		err = s.Providers.RefuseModel(ctx, tx, p, session.Model, o.Reason)
+	case o.Status == db.Succeeded:
+		err = s.Providers.AcceptModel(ctx, tx, p, session.Model, o.Began)
+	}
+	switch {
+	case err != nil:
+		return err
+	case o.ProviderTrouble:
+		return s.Providers.Pause(ctx, tx, of, provider.Trouble{
+			Class: o.Class, Reason: o.Reason, Until: o.RetryAt, Began: o.Began,
+		})
+	case o.providerAnswered():
+		return s.Providers.Answered(ctx, tx, of, o.Began)
+	}
+	return nil
+}
+
+// providerAnswered reports whether the outcome shows that the provider works: of a failure, that it is the task's.
+func (o Outcome) providerAnswered() bool {
+	if o.Status == db.Failed {
+		return o.Class == "agent" || o.Class == "context" || o.Class == "permission"
+	}
+	return o.Status == db.Succeeded
 }
 
 // finish ends the work on a locked session.

@@ -153,7 +153,7 @@ func TestAPausedProviderKeepsNoGateWaitingAndNoGateTriesIt(t *testing.T) {
 	k.runNow(k.create(nil))
 	k.finish(k.refused("auth", time.Time{}))
 	run := k.runNow(k.create(behindGate))
-	if p, err := k.PauseOf(t.Context(), run.Session.ID); err != nil || p != nil {
+	if p, err := k.Providers.PauseOf(t.Context(), run.Session.ID); err != nil || p != nil {
 		t.Errorf("at its gate it waits for %+v, %v; want for nobody", p, err)
 	}
 	k.clock.Add(6 * time.Minute) // the pause is over: the next agent tries

@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/inbox"
+	"carillon/app/provider"
 	"carillon/db"
 )
 
@@ -75,10 +76,8 @@ func TestTroubleOfAWorkspaceIsToldToItsOwnKeepersAlone(t *testing.T) {
 				&db.SetAside{Task: "y", Key: "2", About: "the session Secret plans", Error: "no"})
 		}
 		if err == nil {
-			err = k.tellOfPause(ctx, tx, Provider{ID: "agent", Name: "Agent"},
-				&db.ProviderPause{
-					Provider: "agent", WorkspaceID: k.workspace.ID, Reason: "no", Until: begun, Since: begun,
-				})
+			of := provider.Account{Provider: provider.Provider{ID: "agent", Name: "Agent"}, Workspace: k.workspace.ID}
+			err = k.Providers.Pause(ctx, tx, of, provider.Trouble{Class: "auth", Reason: "no"})
 		}
 		if err == nil { // of the whole server: for all who keep it
 			err = k.tellOfAside(ctx, tx, Row{Key: "3"}, &db.SetAside{

@@ -13,9 +13,10 @@ import (
 
 func TestAServiceInATransactionHasAllThatTheServiceHas(t *testing.T) {
 	k := setup(t)
-	k.ProvidersChanged = func(context.Context) error { return nil }
-	k.LocalRepositories = []string{"/srv"}
-	k.Sandboxed, k.Conceals = func(context.Context) bool { return true }, func(string) string { return "" }
+	k.Providers.Changed = func(context.Context) error { return nil }
+	k.Workspaces.LocalRepositories = []string{"/srv"}
+	k.Workspaces.Sandboxed = func(context.Context) bool { return true }
+	k.Workspaces.Conceals = func(string) string { return "" }
 	bound := k.In(bun.Tx{})
 	of := reflect.TypeFor[Service]()
 	for i := range of.NumField() {

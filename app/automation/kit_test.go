@@ -16,10 +16,12 @@ import (
 	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/inbox"
+	"carillon/app/provider"
 	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/app/ticket"
 	"carillon/app/workflow"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -74,27 +76,30 @@ func setup(t *testing.T) *kit {
 	c := &clock{now: begun}
 	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 	check(t, err)
+	providers := &provider.Service{DB: d, Now: c.Now, List: func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true},
+			{ID: "agent", Name: "Agent", Models: []string{"small", "large"}}}
+	}}
 	k := &kit{t: t, DB: d, clock: c, worker: "test", Service: &Service{
-		DB: d, Now: c.Now, Keys: keys, Log: slog.New(slog.DiscardHandler),
-		Providers: func() []Provider {
-			return []Provider{{ID: "shell", Name: "Shell", Script: true},
-				{ID: "agent", Name: "Agent", Models: []string{"small", "large"}}}
+		DB: d, Now: c.Now, Keys: keys, Log: slog.New(slog.DiscardHandler), Providers: providers,
+		Workspaces: &workspace.Service{
+			DB: d, Now: c.Now, Keys: keys, Providers: providers,
+			Probe: func(_ context.Context, r workspace.Remote) (string, fault.Invalid) { return "main", nil },
 		},
-		Probe: func(_ context.Context, r Remote) (string, fault.Invalid) { return "main", nil },
 	}}
 	k.workflows = &workflow.Service{
-		DB: d, Now: c.Now, Keys: keys, RunsScripts: k.RunsScripts,
+		DB: d, Now: c.Now, Keys: keys, RunsScripts: k.Providers.RunsScripts,
 		Changed: k.StopAutomating, Lost: k.DisableUsers,
 	}
 	k.bots = &bot.Service{
-		DB: d, Now: c.Now, Provider: k.ProviderByID, Changed: k.StopAutomating, Lost: k.DisableUsers,
+		DB: d, Now: c.Now, Provider: k.Providers.Find, Changed: k.StopAutomating, Lost: k.DisableUsers,
 	}
 	k.tickets, k.inbox = &ticket.Service{DB: d, Now: c.Now}, &inbox.Service{DB: d, Now: c.Now}
 	check(t, account.EnsureRoles(t.Context(), d, begun))
-	check(t, k.EnsureScratch(t.Context()))
+	check(t, k.Workspaces.EnsureScratch(t.Context()))
 	k.mira = k.person("Mira", account.RoleAdministrator)
 	k.jonas = k.person("Jonas", account.RoleMember)
-	list, err := k.Workspaces(t.Context(), k.mira)
+	list, err := k.Workspaces.List(t.Context(), k.mira)
 	check(t, err)
 	k.workspace = list[0]
 	return k
@@ -109,7 +114,7 @@ func (k *kit) person(name, role string) account.Actor {
 		ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: begun, UpdatedAt: begun,
 	}
 	check(k.t, k.DB.RunInTx(k.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), k.JoinScratch(ctx, tx, u.ID))
+		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), k.Workspaces.JoinScratch(ctx, tx, u.ID))
 	}))
 	return k.actor(u.ID)
 }

@@ -132,7 +132,8 @@ func liveThrough(t *testing.T, seed uint64) {
 		n.back = 0
 	}
 	n.second = &Service{
-		DB: n.DB, Now: n.Now, Keys: n.Keys, Log: slog.New(slog.DiscardHandler), Providers: n.Providers, Probe: n.Probe,
+		DB: n.DB, Now: n.Now, Keys: n.Keys, Log: slog.New(slog.DiscardHandler), Providers: n.Providers,
+		Workspaces: n.Workspaces,
 	}
 	evening := evenings[seed%uint64(len(evenings))]
 	n.clock.Set(evening.begin)

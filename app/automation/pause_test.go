@@ -10,6 +10,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/inbox"
+	"carillon/app/provider"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -28,7 +30,7 @@ func (k *kit) started() int {
 
 func (k *kit) pause() *db.ProviderPause {
 	k.t.Helper()
-	states, err := k.ProviderStates(k.t.Context())
+	states, err := k.Providers.States(k.t.Context())
 	check(k.t, err)
 	if p, ok := states.Pauses["agent"]; ok {
 		return &p
@@ -163,7 +165,7 @@ func TestResumeNowEndsAPauseAndTheNextTroubleTellsAgain(t *testing.T) {
 	k.finish(k.refused("auth", time.Time{}))
 	k.runNow(a)
 	k.clock.Add(time.Second)
-	check(t, k.ResumeProvider(t.Context(), k.mira, "agent"))
+	check(t, k.Providers.Resume(t.Context(), k.mira, "agent"))
 	if n := len(k.finish(k.refused("auth", time.Time{}))); n != 1 {
 		t.Errorf("%d sessions started after Resume now; want 1", n)
 	}
@@ -186,7 +188,7 @@ func TestScriptsAreNeverPaused(t *testing.T) {
 	a := k.create(func(in *Input) { in.Provider, in.Prompt = "shell", "echo 401 unauthorized; exit 1" })
 	k.runNow(a)
 	k.finish(Outcome{Status: db.Failed, Class: "auth", Reason: "x", ProviderTrouble: true, Began: k.Now()})
-	if states, err := k.ProviderStates(t.Context()); err != nil || len(states.Pauses) > 0 {
+	if states, err := k.Providers.States(t.Context()); err != nil || len(states.Pauses) > 0 {
 		t.Errorf("the Shell provider is paused: %+v, %v", states.Pauses, err)
 	}
 }
@@ -210,7 +212,7 @@ func TestARefusedModelIsMarkedAndPausesNobody(t *testing.T) {
 	}
 	marks := func() []db.RefusedModel {
 		t.Helper()
-		states, err := k.ProviderStates(t.Context())
+		states, err := k.Providers.States(t.Context())
 		check(t, err)
 		return states.Refused["agent"]
 	}
@@ -237,17 +239,17 @@ func TestARefusedModelIsMarkedAndPausesNobody(t *testing.T) {
 
 func TestAPauseConcernsOneAccount(t *testing.T) {
 	k := setup(t)
-	providers := k.Providers
-	k.Providers = func() []Provider {
+	providers := k.Providers.List
+	k.Providers.List = func() []provider.Provider {
 		list := slices.Clone(providers())
 		for i := range list {
 			list[i].Keys = []string{"AGENT_KEY", "AGENT_X*"}
 		}
 		return list
 	}
-	w, err := k.CreateWorkspace(t.Context(), k.mira,
-		WorkspaceInput{Name: "Theirs", GitURL: "https://git.example.com/a/b.git", Token: "x",
-			Variables: []VariableInput{{Name: "AGENT_X_TOKEN", Value: "y"}}})
+	w, err := k.Workspaces.Create(t.Context(), k.mira,
+		workspace.Input{Name: "Theirs", GitURL: "https://git.example.com/a/b.git", Token: "x",
+			Variables: []workspace.Variable{{Name: "AGENT_X_TOKEN", Value: "y"}}})
 	check(t, err)
 	in := k.input()
 	in.Workspace = w.ID.String()
@@ -275,7 +277,7 @@ func TestAPauseConcernsOneAccount(t *testing.T) {
 		t.Error("the success of a workspace's own account ended the pause of the server's")
 	}
 	ends(run(own), k.refused("rate_limit", time.Time{}))
-	states, err := k.ProviderStates(t.Context())
+	states, err := k.Providers.States(t.Context())
 	check(t, err)
 	if list := states.Own["agent"]; len(list) != 1 || list[0].WorkspaceID != w.ID || list[0].Workspace != "Theirs" {
 		t.Errorf("the pauses of own accounts are %+v; want one, with its workspace's name", list)

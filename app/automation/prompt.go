@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"carillon/app/provider"
 	"carillon/app/shell"
 )
 
@@ -32,9 +33,9 @@ func Placeholders(prompt string) []string {
 	return names
 }
 
-// Names lists what a prompt asks for: its placeholders, and for a script also the parameters that it reads by
+// namesIn lists what a prompt asks for: its placeholders, and for a script also the parameters that it reads by
 // themselves.
-func (p Provider) Names(prompt string) []string {
+func namesIn(p provider.Provider, prompt string) []string {
 	if p.Script && len(prompt) <= MaxPrompt {
 		if _, uses, err := shell.Compile(prompt); err == nil {
 			return uses

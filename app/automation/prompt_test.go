@@ -6,14 +6,15 @@ import (
 	"strings"
 	"testing"
 
+	"carillon/app/provider"
 	"carillon/db"
 )
 
 func TestAPromptThatIsTooLongHasNoPlaceholders(t *testing.T) {
 	t.Parallel()
 	prompt := strings.Repeat("{{a}}", MaxPrompt)
-	for _, p := range []Provider{{}, {Script: true}} {
-		if names := p.Names(prompt); names != nil {
+	for _, p := range []provider.Provider{{}, {Script: true}} {
+		if names := namesIn(p, prompt); names != nil {
 			t.Errorf("a prompt of %d bytes has %d", len(prompt), len(names))
 		}
 	}
@@ -73,7 +74,9 @@ func TestFillingEndsWhereAPromptWouldBeTooLong(t *testing.T) {
 
 func TestAScriptIsParsedOnceHoweverManyListsShowIt(t *testing.T) {
 	t.Parallel()
-	s := &Service{Providers: func() []Provider { return []Provider{{ID: "shell", Script: true}, {ID: "agent"}} }}
+	s := &Service{Providers: &provider.Service{List: func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Script: true}, {ID: "agent"}}
+	}}}
 	for range 100 {
 		if names := s.Names("shell", `echo {{x}} "$PARAM_y"`); !slices.Equal(names, []string{"x", "y"}) {
 			t.Errorf("got %q", names)

@@ -18,6 +18,7 @@ import (
 	"carillon/app/forge"
 	"carillon/app/form"
 	"carillon/app/inbox"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -30,14 +31,14 @@ const mostFound = 3
 // they are of the session's branch, or of the one that its worktree was on, at.
 func (s *Service) FoundPullRequests(ctx context.Context, w *db.Workspace, session uuid.UUID, at string,
 	found []forge.PullRequest) error {
-	f, ok := ForgeOf(w)
+	f, ok := workspace.ForgeOf(w)
 	if !ok {
 		return nil
 	}
 	taken := 0
 	for _, p := range found {
-		p, ok := f.has(p)
-		if !ok || !f.owns(p) {
+		p, ok := f.Has(p)
+		if !ok || !f.Owns(p) {
 			continue
 		}
 		if taken++; taken > mostFound {
@@ -56,8 +57,8 @@ func (s *Service) FoundPullRequests(ctx context.Context, w *db.Workspace, sessio
 func (s *Service) TakePullRequest(ctx context.Context, w *db.Workspace, session uuid.UUID, p forge.PullRequest,
 	by db.FoundBy) error {
 	key := p.Key()
-	if f, ok := ForgeOf(w); ok {
-		key = f.key(p)
+	if f, ok := workspace.ForgeOf(w); ok {
+		key = f.Key(p)
 	}
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		locked, err := db.LockSession(ctx, tx, session)
@@ -137,7 +138,7 @@ func (s *Service) CheckedPullRequest(ctx context.Context, row *db.PullRequest, p
 func (s *Service) ToldPullRequest(ctx context.Context, w *db.Workspace, p forge.PullRequest) (int, error) {
 	crash.Here(crash.EventVerified)
 	branch := ""
-	if f, ok := ForgeOf(w); ok && f.owns(p) && !p.Fork {
+	if f, ok := workspace.ForgeOf(w); ok && f.Owns(p) && !p.Fork {
 		branch = p.Branch // in another repository, or a fork, the same name is another branch
 	}
 	sessions, err := db.SessionsOfPullRequest(ctx, s.DB, w.ID, string(p.Forge), p.Repository, p.Number, branch)
@@ -345,14 +346,14 @@ func (s *Service) LinkPullRequest(ctx context.Context, actor account.Actor, id u
 			return err
 		}
 		p, key := found[0], found[0].Key()
-		if f, ok := ForgeOf(w); ok {
-			if p, ok = f.has(p); !ok {
+		if f, ok := workspace.ForgeOf(w); ok {
+			if p, ok = f.Has(p); !ok {
 				return fault.Invalid{
 					"url": "This is not on the forge of this workspace, " + f.Base +
 						", so Carillon could not follow it.",
 				}
 			}
-			key = f.key(p)
+			key = f.Key(p)
 		}
 		if err := s.take(ctx, tx, session, p, key, db.FoundByHand); err != nil {
 			return err
@@ -435,19 +436,7 @@ func cannotOpen(w *db.Workspace, session *db.Session) string {
 	case session.Branch == "" || session.FilesChanged == 0 && session.Commits == 0:
 		return "There is nothing to open a pull request for: no file was changed."
 	}
-	return forgeProblem(w)
-}
-
-// forgeProblem says what keeps Carillon from opening pull requests in a workspace, as a sentence, or nothing.
-func forgeProblem(w *db.Workspace) string {
-	if _, ok := ForgeOf(w); !ok {
-		return "Carillon does not know on which forge the repository of this workspace is. Choose it in the " +
-			"workspace’s settings."
-	}
-	if w.TokenSealed == nil {
-		return "The workspace has no access token, which the forge’s API wants. Add one in the workspace’s settings."
-	}
-	return ""
+	return workspace.PullRequestProblem(w)
 }
 
 // CanOpenPullRequest reports whether a session could get a pull request now.

@@ -11,6 +11,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/provider"
 	"carillon/app/shell"
 	"carillon/db"
 )
@@ -19,7 +20,8 @@ import (
 const maxCommand = 16 << 10
 
 // applyQuality takes over gate, success check and budget.
-func applyQuality(ctx context.Context, actor account.Actor, a *db.Automation, in Input, p Provider, bad fault.Invalid) {
+func applyQuality(ctx context.Context, actor account.Actor, a *db.Automation, in Input, p provider.Provider,
+	bad fault.Invalid) {
 	before := *a
 	a.Gate = db.Gate{
 		Command:     command(ctx, actor, bad, "gate_command", in.Gate.Command, before.Gate.Command),

@@ -11,6 +11,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/spec"
 	"carillon/app/workflow"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -348,14 +349,14 @@ func TestIdleSessionsAreClosedWhereTheirWorkspaceSaysSo(t *testing.T) {
 	const day = 24 * time.Hour
 	closes(1000*day, db.SessionWaiting) // off by default
 	k.clock.Set(begun)
-	d, err := k.Workspace(t.Context(), k.mira, k.workspace.ID)
+	d, err := k.Workspaces.Find(t.Context(), k.mira, k.workspace.ID)
 	check(t, err)
-	in := WorkspaceInput{
+	in := workspace.Input{
 		Name: d.Name, DefaultBranch: d.DefaultBranch, Provider: d.Provider, Version: d.Version, IdleDays: "0",
 	}
-	wantInvalid(t, k.UpdateWorkspace(t.Context(), k.mira, k.workspace.ID, in), "idle_days")
+	wantInvalid(t, k.Workspaces.Update(t.Context(), k.mira, k.workspace.ID, in), "idle_days")
 	in.IdleDays = "3"
-	check(t, k.UpdateWorkspace(t.Context(), k.mira, k.workspace.ID, in))
+	check(t, k.Workspaces.Update(t.Context(), k.mira, k.workspace.ID, in))
 	closes(3*day, db.SessionWaiting)
 	closes(3*day+time.Minute, db.SessionDone)
 	if a := k.reload(held); a.NextRunAt.IsZero() {

@@ -202,7 +202,7 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 		if err != nil {
 			return err
 		}
-		if err := s.canUseProvider(actor, session.Provider); err != nil {
+		if err := s.Providers.MayUse(actor, session.Provider); err != nil {
 			return err
 		}
 		if reason := s.scriptProblem(session.Provider, text); reason != "" {
@@ -245,14 +245,6 @@ func workspaceStands(ctx context.Context, tx bun.Tx, id uuid.UUID, field string)
 	}
 	if !w.RemovedAt.IsZero() {
 		return fault.Invalid{field: "The workspace " + w.Name + " was removed, so its sessions cannot go on."}
-	}
-	return nil
-}
-
-// canUseProvider refuses shell scripts to people who may not run commands on a worker.
-func (s *Service) canUseProvider(actor account.Actor, id string) error {
-	if p, ok := s.provider(id); ok && p.Script && !actor.Can(account.UseShell) {
-		return fault.ErrForbidden
 	}
 	return nil
 }

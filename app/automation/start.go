@@ -15,6 +15,7 @@ import (
 	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/provider"
 	"carillon/app/shell"
 	"carillon/app/workflow"
 	"carillon/db"
@@ -191,7 +192,7 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 		mark = newMark()
 	}
 
-	names, found := provider.Names(a.Prompt), ValuesOf(values).fenced(mark, outside)
+	names, found := namesIn(provider, a.Prompt), ValuesOf(values).fenced(mark, outside)
 	resolved, unresolved := resolve(names, found)
 	for name, value := range resolved { // a path may lead into a text that holds JSON
 		if !form.Storable(value) {
@@ -257,7 +258,7 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	return &db.Run{Execution: e, Session: session, Turns: []db.Turn{turn}}, nil
 }
 
-func snapshot(a *db.Startable, p Provider) db.Snapshot {
+func snapshot(a *db.Startable, p provider.Provider) db.Snapshot {
 	_, model := agentOf(a)
 	tools := a.BotTools
 	if len(tools) == 0 { // as it is read back
@@ -292,37 +293,37 @@ func ownerObstacle(a *db.Startable) string {
 }
 
 // obstacle says what keeps an automation from running, as far as rows can tell, and else its provider.
-func (s *Service) obstacle(a *db.Startable) (Provider, string) {
+func (s *Service) obstacle(a *db.Startable) (provider.Provider, string) {
 	switch {
 	case a.WorkspaceRemoved:
-		return Provider{}, fmt.Sprintf("the workspace %s was removed", a.WorkspaceName)
+		return provider.Provider{}, fmt.Sprintf("the workspace %s was removed", a.WorkspaceName)
 	case ownerObstacle(a) != "":
-		return Provider{}, ownerObstacle(a)
+		return provider.Provider{}, ownerObstacle(a)
 	case a.SessionType == db.BotType && a.BotID == uuid.Nil:
-		return Provider{}, "the bot of this automation was removed"
+		return provider.Provider{}, "the bot of this automation was removed"
 	case a.ExecutionType == db.WorkflowDriven && a.WorkflowID == uuid.Nil:
-		return Provider{}, "the workflow of this automation was removed"
+		return provider.Provider{}, "the workflow of this automation was removed"
 	}
 	if a.SessionType == db.BotType && a.BotOff {
-		return Provider{}, fmt.Sprintf("the bot %s is switched off", a.BotName)
+		return provider.Provider{}, fmt.Sprintf("the bot %s is switched off", a.BotName)
 	}
 	id, _ := agentOf(a)
 	if id == "" {
-		return Provider{}, "no provider is chosen, and the workspace has no default"
+		return provider.Provider{}, "no provider is chosen, and the workspace has no default"
 	}
-	p, ok := s.provider(id)
+	p, ok := s.Providers.Find(id)
 	if !ok {
-		return Provider{}, fmt.Sprintf("the provider %s is not available", id)
+		return provider.Provider{}, fmt.Sprintf("the provider %s is not available", id)
 	}
 	if p.Off {
-		return Provider{}, fmt.Sprintf("the provider %s is switched off", p.Name)
+		return provider.Provider{}, fmt.Sprintf("the provider %s is switched off", p.Name)
 	}
 	if p.Script && !account.Grants(a.CreatorPermissions, account.UseShell) {
-		return Provider{}, fmt.Sprintf("%s, who owns the automation, may not use the provider %s", a.CreatorName,
-			p.Name)
+		return provider.Provider{}, fmt.Sprintf("%s, who owns the automation, may not use the provider %s",
+			a.CreatorName, p.Name)
 	}
 	if p.Script && a.SessionType == db.BotType {
-		return Provider{}, fmt.Sprintf("%s runs scripts, and a bot is an agent", p.Name)
+		return provider.Provider{}, fmt.Sprintf("%s runs scripts, and a bot is an agent", p.Name)
 	}
 	return p, commandObstacle(a)
 }
@@ -350,7 +351,8 @@ func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, un
 			ID: db.NewID(), AutomationID: id, Source: by.Source, Mark: by.Mark, UserID: by.UserID,
 			TokenFingerprint: by.Fingerprint,
 			Status:           db.Failed, Reason: unable.Reason, ErrorClass: "start", Parameters: by.Parameters,
-			Snapshot: snapshot(&about, Provider{ID: a.Provider}), CreatedAt: now, StartedAt: now, FinishedAt: now,
+			Snapshot:  snapshot(&about, provider.Provider{ID: a.Provider}),
+			CreatedAt: now, StartedAt: now, FinishedAt: now,
 		}
 		if e.Parameters == nil {
 			e.Parameters = map[string]string{}

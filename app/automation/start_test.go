@@ -169,13 +169,13 @@ func TestWhatCannotRunIsARecordedFailureThatSaysWhy(t *testing.T) {
 		want   string
 	}{
 		"workspace removed": {func(k *kit, _ *db.Automation) {
-			check(k.t, k.RemoveWorkspace(k.t.Context(), k.mira, k.workspace.ID))
+			check(k.t, k.Workspaces.Remove(k.t.Context(), k.mira, k.workspace.ID))
 		}, "the workspace Scratch was removed"},
 		"creator deactivated": {func(k *kit, _ *db.Automation) {
 			k.exec("UPDATE users SET deactivated_at = now() WHERE id = ?", k.jonas.ID)
 		}, "has no active account"},
 		"creator not a member": {func(k *kit, _ *db.Automation) {
-			check(k.t, k.RemoveMember(k.t.Context(), k.mira, k.workspace.ID, k.jonas.ID))
+			check(k.t, k.Workspaces.RemoveMember(k.t.Context(), k.mira, k.workspace.ID, k.jonas.ID))
 		}, "not a member of the workspace"},
 		"creator without the permission": {func(k *kit, _ *db.Automation) {
 			k.exec("DELETE FROM user_roles WHERE user_id = ?", k.jonas.ID)

@@ -138,6 +138,3 @@ func (s *Service) TemplateWorkflow(ctx context.Context, actor account.Actor, wor
 	}
 	return db.WorkflowNamed(ctx, s.DB, workspace, w.Name)
 }
-
-// CanHavePullRequests reports whether Carillon can open pull requests in a workspace.
-func CanHavePullRequests(w *db.Workspace) bool { return forgeProblem(w) == "" }

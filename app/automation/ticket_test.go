@@ -380,7 +380,7 @@ func TestWhoIsToldMayReadWhatTheNoticeIsAboutAndNothingMore(t *testing.T) {
 	wantErr(t, err, fault.ErrNotFound)
 	_, err = k.Session(t.Context(), k.person("Anna", account.RoleMember), s.ID)
 	wantErr(t, err, fault.ErrNotFound)
-	check(t, k.RemoveMember(t.Context(), k.mira, k.workspace.ID, lena.ID))
+	check(t, k.Workspaces.RemoveMember(t.Context(), k.mira, k.workspace.ID, lena.ID))
 	for _, err := range look() {
 		wantErr(t, err, fault.ErrNotFound)
 	}
@@ -396,7 +396,7 @@ func TestWhoIsAssignedAndLeftIsNotTold(t *testing.T) {
 	})
 	check(t, err)
 	check(t, k.tickets.Link(t.Context(), k.jonas, s.ID, tk.Number))
-	check(t, k.RemoveMember(t.Context(), k.mira, k.workspace.ID, lena.ID))
+	check(t, k.Workspaces.RemoveMember(t.Context(), k.mira, k.workspace.ID, lena.ID))
 	k.told(k.pull(7, forge.Closed, s.Branch), 1)
 	k.expectInbox(lena)
 }

@@ -14,6 +14,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/app/inbox"
+	"carillon/app/provider"
 	"carillon/db"
 )
 
@@ -89,7 +90,7 @@ func ToggleNames(keys []string) []string {
 }
 
 // applyToggles takes over the session toggles, in the order of the editor. Only a Develop session has any.
-func applyToggles(a *db.Automation, in Input, p Provider, bad fault.Invalid) {
+func applyToggles(a *db.Automation, in Input, p provider.Provider, bad fault.Invalid) {
 	a.Toggles = []string{}
 	if a.SessionType != db.Develop {
 		return

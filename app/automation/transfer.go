@@ -85,8 +85,8 @@ func (s *Service) cannotOwn(ctx context.Context, q bun.IDB, owner *db.User, a *d
 	if err != nil {
 		return "", err
 	}
-	may := func(p account.Permission) bool { return account.Grants(owner.Permissions, p) }
-	provider, _ := s.provider(form.Or(a.Provider, w.Provider))
+	may := func(permission account.Permission) bool { return account.Grants(owner.Permissions, permission) }
+	p, _ := s.Providers.Find(form.Or(a.Provider, w.Provider))
 	switch {
 	case !owner.DeactivatedAt.IsZero():
 		return owner.Name + " has no active account.", nil
@@ -94,8 +94,8 @@ func (s *Service) cannotOwn(ctx context.Context, q bun.IDB, owner *db.User, a *d
 		return fmt.Sprintf("%s is not a member of the workspace %s.", owner.Name, w.Name), nil
 	case !may(account.Manage):
 		return owner.Name + " may not have automations.", nil
-	case provider.Script && !may(account.UseShell):
-		return fmt.Sprintf("%s may not use the provider %s.", owner.Name, provider.Name), nil
+	case p.Script && !may(account.UseShell):
+		return fmt.Sprintf("%s may not use the provider %s.", owner.Name, p.Name), nil
 	}
 	return "", nil
 }

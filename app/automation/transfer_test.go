@@ -10,6 +10,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/inbox"
+	"carillon/app/provider"
 	"carillon/db"
 )
 
@@ -143,7 +144,7 @@ func TestAllOfAPersonsAutomationsAreHandedOverAndWhatIsLeftIsCounted(t *testing.
 func TestTheShellProviderSwitchedOffHoldsAtSaveAndAtRun(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.Provider, in.Prompt = "shell", "true" })
-	k.Providers = func() []Provider { return []Provider{{ID: "agent", Name: "Agent"}} }
+	k.Providers.List = func() []provider.Provider { return []provider.Provider{{ID: "agent", Name: "Agent"}} }
 	in := k.input()
 	in.Provider, in.Prompt = "shell", "true"
 	var invalid fault.Invalid

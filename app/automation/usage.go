@@ -13,7 +13,7 @@ import (
 func (s *Service) Usage(ctx context.Context, actor account.Actor, from, to time.Time,
 	limit int) ([]db.UsageRow, error) {
 	scripts := []string{}
-	for _, p := range s.Providers() {
+	for _, p := range s.Providers.List() {
 		if p.Script {
 			scripts = append(scripts, p.ID)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/provider"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -63,7 +64,7 @@ func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Ac
 		aliases[i] = p.Alias
 	}
 	in.unused(aliases, "The workflow has no parameter of this name. Leave it out.", bad)
-	if p, ok := s.provider(a.Provider); ok && p.Script {
+	if p, ok := s.Providers.Find(a.Provider); ok && p.Script {
 		size := 0
 		for _, script := range workflow.Messages(wf.Steps) {
 			if size += len(script.Step.Text); size > maxScriptBytes {
@@ -88,7 +89,7 @@ const maxScriptBytes = 1 << 20
 
 // firstStep begins the run of a workflow: its snapshot gets what goes with the first message, and the turn is the first
 // step.
-func firstStep(e *db.Execution, turn *db.Turn, a *db.Startable, p Provider, payload string) error {
+func firstStep(e *db.Execution, turn *db.Turn, a *db.Startable, p provider.Provider, payload string) error {
 	for _, message := range workflow.Messages(e.Snapshot.Steps) {
 		if len(ExpandFenced(message.Step.Text, e.Parameters, e.Snapshot)) > MaxPrompt {
 			return ErrTooLarge

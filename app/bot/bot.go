@@ -15,6 +15,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/provider"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -24,8 +25,8 @@ type Service struct {
 	DB  bun.IDB          // a *db.DB, or the transaction of In
 	Now func() time.Time // the instant of every rule
 
-	// Provider finds a provider by its id: its name, and whether it runs scripts.
-	Provider func(id string) (name string, script, known bool)
+	// Provider finds a provider by its id.
+	Provider func(id string) (p provider.Provider, known bool)
 	// Changed is called in the transaction that changes a bot, with the automations that use it and whose sessions may
 	// manage automations. What names the bot in a sentence.
 	Changed func(ctx context.Context, tx bun.Tx, actor account.Actor, uses []db.Automation, what string) error
@@ -265,14 +266,14 @@ func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, b *
 	}
 	b.Provider, b.Model = strings.TrimSpace(in.Provider), form.Line(bad, "model", "", in.Model, 200, false)
 	b.LocksAgent, b.ReadOnly, b.Enabled = in.LocksAgent, in.ReadOnly, in.Enabled
-	provider, script, known := s.Provider(b.Provider)
+	p, known := s.Provider(b.Provider)
 	switch {
 	case b.Provider == "" && b.LocksAgent:
 		bad["provider"] = "Choose the provider that the bot is to be held to."
 	case b.Provider != "" && !known:
 		bad["provider"] = fmt.Sprintf("There is no provider %s here. Choose another.", b.Provider)
-	case script:
-		bad["provider"] = fmt.Sprintf("%s runs scripts and takes no instructions. Choose an agent.", provider)
+	case p.Script:
+		bad["provider"] = fmt.Sprintf("%s runs scripts and takes no instructions. Choose an agent.", p.Name)
 	}
 	b.AllowedTools = []string{}
 	seen := form.Seen{}

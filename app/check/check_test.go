@@ -16,8 +16,10 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/provider"
 	"carillon/app/secret"
 	"carillon/app/spec"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -48,27 +50,30 @@ func newNight(t *testing.T) *night {
 	n.now.Store(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC).Unix())
 	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 	must(t, err)
+	providers := &provider.Service{DB: n.DB, Now: n.at, List: func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true}}
+	}}
 	n.Service = &automation.Service{
-		DB: n.DB, Now: n.at, Keys: keys, Log: slog.New(slog.DiscardHandler),
-		Providers: func() []automation.Provider {
-			return []automation.Provider{{ID: "shell", Name: "Shell", Script: true}}
+		DB: n.DB, Now: n.at, Keys: keys, Log: slog.New(slog.DiscardHandler), Providers: providers,
+		Workspaces: &workspace.Service{
+			DB: n.DB, Now: n.at, Keys: keys, Providers: providers,
+			Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
 		},
-		Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}
 	must(t, account.EnsureRoles(t.Context(), n.DB, n.at()))
-	must(t, n.EnsureScratch(t.Context()))
+	must(t, n.Workspaces.EnsureScratch(t.Context()))
 	r, err := db.RoleByKey(t.Context(), n.DB, account.RoleAdministrator)
 	must(t, err)
 	u := &db.User{
 		ID: db.NewID(), Email: "mira@example.com", Name: "Mira", TimeZone: "UTC", CreatedAt: n.at(), UpdatedAt: n.at(),
 	}
 	must(t, n.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), n.JoinScratch(ctx, tx, u.ID))
+		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), n.Workspaces.JoinScratch(ctx, tx, u.ID))
 	}))
 	u, err = db.UserByID(t.Context(), n.DB, u.ID)
 	must(t, err)
 	n.actor = account.ActorOf(u)
-	list, err := n.Workspaces(t.Context(), n.actor)
+	list, err := n.Workspaces.List(t.Context(), n.actor)
 	must(t, err)
 	n.in = automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
@@ -341,7 +346,7 @@ func TestManagersToldInThePlaceOfACreatorThatIsGoneAreEnough(t *testing.T) {
 		ID: db.NewID(), Email: "ada@example.com", Name: "Ada", TimeZone: "UTC", CreatedAt: n.at(), UpdatedAt: n.at(),
 	}
 	must(t, n.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		return errors.Join(db.InsertUser(ctx, tx, ada, r.ID), n.JoinScratch(ctx, tx, ada.ID))
+		return errors.Join(db.InsertUser(ctx, tx, ada, r.ID), n.Workspaces.JoinScratch(ctx, tx, ada.ID))
 	}))
 	a := n.create(func(in *automation.Input) {
 		in.Trigger, in.RunAt = "one_time", n.at().Add(10*time.Minute).Format(time.RFC3339)

@@ -17,17 +17,19 @@ import (
 	"carillon/app/automation"
 	"carillon/app/middleware"
 	"carillon/app/ticket"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
 // Server answers agents and people's own programs. Its fields are set once, in main.
 type Server struct {
-	DB        *db.DB
-	Rules     *automation.Service
-	Tickets   *ticket.Service
-	PublicURL *url.URL // base of links, and the one origin of pages that may call
-	Tokens    *middleware.Tokens
-	Log       *slog.Logger
+	DB         *db.DB
+	Rules      *automation.Service
+	Tickets    *ticket.Service
+	Workspaces *workspace.Service
+	PublicURL  *url.URL // base of links, and the one origin of pages that may call
+	Tokens     *middleware.Tokens
+	Log        *slog.Logger
 }
 
 // Routes adds the address of the tools.

@@ -230,7 +230,7 @@ func (c *caller) workspaceOf(ctx context.Context, text string) (uuid.UUID, error
 		}
 		return w.ID, nil
 	}
-	list, err := c.server.Rules.Workspaces(ctx, c.actor)
+	list, err := c.server.Workspaces.List(ctx, c.actor)
 	if err != nil {
 		return uuid.Nil, err
 	}
@@ -252,7 +252,7 @@ func (c *caller) person(ctx context.Context, workspace uuid.UUID, email string) 
 	if email = strings.TrimSpace(email); email == "" {
 		return "", nil
 	}
-	d, err := c.server.Rules.Workspace(ctx, c.actor, workspace)
+	d, err := c.server.Workspaces.Find(ctx, c.actor, workspace)
 	if err != nil {
 		return "", err
 	}

@@ -25,10 +25,12 @@ import (
 	"carillon/app/fault"
 	"carillon/app/forge"
 	"carillon/app/middleware"
+	"carillon/app/provider"
 	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/app/webhook"
 	"carillon/app/workflow"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -81,15 +83,16 @@ func open(t testing.TB) *system {
 	s.boot()
 	log := slog.New(slog.DiscardHandler)
 	calls := &webhook.Server{
-		Rules: s.rules[0], PublicURL: &url.URL{Scheme: "http", Host: "carillon.test"},
-		Tokens: &middleware.Tokens{Bad: middleware.NewBadTokenLimiter()}, Calls: webhook.NewCallLimiter(0),
+		Rules: s.rules[0], Workspaces: s.rules[0].Workspaces,
+		PublicURL: &url.URL{Scheme: "http", Host: "carillon.test"},
+		Tokens:    &middleware.Tokens{Bad: middleware.NewBadTokenLimiter()}, Calls: webhook.NewCallLimiter(0),
 		Now: func() time.Time { return s.now }, Log: log,
 	}
 	routes := &middleware.Routes{}
 	calls.Routes(routes)
 	s.site = routes.Dispatch(http.NotFoundHandler())
 	ctx := context.Background()
-	if err := errors.Join(account.EnsureRoles(ctx, s.db, s.now), s.rules[0].EnsureScratch(ctx)); err != nil {
+	if err := errors.Join(account.EnsureRoles(ctx, s.db, s.now), s.rules[0].Workspaces.EnsureScratch(ctx)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.db.NewRaw("SELECT id FROM workspaces LIMIT 1").Scan(ctx, &s.workspace); err != nil {
@@ -177,16 +180,20 @@ func (s *system) untilThere(ctx context.Context, do func(ctx context.Context) er
 // boot starts the processes.
 func (s *system) boot() {
 	for i := range s.rules {
+		now := func() time.Time { return s.now }
+		providers := &provider.Service{DB: s.db, Now: now, List: func() []provider.Provider {
+			return []provider.Provider{{ID: "agent", Name: "Agent", Models: []string{"small"}}}
+		}}
 		*s.rules[i] = automation.Service{
-			DB: s.db, Keys: s.keys, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },
-			Providers: func() []automation.Provider {
-				return []automation.Provider{{ID: "agent", Name: "Agent", Models: []string{"small"}}}
+			DB: s.db, Keys: s.keys, Log: slog.New(slog.DiscardHandler), Now: now, Providers: providers,
+			Workspaces: &workspace.Service{
+				DB: s.db, Now: now, Keys: s.keys, Providers: providers,
+				Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
 			},
-			Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 		}
 	}
 	s.workflows = &workflow.Service{
-		DB: s.db, Now: s.rules[0].Now, Keys: s.keys, RunsScripts: s.rules[0].RunsScripts,
+		DB: s.db, Now: s.rules[0].Now, Keys: s.keys, RunsScripts: s.rules[0].Providers.RunsScripts,
 		Changed: s.rules[0].StopAutomating, Lost: s.rules[0].DisableUsers,
 	}
 }

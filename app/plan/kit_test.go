@@ -14,9 +14,11 @@ import (
 	"carillon/app/automation"
 	"carillon/app/bot"
 	"carillon/app/fault"
+	"carillon/app/provider"
 	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/app/workflow"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -41,29 +43,32 @@ func setup(t *testing.T) *kit {
 	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 	check(t, err)
 	now := func() time.Time { return begun }
+	providers := &provider.Service{DB: d, Now: now, List: func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true},
+			{ID: "agent", Name: "Agent", Models: []string{"small", "large"}}}
+	}}
 	rules := &automation.Service{
-		DB: d, Now: now, Keys: keys, Log: slog.New(slog.DiscardHandler),
-		Providers: func() []automation.Provider {
-			return []automation.Provider{{ID: "shell", Name: "Shell", Script: true},
-				{ID: "agent", Name: "Agent", Models: []string{"small", "large"}}}
+		DB: d, Now: now, Keys: keys, Log: slog.New(slog.DiscardHandler), Providers: providers,
+		Workspaces: &workspace.Service{
+			DB: d, Now: now, Keys: keys, Providers: providers,
+			Probe: func(_ context.Context, r workspace.Remote) (string, fault.Invalid) { return "main", nil },
 		},
-		Probe: func(_ context.Context, r automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}
 	k := &kit{t: t, Service: &Service{
 		DB: d, Keys: keys, Automations: rules,
 		Workflows: &workflow.Service{
-			DB: d, Now: now, Keys: keys, RunsScripts: rules.RunsScripts,
+			DB: d, Now: now, Keys: keys, RunsScripts: rules.Providers.RunsScripts,
 			Changed: rules.StopAutomating, Lost: rules.DisableUsers,
 		},
 		Bots: &bot.Service{
-			DB: d, Now: now, Provider: rules.ProviderByID, Changed: rules.StopAutomating, Lost: rules.DisableUsers,
+			DB: d, Now: now, Provider: rules.Providers.Find, Changed: rules.StopAutomating, Lost: rules.DisableUsers,
 		},
 	}}
 	check(t, account.EnsureRoles(t.Context(), d, begun))
-	check(t, rules.EnsureScratch(t.Context()))
+	check(t, rules.Workspaces.EnsureScratch(t.Context()))
 	k.mira = k.person("Mira", account.RoleAdministrator)
 	k.jonas = k.person("Jonas", account.RoleMember)
-	list, err := rules.Workspaces(t.Context(), k.mira)
+	list, err := rules.Workspaces.List(t.Context(), k.mira)
 	check(t, err)
 	k.workspace = list[0]
 	return k
@@ -78,7 +83,7 @@ func (k *kit) person(name, role string) account.Actor {
 		ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: begun, UpdatedAt: begun,
 	}
 	check(k.t, db.InTx(k.t.Context(), k.DB, func(ctx context.Context, tx bun.Tx) error {
-		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), k.Automations.JoinScratch(ctx, tx, u.ID))
+		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), k.Automations.Workspaces.JoinScratch(ctx, tx, u.ID))
 	}))
 	return k.actor(u.ID)
 }

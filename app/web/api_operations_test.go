@@ -47,9 +47,9 @@ func TestAProgramMakesAndChangesWorkspacesAndTheirSecretsStay(t *testing.T) {
 		strings.Contains(a.body, "hidden word") {
 		t.Errorf("it was changed to %+v", w)
 	}
-	stored, err := s.rules.Workspace(t.Context(), ada.actor, uuid.MustParse(w.ID))
+	stored, err := s.rules.Workspaces.Find(t.Context(), ada.actor, uuid.MustParse(w.ID))
 	check(t, err)
-	e, err := s.rules.Environment(t.Context(), &stored.Workspace)
+	e, err := s.rules.Workspaces.Environment(t.Context(), &stored.Workspace)
 	check(t, err)
 	if !slices.Contains(e.Variables, "KEY=hidden word") || !slices.Contains(e.Variables, "STAGE=live") ||
 		e.Token == "" {

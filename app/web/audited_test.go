@@ -15,6 +15,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/middleware"
+	"carillon/app/provider"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -153,8 +154,8 @@ func TestEveryRouteThatChangesConfigurationIsInTheAuditLog(t *testing.T) {
 	hash, err := db.UserByID(t.Context(), x.server.DB, x.passworded())
 	check(t, err)
 	check(t, db.SetPasswordHash(t.Context(), x.server.DB, ada, hash.PasswordHash, hash.UpdatedAt))
-	x.rules.Providers = func() []automation.Provider {
-		return []automation.Provider{{ID: "shell", Name: "Shell script", Script: true}, {ID: "agent", Name: "Agent"},
+	x.rules.Providers.List = func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell script", Script: true}, {ID: "agent", Name: "Agent"},
 			{ID: "mine", Name: "Mine"}}
 	}
 	x.server.Providers = func() []agent.Provider {

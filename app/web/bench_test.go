@@ -27,9 +27,11 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/middleware"
+	"carillon/app/provider"
 	"carillon/app/secret"
 	"carillon/app/web/page"
 	"carillon/app/webhook"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/embedded"
 )
@@ -160,13 +162,18 @@ func newDurableSite(b testing.TB) *durableSite {
 	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 	must(b, err)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	providers := &provider.Service{DB: d, Now: time.Now, List: func() []provider.Provider {
+		return []provider.Provider{{ID: "agent", Name: "Agent"}}
+	}}
 	rules := &automation.Service{
-		DB: d, Now: time.Now, Keys: keys, Log: log,
-		Providers: func() []automation.Provider { return []automation.Provider{{ID: "agent", Name: "Agent"}} },
-		Probe:     func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
+		DB: d, Now: time.Now, Keys: keys, Log: log, Providers: providers,
+		Workspaces: &workspace.Service{
+			DB: d, Now: time.Now, Keys: keys, Providers: providers,
+			Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
+		},
 	}
 	must(b, account.EnsureRoles(ctx, d, time.Now()))
-	must(b, rules.EnsureScratch(ctx))
+	must(b, rules.Workspaces.EnsureScratch(ctx))
 	role, err := db.RoleByKey(ctx, d, account.RoleAdministrator)
 	must(b, err)
 	x := &durableSite{database: d, lasting: 3 * time.Second}
@@ -188,6 +195,7 @@ func newDurableSite(b testing.TB) *durableSite {
 	must(b, err)
 	site := &Server{Site: page.Site{
 		DB: d, Accounts: &account.Service{DB: d, Now: time.Now, Log: log}, Rules: rules, Keys: keys, PublicURL: public,
+		Workspaces: rules.Workspaces, ProviderRules: providers,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}}
 	site.Init()
@@ -196,7 +204,8 @@ func newDurableSite(b testing.TB) *durableSite {
 	all.Go(func() { _ = site.Runs.Listen(ctx) }) // a server has someone who hears what is announced
 	tokens := &middleware.Tokens{Bad: middleware.NewBadTokenLimiter()}
 	calls := &webhook.Server{
-		Rules: rules, PublicURL: public, Tokens: tokens, Calls: webhook.NewCallLimiter(0), Now: time.Now, Log: site.Log,
+		Rules: rules, Workspaces: rules.Workspaces, PublicURL: public, Tokens: tokens,
+		Calls: webhook.NewCallLimiter(0), Now: time.Now, Log: site.Log,
 	}
 	site.Envelope = calls.Envelope
 	routes := &middleware.Routes{}

@@ -149,7 +149,7 @@ func (s botPages) form(w http.ResponseWriter, r *http.Request, actor account.Act
 	f.Version = strconv.FormatInt(in.Version, 10)
 	page.FillFields(&f, &in.Bot, form.Write(&in.Bot), bad)
 	f.Tools.Value = strings.Join(in.AllowedTools, "\n")
-	list, err := s.Rules.Workspaces(r.Context(), actor)
+	list, err := s.Workspaces.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}

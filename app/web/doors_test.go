@@ -25,6 +25,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/bot"
 	"carillon/app/form"
+	"carillon/app/provider"
 	"carillon/app/spec"
 	"carillon/app/spec/spectest"
 	"carillon/app/workflow"
@@ -128,8 +129,8 @@ func liveBehind(t *testing.T, name string) []string {
 	n.now.Store(doorsBegin.UnixNano())
 	clock := func() time.Time { return time.Unix(0, n.now.Load()).UTC() }
 	s.rules.Now, s.server.Now = clock, clock
-	s.rules.Providers = func() []automation.Provider {
-		return []automation.Provider{{ID: "shell", Name: "Shell script", Script: true},
+	s.rules.Providers.List = func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell script", Script: true},
 			{ID: "agent", Name: "Agent", Models: []string{"small", "large"}}}
 	}
 	n.browser = s.as("Mira", account.RoleAdministrator)

@@ -42,7 +42,7 @@ func (s automationPages) new(w http.ResponseWriter, r *http.Request, actor accou
 		return fault.ErrForbidden
 	}
 	in := automation.NewInput(actor)
-	list, err := s.Rules.Workspaces(r.Context(), actor)
+	list, err := s.Workspaces.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (s automationPages) formWith(w http.ResponseWriter, r *http.Request, actor 
 		values.Set(name, r.PostForm.Get(name))
 	}
 	page.FillFields(&f, &in.Automation, values, bad)
-	list, err := s.Rules.Workspaces(r.Context(), actor)
+	list, err := s.Workspaces.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}

@@ -276,7 +276,7 @@ func (b *browser) send(method, path string, values url.Values) *answer {
 func (b *browser) settled() []string {
 	b.t.Helper()
 	ctx, rules := b.t.Context(), b.rules
-	list, err := rules.Workspaces(ctx, b.actor)
+	list, err := rules.Workspaces.List(ctx, b.actor)
 	check(b.t, err)
 	own := list[0].ID.String()
 	flow, err := b.workflows.Create(ctx, b.actor, workflow.Input{

@@ -23,6 +23,7 @@ import (
 	"carillon/app/forge"
 	"carillon/app/middleware"
 	"carillon/app/spec"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -31,7 +32,7 @@ const hookSecret = "a-secret-of-some-length"
 // repository makes a workspace of a repository on a forge, with a webhook secret.
 func (b *browser) repository(name, gitURL string, kind forge.Kind) *db.Workspace {
 	b.t.Helper()
-	w, err := b.rules.CreateWorkspace(b.t.Context(), b.actor, automation.WorkspaceInput{
+	w, err := b.rules.Workspaces.Create(b.t.Context(), b.actor, workspace.Input{
 		Name: name, GitURL: gitURL, Forge: string(kind), ForgeSecret: hookSecret, Token: "a-token",
 	})
 	check(b.t, err)

@@ -426,7 +426,7 @@ func TestALineBreakOfAnAgentMakesNoEventOfTheStream(t *testing.T) {
 
 func TestALineBreakMakesNoHeader(t *testing.T) {
 	b := open(t).as("Mira", account.RoleAdministrator)
-	list, err := b.rules.Workspaces(t.Context(), b.actor)
+	list, err := b.rules.Workspaces.List(t.Context(), b.actor)
 	check(t, err)
 	for _, evil := range []string{
 		"/a\r\nSet-Cookie: evil=1", "/a\nSet-Cookie: evil=1", "/a\rSet-Cookie: evil=1", "/a?b=\r\n\r\n<script>",

@@ -63,7 +63,7 @@ func TestASessionOfARemovedWorkspaceDoesNotGoOn(t *testing.T) {
 	b.work("Done.", automation.Outcome{Status: db.Succeeded}, nil)
 	session, err := b.rules.Sessions(t.Context(), b.actor, db.SessionFilter{Limit: 1})
 	check(t, err)
-	check(t, b.rules.RemoveWorkspace(t.Context(), admin.actor, session[0].WorkspaceID))
+	check(t, b.rules.Workspaces.Remove(t.Context(), admin.actor, session[0].WorkspaceID))
 	b.post(path+"/messages", "message", "Go on.").expect(t, 422, "was removed, so its sessions cannot go on.")
 	b.post(path+"/completion").expect(t, 303, "")
 	var invalid fault.Invalid

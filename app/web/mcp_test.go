@@ -19,6 +19,7 @@ import (
 	"carillon/app/middleware"
 	"carillon/app/spec"
 	"carillon/app/ticket"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
@@ -309,8 +310,8 @@ func TestPagesOfOtherSitesAreNotAnsweredAtMCP(t *testing.T) {
 func TestTicketsOfOtherWorkspacesAreNotFoundThroughMCP(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleAdministrator)
-	w, err := s.rules.CreateWorkspace(t.Context(), b.actor,
-		automation.WorkspaceInput{Name: "Elsewhere", GitURL: "https://example.com/x.git"})
+	w, err := s.rules.Workspaces.Create(t.Context(), b.actor,
+		workspace.Input{Name: "Elsewhere", GitURL: "https://example.com/x.git"})
 	check(t, err)
 	for _, title := range []string{"One", "Two"} {
 		_, err = s.server.Tickets.Create(t.Context(), b.actor, ticket.Input{

@@ -20,8 +20,8 @@ import (
 	"carillon/app/sso"
 )
 
-// provider is a real OpenID Connect provider of another maker, with people and a way to sign in there.
-type provider struct {
+// identityProvider is a real OpenID Connect provider of another maker, with people and a way to sign in there.
+type identityProvider struct {
 	*storage.Storage
 	t    *testing.T
 	http *httptest.Server
@@ -37,14 +37,14 @@ type member struct {
 	groups []string
 }
 
-func (p *provider) GetUserByID(id string) *storage.User {
+func (p *identityProvider) GetUserByID(id string) *storage.User {
 	if m := p.member(id); m != nil {
 		return &m.User
 	}
 	return nil
 }
 
-func (p *provider) GetUserByUsername(name string) *storage.User {
+func (p *identityProvider) GetUserByUsername(name string) *storage.User {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if m := p.people[name]; m != nil {
@@ -54,9 +54,9 @@ func (p *provider) GetUserByUsername(name string) *storage.User {
 	return nil
 }
 
-func (p *provider) ExampleClientID() string { return "service" }
+func (p *identityProvider) ExampleClientID() string { return "service" }
 
-func (p *provider) member(id string) *member {
+func (p *identityProvider) member(id string) *member {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range p.people {
@@ -69,14 +69,14 @@ func (p *provider) member(id string) *member {
 }
 
 // set makes or changes somebody. Their password is their user name.
-func (p *provider) set(m member) {
+func (p *identityProvider) set(m member) {
 	m.Password = m.Username
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.people[m.Username] = &m
 }
 
-func (p *provider) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo, token op.IDTokenRequest,
+func (p *identityProvider) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo, token op.IDTokenRequest,
 	scopes []string) error {
 	if err := p.Storage.SetUserinfoFromRequest(ctx, info, token, scopes); err != nil {
 		return err
@@ -85,7 +85,8 @@ func (p *provider) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserIn
 	return nil
 }
 
-func (p *provider) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, token, subject, origin string) error {
+func (p *identityProvider) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, token, subject,
+	origin string) error {
 	if err := p.Storage.SetUserinfoFromToken(ctx, info, token, subject, origin); err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (p *provider) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo
 	return nil
 }
 
-func (p *provider) tellGroups(info *oidc.UserInfo, subject string) {
+func (p *identityProvider) tellGroups(info *oidc.UserInfo, subject string) {
 	p.mu.Lock()
 	bare := p.bare
 	p.mu.Unlock()
@@ -112,10 +113,10 @@ const (
 )
 
 // withProvider gives a site single sign-on at a provider of its own, where Mira has an account.
-func withProvider(t *testing.T, signOn account.SignOn) (*site, *provider) {
+func withProvider(t *testing.T, signOn account.SignOn) (*site, *identityProvider) {
 	t.Helper()
 	s := open(t)
-	p := &provider{t: t, people: map[string]*member{}}
+	p := &identityProvider{t: t, people: map[string]*member{}}
 	mux := http.NewServeMux()
 	p.http = httptest.NewServer(mux)
 	t.Cleanup(p.http.Close)
@@ -164,7 +165,7 @@ func (b *browser) visit(address string) *answer {
 
 // identify begins at the site, signs in at the provider, and returns the address to which the provider sends the
 // browser back, not visited yet.
-func (b *browser) identify(p *provider, username, next string) string {
+func (b *browser) identify(p *identityProvider, username, next string) string {
 	b.t.Helper()
 	address := "/login/sso"
 	if next != "" {
@@ -186,7 +187,7 @@ func (b *browser) identify(p *provider, username, next string) string {
 }
 
 // signOn goes the whole way.
-func (b *browser) signOn(p *provider, username, next string) *answer {
+func (b *browser) signOn(p *identityProvider, username, next string) *answer {
 	b.t.Helper()
 	return b.visit(b.identify(p, username, next))
 }

@@ -26,12 +26,14 @@ import (
 	"carillon/app/mcp"
 	"carillon/app/middleware"
 	"carillon/app/plan"
+	"carillon/app/provider"
 	"carillon/app/secret"
 	"carillon/app/ticket"
 	"carillon/app/web/page"
 	"carillon/app/web/signin"
 	"carillon/app/webhook"
 	"carillon/app/workflow"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -66,24 +68,28 @@ func openAlone(t *testing.T) *site {
 	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 	check(t, err)
 	log := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	rules := &automation.Service{
-		DB: d, Now: time.Now, Keys: keys, Log: log,
-		Providers: func() []automation.Provider {
-			return []automation.Provider{{ID: "shell", Name: "Shell script", Script: true},
-				{ID: "agent", Name: "Agent"}}
+	var rules *automation.Service
+	now := func() time.Time { return rules.Now() } // tests move it
+	providers := &provider.Service{DB: d, Now: now, List: func() []provider.Provider {
+		return []provider.Provider{{ID: "shell", Name: "Shell script", Script: true},
+			{ID: "agent", Name: "Agent"}}
+	}}
+	rules = &automation.Service{
+		DB: d, Now: time.Now, Keys: keys, Log: log, Providers: providers,
+		Workspaces: &workspace.Service{
+			DB: d, Now: now, Keys: keys, Providers: providers,
+			Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
 		},
-		Probe: func(context.Context, automation.Remote) (string, fault.Invalid) { return "main", nil },
 	}
 	check(t, account.EnsureRoles(t.Context(), d, time.Now()))
-	check(t, rules.EnsureScratch(t.Context()))
-	now := func() time.Time { return rules.Now() } // tests move it
+	check(t, rules.Workspaces.EnsureScratch(t.Context()))
 	s := &site{t: t, rules: rules}
 	s.workflows = &workflow.Service{
-		DB: d, Now: now, Keys: keys, RunsScripts: rules.RunsScripts,
+		DB: d, Now: now, Keys: keys, RunsScripts: rules.Providers.RunsScripts,
 		Changed: rules.StopAutomating, Lost: rules.DisableUsers,
 	}
 	s.bots = &bot.Service{
-		DB: d, Now: now, Provider: rules.ProviderByID,
+		DB: d, Now: now, Provider: rules.Providers.Find,
 		Changed: rules.StopAutomating, Lost: rules.DisableUsers,
 	}
 	mux := http.NewServeMux()
@@ -94,9 +100,10 @@ func openAlone(t *testing.T) *site {
 	s.server = &Server{
 		Site: page.Site{
 			DB: d, Accounts: &account.Service{
-				DB: d, Now: time.Now, Log: log, Joined: rules.JoinScratch, PasswordMemory: 64,
-			}, Rules: rules, Tickets: &ticket.Service{DB: d, Now: now}, Inbox: &inbox.Service{DB: d, Now: now},
-			Keys: keys,
+				DB: d, Now: time.Now, Log: log, Joined: rules.Workspaces.JoinScratch, PasswordMemory: 64,
+			}, Rules: rules, Keys: keys, Inbox: &inbox.Service{DB: d, Now: now},
+			Tickets:    &ticket.Service{DB: d, Now: now},
+			Workspaces: rules.Workspaces, ProviderRules: providers,
 			Providers: func() []agent.Provider {
 				return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell},
 					{ID: "agent", Name: "Agent"}}
@@ -108,16 +115,18 @@ func openAlone(t *testing.T) *site {
 	s.bearers = &middleware.Tokens{Person: s.server.Accounts.ActorByToken, Bad: middleware.NewBadTokenLimiter()}
 	s.server.Init()
 	s.calls = &webhook.Server{
-		Rules: rules, PublicURL: public, Tokens: s.bearers, Calls: webhook.NewCallLimiter(0), Now: time.Now, Log: log,
+		Rules: rules, Workspaces: rules.Workspaces, PublicURL: public, Tokens: s.bearers,
+		Calls: webhook.NewCallLimiter(0), Now: time.Now, Log: log,
 	}
 	s.programs = &api.Server{
 		DB: d, Accounts: s.server.Accounts, Rules: rules, Workflows: s.workflows, Bots: s.bots, Inbox: s.server.Inbox,
-		Tickets:   s.server.Tickets,
+		Tickets: s.server.Tickets, Workspaces: rules.Workspaces, Providers: providers,
 		Plans:     &plan.Service{DB: d, Keys: keys, Automations: rules, Workflows: s.workflows, Bots: s.bots},
 		PublicURL: public, Tokens: s.bearers, Log: log,
 	}
 	s.tools = &mcp.Server{
-		DB: d, Rules: rules, Tickets: s.server.Tickets, PublicURL: public, Tokens: s.bearers, Log: log,
+		DB: d, Rules: rules, Tickets: s.server.Tickets, Workspaces: rules.Workspaces, PublicURL: public,
+		Tokens: s.bearers, Log: log,
 	}
 	s.server.Envelope, s.server.APIHelp = s.calls.Envelope, s.programs.Help
 	s.routes = s.compose(s.server)
@@ -171,7 +180,7 @@ func (s *site) as(name, role string) *browser {
 	}
 	login := &db.Login{ID: db.NewID(), UserID: u.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)}
 	check(s.t, s.server.DB.RunInTx(s.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), s.rules.JoinScratch(ctx, tx, u.ID),
+		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), s.rules.Workspaces.JoinScratch(ctx, tx, u.ID),
 			db.InsertLogin(ctx, tx, login))
 	}))
 	b := s.nobody()

@@ -10,6 +10,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/form"
 	"carillon/app/web/page"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/views"
 )
@@ -22,7 +23,7 @@ func (s automationPages) beginWith(r *http.Request, actor account.Actor, t autom
 	*in = t.Input
 	in.Workspace, in.Provider, in.Model = blank.Workspace, blank.Provider, blank.Model
 	in.TimeZone, in.TimeoutMinutes, in.Retries = blank.TimeZone, blank.TimeoutMinutes, blank.Retries
-	in.CreatePR = in.CreatePR && ws != nil && automation.CanHavePullRequests(ws)
+	in.CreatePR = in.CreatePR && ws != nil && workspace.PullRequestProblem(ws) == ""
 	if s.IsScript(in.Provider) { // a pattern is for an agent, and no script
 		in.Provider, in.Model = s.anyAgent(), ""
 	}

@@ -42,7 +42,7 @@ func TestANewAutomationOffersTheCommonPatternsAndEachFillsTheEditorIn(t *testing
 func TestWhatATemplateFillsInCanBeSavedAsItIs(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
-	list, err := s.rules.Workspaces(t.Context(), b.actor)
+	list, err := s.rules.Workspaces.List(t.Context(), b.actor)
 	check(t, err)
 	for _, template := range automation.Templates() {
 		in := automation.NewInput(b.actor)

@@ -311,7 +311,7 @@ func (s ticketPages) form(w http.ResponseWriter, r *http.Request, actor account.
 	}
 	f.Version = strconv.FormatInt(in.Version, 10)
 	fill := func(field *views.Field, value string) { field.Value, field.Error = value, bad[field.Name] }
-	list, err := s.Rules.Workspaces(r.Context(), actor)
+	list, err := s.Workspaces.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}
@@ -353,7 +353,7 @@ func (s ticketPages) form(w http.ResponseWriter, r *http.Request, actor account.
 func (s ticketPages) assigneeChoices(ctx context.Context, actor account.Actor, workspace uuid.UUID,
 	t *db.Ticket) ([]views.Choice, error) {
 	choices := []views.Choice{{Label: "Nobody"}}
-	d, err := s.Rules.Workspace(ctx, actor, workspace)
+	d, err := s.Workspaces.Find(ctx, actor, workspace)
 	if errors.Is(err, fault.ErrNotFound) { // none is chosen, or one that is not theirs: saving says so
 		return choices, nil
 	}

@@ -246,7 +246,7 @@ func (s workflowPages) formAt(w http.ResponseWriter, r *http.Request, actor acco
 	f.Description.Value, f.Description.Error = in.Description, bad["description"]
 	f.Problems = views.Field{ID: "steps", Label: "Steps", Error: cmp.Or(bad["steps"], bad["parameters"])}
 	f.Automatic = "$" + strings.Join(workflow.AutomaticAliases(), ", $")
-	list, err := s.Rules.Workspaces(r.Context(), actor)
+	list, err := s.Workspaces.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}

@@ -10,17 +10,17 @@ import (
 	"strings"
 
 	"carillon/app/account"
-	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/forge"
 	"carillon/app/form"
 	"carillon/app/web/page"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/views"
 )
 
 // forgeFields fills in what the form of a workspace has of its forge.
-func (s workspacePages) forgeFields(f *views.WorkspaceForm, d *automation.WorkspaceDetail, in automation.WorkspaceInput,
+func (s workspacePages) forgeFields(f *views.WorkspaceForm, d *workspace.Detail, in workspace.Input,
 	bad fault.Invalid) {
 	f.ForgeKind.Value, f.ForgeKind.Error = in.Forge, bad["forge"]
 	f.ForgeKind.Options = append(f.ForgeKind.Options, views.Choice{Label: "Detected by the Git URL"})
@@ -46,8 +46,8 @@ var hookNotes = map[forge.Kind]string{
 }
 
 // showForge tells whoever manages a workspace where its forge is to send webhooks.
-func (s workspacePages) showForge(p *views.WorkspacePage, d *automation.WorkspaceDetail) {
-	f, ok := automation.ForgeOf(&d.Workspace)
+func (s workspacePages) showForge(p *views.WorkspacePage, d *workspace.Detail) {
+	f, ok := workspace.ForgeOf(&d.Workspace)
 	if !ok {
 		return
 	}
@@ -69,7 +69,7 @@ func (s workspacePages) showForge(p *views.WorkspacePage, d *automation.Workspac
 type workspacePages struct{ *Server }
 
 func (s workspacePages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	list, err := s.Rules.Workspaces(r.Context(), actor)
+	list, err := s.Workspaces.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (s workspacePages) one(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	d, err := s.Rules.Workspace(r.Context(), actor, workspaceID)
+	d, err := s.Workspaces.Find(r.Context(), actor, workspaceID)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (s workspacePages) one(w http.ResponseWriter, r *http.Request, actor accoun
 }
 
 func (s workspacePages) showOne(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
-	d *automation.WorkspaceDetail, problem string) error {
+	d *workspace.Detail, problem string) error {
 	manage := actor.Can(account.ManageWorkspaces)
 	p := views.WorkspacePage{Now: s.Now(), ID: d.ID.String(), Name: d.Name, CanManage: manage, Problem: problem}
 	p.Facts = []views.Fact{
@@ -178,10 +178,10 @@ func (s workspacePages) showOne(w http.ResponseWriter, r *http.Request, actor ac
 }
 
 // workspaceInput reads the form of a workspace as typed.
-func workspaceInput(r *http.Request) automation.WorkspaceInput {
+func workspaceInput(r *http.Request) workspace.Input {
 	f := r.PostForm
 	version, _ := strconv.ParseInt(f.Get("version"), 10, 64)
-	in := automation.WorkspaceInput{
+	in := workspace.Input{
 		Name: f.Get("name"), GitURL: f.Get("url"), DefaultBranch: f.Get("branch"), Token: f.Get("token"),
 		ForgetToken: f.Get("forget_token") != "",
 		Provider:    f.Get("provider"), Model: f.Get("model"), Version: version, Sandbox: f.Get("sandbox") != "",
@@ -191,7 +191,7 @@ func workspaceInput(r *http.Request) automation.WorkspaceInput {
 	}
 	values, secret := f["variable_value"], tickedRows(f)
 	for i, name := range f["variable_name"] {
-		v := automation.VariableInput{Name: name, Secret: secret("variable_secret", i)}
+		v := workspace.Variable{Name: name, Secret: secret("variable_secret", i)}
 		if i < len(values) {
 			v.Value = values[i]
 		}
@@ -204,7 +204,7 @@ func (s workspacePages) new(w http.ResponseWriter, r *http.Request, actor accoun
 	if !actor.Can(account.ManageWorkspaces) {
 		return fault.ErrForbidden
 	}
-	return s.form(w, r, actor, http.StatusOK, nil, s.Rules.NewWorkspace(r.Context()), nil)
+	return s.form(w, r, actor, http.StatusOK, nil, s.Workspaces.New(r.Context()), nil)
 }
 
 func (s workspacePages) edit(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
@@ -212,18 +212,18 @@ func (s workspacePages) edit(w http.ResponseWriter, r *http.Request, actor accou
 	if err != nil {
 		return err
 	}
-	d, err := s.Rules.Workspace(r.Context(), actor, workspaceID)
+	d, err := s.Workspaces.Find(r.Context(), actor, workspaceID)
 	if err != nil {
 		return err
 	}
 	if !actor.Can(account.ManageWorkspaces) {
 		return fault.ErrForbidden
 	}
-	return s.form(w, r, actor, http.StatusOK, d, automation.TypedWorkspace(d), nil)
+	return s.form(w, r, actor, http.StatusOK, d, workspace.Typed(d), nil)
 }
 
 func (s workspacePages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
-	d *automation.WorkspaceDetail, in automation.WorkspaceInput, bad fault.Invalid) error {
+	d *workspace.Detail, in workspace.Input, bad fault.Invalid) error {
 	f := views.NewWorkspaceForm()
 	title := "New workspace"
 	if d != nil {
@@ -280,7 +280,7 @@ func (s workspacePages) create(w http.ResponseWriter, r *http.Request, actor acc
 	if r.PostFormValue("do") == "add-variable" {
 		return s.form(w, r, actor, http.StatusOK, nil, withRow(in), nil)
 	}
-	ws, err := s.Rules.CreateWorkspace(r.Context(), actor, in)
+	ws, err := s.Workspaces.Create(r.Context(), actor, in)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
 		return s.form(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
@@ -292,8 +292,8 @@ func (s workspacePages) create(w http.ResponseWriter, r *http.Request, actor acc
 }
 
 // withRow adds an empty variable, for browsers without JavaScript as for others.
-func withRow(in automation.WorkspaceInput) automation.WorkspaceInput {
-	in.Variables = append(in.Variables, automation.VariableInput{})
+func withRow(in workspace.Input) workspace.Input {
+	in.Variables = append(in.Variables, workspace.Variable{})
 	return in
 }
 
@@ -302,7 +302,7 @@ func (s workspacePages) update(w http.ResponseWriter, r *http.Request, actor acc
 	if err != nil {
 		return err
 	}
-	d, err := s.Rules.Workspace(r.Context(), actor, workspaceID)
+	d, err := s.Workspaces.Find(r.Context(), actor, workspaceID)
 	if err != nil {
 		return err
 	}
@@ -310,7 +310,7 @@ func (s workspacePages) update(w http.ResponseWriter, r *http.Request, actor acc
 	if r.PostFormValue("do") == "add-variable" {
 		return s.form(w, r, actor, http.StatusOK, d, withRow(in), nil)
 	}
-	err = s.Rules.UpdateWorkspace(r.Context(), actor, workspaceID, in)
+	err = s.Workspaces.Update(r.Context(), actor, workspaceID, in)
 	invalid, status, err := s.Again(r, actor, s.edit, err)
 	if err != nil {
 		return err
@@ -326,7 +326,7 @@ func (s workspacePages) addMember(w http.ResponseWriter, r *http.Request, actor 
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.AddMember(r.Context(), actor, workspaceID, form.OptionalID(r.PostFormValue("user"))); err != nil {
+	if err := s.Workspaces.AddMember(r.Context(), actor, workspaceID, form.OptionalID(r.PostFormValue("user"))); err != nil {
 		return err
 	}
 	return s.Redirect(w, r, views.WorkspaceURL(workspaceID.String()), "Added.")
@@ -338,7 +338,7 @@ func (s workspacePages) removeMember(w http.ResponseWriter, r *http.Request, act
 		return err
 	}
 	person := form.OptionalID(r.PostFormValue("user"))
-	if err := s.Rules.RemoveMember(r.Context(), actor, workspaceID, person); err != nil {
+	if err := s.Workspaces.RemoveMember(r.Context(), actor, workspaceID, person); err != nil {
 		return err
 	}
 	to := views.WorkspaceURL(workspaceID.String())
@@ -354,14 +354,14 @@ func (s workspacePages) check(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	problem, err := s.Rules.CheckWorkspace(r.Context(), actor, workspaceID)
+	problem, err := s.Workspaces.Check(r.Context(), actor, workspaceID)
 	if err != nil {
 		return err
 	}
 	if problem == "" {
 		return s.Redirect(w, r, views.WorkspaceURL(workspaceID.String()), "The repository answers.")
 	}
-	d, err := s.Rules.Workspace(r.Context(), actor, workspaceID)
+	d, err := s.Workspaces.Find(r.Context(), actor, workspaceID)
 	if err != nil {
 		return err
 	}
@@ -373,7 +373,7 @@ func (s workspacePages) remove(w http.ResponseWriter, r *http.Request, actor acc
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.RemoveWorkspace(r.Context(), actor, workspaceID); err != nil {
+	if err := s.Workspaces.Remove(r.Context(), actor, workspaceID); err != nil {
 		return err
 	}
 	return s.Redirect(w, r, "/workspaces", "Removed.")

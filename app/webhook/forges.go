@@ -90,7 +90,7 @@ func (s *Server) workspace(r *http.Request) (*db.Workspace, string, error) {
 	if err != nil {
 		return nil, "", fault.ErrNotFound
 	}
-	return s.Rules.ForgeHook(r.Context(), workspaceID)
+	return s.Workspaces.ForgeHook(r.Context(), workspaceID)
 }
 
 // take reads a webhook that is believed. Signature is what forge.Signed says of it.

@@ -13,16 +13,18 @@ import (
 
 	"carillon/app/automation"
 	"carillon/app/middleware"
+	"carillon/app/workspace"
 )
 
 // Server answers calls. Its fields are set once, in main.
 type Server struct {
-	Rules     *automation.Service
-	PublicURL *url.URL // base of links
-	Tokens    *middleware.Tokens
-	Calls     *middleware.RateLimiter // by token
-	Now       func() time.Time
-	Log       *slog.Logger
+	Rules      *automation.Service
+	Workspaces *workspace.Service
+	PublicURL  *url.URL // base of links
+	Tokens     *middleware.Tokens
+	Calls      *middleware.RateLimiter // by token
+	Now        func() time.Time
+	Log        *slog.Logger
 }
 
 // NewCallLimiter lets each token call at a rate a second, and 20 seconds' worth at once; a rate of 0 is without limit.

@@ -26,7 +26,7 @@ func (s *Site) frame(w http.ResponseWriter, r *http.Request, actor account.Actor
 	if err != nil {
 		return views.Page{}, err
 	}
-	list, err := s.Rules.Workspaces(r.Context(), actor)
+	list, err := s.Workspaces.List(r.Context(), actor)
 	if err != nil {
 		return views.Page{}, err
 	}

@@ -80,7 +80,7 @@ func (s *Site) OfferModels(r *http.Request, actor account.Actor, f *views.Field,
 
 // IsScript reports whether a provider runs scripts rather than an agent.
 func (s *Site) IsScript(provider string) bool {
-	for _, p := range s.Rules.Providers() {
+	for _, p := range s.ProviderRules.List() {
 		if p.ID == provider {
 			return p.Script
 		}

@@ -16,20 +16,24 @@ import (
 	"carillon/app/automation"
 	"carillon/app/inbox"
 	"carillon/app/middleware"
+	"carillon/app/provider"
 	"carillon/app/secret"
 	"carillon/app/ticket"
+	"carillon/app/workspace"
 	"carillon/db"
 )
 
 // Site is what every page works with. Its fields are set once, in main; Init prepares the rest.
 type Site struct {
-	DB        *db.DB
-	Accounts  *account.Service
-	Rules     *automation.Service
-	Tickets   *ticket.Service
-	Inbox     *inbox.Service
-	Keys      *secret.Keys
-	Providers func() []agent.Provider
+	DB            *db.DB
+	Accounts      *account.Service
+	Rules         *automation.Service
+	Inbox         *inbox.Service
+	Tickets       *ticket.Service
+	Workspaces    *workspace.Service
+	ProviderRules *provider.Service
+	Keys          *secret.Keys
+	Providers     func() []agent.Provider
 	// Found says what is installed of a provider on the workers, the best of it, as far as it is known yet; nil:
 	// everything counts as there.
 	Found func(id string) (agent.Found, bool)

@@ -32,7 +32,7 @@ func (s *Site) WorkspaceFilter(r *http.Request) string {
 
 // WorkspaceField is the filter by workspace.
 func (s *Site) WorkspaceField(r *http.Request, actor account.Actor, chosen uuid.UUID) (views.Field, error) {
-	list, err := s.Rules.Workspaces(r.Context(), actor)
+	list, err := s.Workspaces.List(r.Context(), actor)
 	if err != nil {
 		return views.Field{}, err
 	}

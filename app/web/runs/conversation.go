@@ -35,7 +35,7 @@ func (s sessionPages) addConversation(r *http.Request, actor account.Actor, p *v
 			away.SeenAt.In(z).Format("2 January, 15:04"))
 		p.CanGiveUp = actor.Can(account.Admin)
 	} else if session.Status == db.SessionQueued {
-		switch pause, err := s.Rules.PauseOf(r.Context(), session.ID); {
+		switch pause, err := s.ProviderRules.PauseOf(r.Context(), session.ID); {
 		case err != nil:
 			return err
 		case pause != nil && pause.Until.After(s.Now()):

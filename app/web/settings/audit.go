@@ -131,7 +131,7 @@ func (s auditPages) choices(r *http.Request, actor account.Actor, p *views.Audit
 		}
 		p.Action.Options = append(p.Action.Options, views.Choice{Value: a, Label: a})
 	}
-	workspaces, err := s.Rules.Workspaces(r.Context(), actor)
+	workspaces, err := s.Workspaces.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}

@@ -8,10 +8,10 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/agent"
-	"carillon/app/automation"
 	"carillon/app/form"
 	"carillon/app/isolation"
 	"carillon/app/web/page"
+	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/views"
 )
@@ -25,7 +25,7 @@ func (s isolationPages) list(w http.ResponseWriter, r *http.Request, actor accou
 		After: form.OptionalID(r.FormValue("after")), Before: form.OptionalID(r.FormValue("before")),
 		Limit: page.Rows + 1,
 	}
-	d, err := s.Rules.Isolation(r.Context(), actor, f)
+	d, err := s.Workspaces.Isolation(r.Context(), actor, f)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (s isolationPages) list(w http.ResponseWriter, r *http.Request, actor accou
 		p.Unconfined = append(p.Unconfined, views.Link{Text: ws.Name, URL: views.WorkspaceURL(ws.ID.String())})
 	}
 	p.Count = form.Count(d.Count, "workspace")
-	if d.Count == automation.MostUnconfined {
+	if d.Count == workspace.MostUnconfined {
 		p.Count = fmt.Sprintf("%d workspaces or more", d.Count)
 	}
 	p.None = d.Count == 0

@@ -67,9 +67,9 @@ func (s userPages) changeMembership(w http.ResponseWriter, r *http.Request, acto
 	if _, err := s.Accounts.Person(r.Context(), actor, user); err != nil {
 		return err
 	}
-	change, message := s.Rules.AddMember, "Added."
+	change, message := s.Workspaces.AddMember, "Added."
 	if r.PostFormValue("do") == "remove" {
-		change, message = s.Rules.RemoveMember, "Removed."
+		change, message = s.Workspaces.RemoveMember, "Removed."
 	}
 	return s.changed(w, r, user, change(r.Context(), actor, form.OptionalID(r.PostFormValue("workspace")), user),
 		message)
@@ -372,7 +372,7 @@ func userFacts(d *account.PersonDetail, p views.UserPage, z *time.Location) []vi
 // workspaces shows memberships of those workspaces alone that the reader sees.
 func (s userPages) workspaces(r *http.Request, actor account.Actor, d *account.PersonDetail,
 	p *views.UserPage) error {
-	mine, err := s.Rules.Workspaces(r.Context(), actor)
+	mine, err := s.Workspaces.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}

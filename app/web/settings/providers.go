@@ -11,8 +11,8 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/agent"
-	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/provider"
 	"carillon/app/transcript"
 	"carillon/app/web/page"
 	"carillon/app/web/present"
@@ -53,16 +53,16 @@ func (s providerPages) showList(w http.ResponseWriter, r *http.Request, actor ac
 
 // providerStates is what is kept of the providers, with the sessions that wait for each.
 type providerStates struct {
-	*automation.ProviderStates
+	*provider.States
 	waiting map[string]int
 }
 
 func (s providerPages) states(r *http.Request) (*providerStates, error) {
-	states, err := s.Rules.ProviderStates(r.Context())
+	states, err := s.ProviderRules.States(r.Context())
 	if err != nil {
 		return nil, err
 	}
-	all := &providerStates{ProviderStates: states}
+	all := &providerStates{States: states}
 	if len(states.Pauses)+len(states.Own) > 0 {
 		all.waiting, err = db.WaitingForProviders(r.Context(), s.DB)
 	}
@@ -82,7 +82,7 @@ func (s providerPages) item(actor account.Actor, p agent.Provider, states *provi
 		Own: slices.ContainsFunc(states.Settings.Own, func(o db.OwnProvider) bool { return o.ID == p.ID }),
 	}
 	s.addWorkers(&i, p)
-	i.ModelsVersion = automation.ModelsVersion(states.Settings, p.ID)
+	i.ModelsVersion = provider.ModelsVersion(states.Settings, p.ID)
 	if !i.Listed && p.Driver != agent.DriverShell {
 		i.ModelsField = views.Field{Name: "models", ID: "models-" + p.ID, Label: "Models", Mono: true, Rows: 4,
 			Value: strings.Join(p.Models, "\n"),
@@ -233,22 +233,22 @@ func (s providerPages) enable(w http.ResponseWriter, r *http.Request, actor acco
 	return s.change(w, r, map[bool]string{
 		true: "Enabled.", false: "Switched off. Runs that need this provider fail.",
 	}[on], func(id string) error {
-		return s.Rules.SetProviderEnabled(r.Context(), actor, id, on)
+		return s.ProviderRules.SetEnabled(r.Context(), actor, id, on)
 	})
 }
 
 func (s providerPages) try(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	return s.change(w, r, "", func(id string) error { return s.Rules.TryProvider(r.Context(), actor, id) })
+	return s.change(w, r, "", func(id string) error { return s.ProviderRules.Try(r.Context(), actor, id) })
 }
 
 func (s providerPages) resume(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.change(w, r, "Its sessions start again.", func(id string) error {
-		return s.Rules.ResumeProvider(r.Context(), actor, id)
+		return s.ProviderRules.Resume(r.Context(), actor, id)
 	})
 }
 
 func (s providerPages) delete(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	if err := s.Rules.RemoveProvider(r.Context(), actor, r.PathValue("provider")); err != nil {
+	if err := s.ProviderRules.Remove(r.Context(), actor, r.PathValue("provider")); err != nil {
 		return err
 	}
 	return s.Redirect(w, r, views.ProvidersURL(), "Removed.")
@@ -261,7 +261,7 @@ func (s providerPages) saveModels(w http.ResponseWriter, r *http.Request, actor 
 		// those that are offered anyhow are not written down
 		return s.Redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Saved.")
 	}
-	err := s.Rules.SaveModels(r.Context(), actor, id, r.PostFormValue("models"), r.PostFormValue(page.VersionField))
+	err := s.ProviderRules.SaveModels(r.Context(), actor, id, r.PostFormValue("models"), r.PostFormValue(page.VersionField))
 	bad, status, err := s.Again(r, actor, s.list, err)
 	if err != nil {
 		return err
@@ -277,9 +277,9 @@ func (s providerPages) saveModels(w http.ResponseWriter, r *http.Request, actor 
 	return s.Redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Saved.")
 }
 
-func ownProviderInput(r *http.Request) automation.OwnProviderInput {
+func ownProviderInput(r *http.Request) provider.Input {
 	f := r.PostForm
-	return automation.OwnProviderInput{
+	return provider.Input{
 		Version: f.Get(page.VersionField), Name: f.Get("name"), Command: f.Get("command"), Keys: f.Get("keys"),
 		State: f.Get("state"), Obeys: f.Get("obeys"), AutoMode: f.Get("auto_mode"), ReadMode: f.Get("read_mode"),
 	}
@@ -289,12 +289,12 @@ func (s providerPages) new(w http.ResponseWriter, r *http.Request, actor account
 	if !actor.Can(account.ManageSettings) || !actor.Can(account.UseShell) {
 		return fault.ErrForbidden
 	}
-	return s.form(w, r, actor, http.StatusOK, "", "", automation.OwnProviderInput{}, nil)
+	return s.form(w, r, actor, http.StatusOK, "", "", provider.Input{}, nil)
 }
 
 func (s providerPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := ownProviderInput(r)
-	id, err := s.Rules.AddProvider(r.Context(), actor, in)
+	id, err := s.ProviderRules.Add(r.Context(), actor, in)
 	var bad fault.Invalid
 	if errors.As(err, &bad) {
 		return s.form(w, r, actor, http.StatusUnprocessableEntity, "", "", in, bad)
@@ -310,7 +310,7 @@ func (s providerPages) own(r *http.Request, actor account.Actor) (*db.OwnProvide
 	if !actor.Can(account.ManageSettings) || !actor.Can(account.UseShell) {
 		return nil, fault.ErrForbidden
 	}
-	states, err := s.Rules.ProviderStates(r.Context())
+	states, err := s.ProviderRules.States(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -327,8 +327,8 @@ func (s providerPages) edit(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	in := automation.OwnProviderInput{
-		Version: automation.OwnVersion(*o), Name: o.Name, Command: commandLine(o.Command),
+	in := provider.Input{
+		Version: provider.OwnVersion(*o), Name: o.Name, Command: commandLine(o.Command),
 		Keys: strings.Join(o.Keys, ", "), State: strings.Join(o.State, "\n"), Obeys: strings.Join(o.Obeys, "\n"),
 		AutoMode: o.AutoMode, ReadMode: o.ReadMode,
 	}
@@ -340,7 +340,7 @@ func (s providerPages) update(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	err = s.Rules.UpdateProvider(r.Context(), actor, o.ID, ownProviderInput(r))
+	err = s.ProviderRules.Update(r.Context(), actor, o.ID, ownProviderInput(r))
 	bad, status, err := s.Again(r, actor, s.edit, err)
 	if err != nil {
 		return err
@@ -352,7 +352,7 @@ func (s providerPages) update(w http.ResponseWriter, r *http.Request, actor acco
 }
 
 func (s providerPages) form(w http.ResponseWriter, r *http.Request, actor account.Actor, status int, id, was string,
-	in automation.OwnProviderInput, bad fault.Invalid) error {
+	in provider.Input, bad fault.Invalid) error {
 	f := views.NewProviderForm()
 	f.ID, f.Was, f.Version = id, was, in.Version
 	for field, value := range map[*views.Field]string{

@@ -1,4 +1,4 @@
-package automation
+package workspace
 
 import (
 	"context"
@@ -43,14 +43,14 @@ func TestAFolderOfTheServerIsGivenByAdministratorsOrBelowSharedFolders(t *testin
 		{filepath.Join(shared, "not there.git"), false},
 		{"https://git.example.com/a/b.git", true},
 	} {
-		_, err := k.CreateWorkspace(t.Context(), keeper, WorkspaceInput{
+		_, err := k.Create(t.Context(), keeper, Input{
 			Name: fmt.Sprint("Keeper's ", i), GitURL: tt.url,
 		})
 		var bad fault.Invalid
 		if refused := errors.As(err, &bad) && bad["url"] == notShared; refused == tt.want || err != nil && !refused {
 			t.Errorf("%s: got %v; taken should be %t", tt.url, err, tt.want)
 		}
-		if _, err := k.CreateWorkspace(t.Context(), k.mira, WorkspaceInput{
+		if _, err := k.Create(t.Context(), k.mira, Input{
 			Name: fmt.Sprint("Mira's ", i), GitURL: tt.url,
 		}); err != nil {
 			t.Errorf("%s by an administrator: %v", tt.url, err)
@@ -67,20 +67,20 @@ func TestARemoteOfBeforeGoesOnUntilItsAddressIsChanged(t *testing.T) {
 		asked = append(asked, r)
 		return probe(ctx, r)
 	}
-	w, err := k.CreateWorkspace(t.Context(), keeper,
-		WorkspaceInput{Name: "Theirs", GitURL: "https://git.example.com/a/b.git"})
+	w, err := k.Create(t.Context(), keeper,
+		Input{Name: "Theirs", GitURL: "https://git.example.com/a/b.git"})
 	check(t, err)
 	_, err = k.DB.NewRaw("UPDATE workspaces SET git_url = '/srv/git/a.git', remote_anywhere = true WHERE id = ?", w.ID).
 		Exec(t.Context())
 	check(t, err)
-	in := WorkspaceInput{Name: "Renamed", GitURL: "/srv/git/a.git", Version: 1}
-	check(t, k.UpdateWorkspace(t.Context(), keeper, w.ID, in))
-	_, err = k.CheckWorkspace(t.Context(), keeper, w.ID)
+	in := Input{Name: "Renamed", GitURL: "/srv/git/a.git", Version: 1}
+	check(t, k.Update(t.Context(), keeper, w.ID, in))
+	_, err = k.Check(t.Context(), keeper, w.ID)
 	check(t, err)
 	in.Version, in.GitURL = 2, "https://git.example.com/a/b.git"
-	check(t, k.UpdateWorkspace(t.Context(), keeper, w.ID, in))
+	check(t, k.Update(t.Context(), keeper, w.ID, in))
 	in.Version, in.GitURL = 3, "/srv/git/a.git"
-	if err := k.UpdateWorkspace(t.Context(), keeper, w.ID, in); err == nil {
+	if err := k.Update(t.Context(), keeper, w.ID, in); err == nil {
 		t.Error("the folder was given again by somebody who is no administrator")
 	}
 	want := []bool{false, true, true, false}

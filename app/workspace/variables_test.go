@@ -1,4 +1,4 @@
-package automation
+package workspace
 
 import (
 	"fmt"
@@ -15,10 +15,10 @@ func TestVariablesThatSteerProgramsAreSetByWhoMayRunCommands(t *testing.T) {
 	k := setup(t)
 	boss, manager := k.holding("Boss", account.ManageWorkspaces, account.UseShell),
 		k.holding("Manager", account.ManageWorkspaces)
-	save := func(who account.Actor, variables ...VariableInput) error {
-		d, err := k.Workspace(t.Context(), who, k.workspace.ID)
+	save := func(who account.Actor, variables ...Variable) error {
+		d, err := k.Find(t.Context(), who, k.workspace.ID)
 		check(t, err)
-		return k.UpdateWorkspace(t.Context(), who, k.workspace.ID, WorkspaceInput{
+		return k.Update(t.Context(), who, k.workspace.ID, Input{
 			Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Version: d.Version, Variables: variables,
 		})
 	}
@@ -28,22 +28,22 @@ func TestVariablesThatSteerProgramsAreSetByWhoMayRunCommands(t *testing.T) {
 		bad, is := err.(fault.Invalid)
 		return is && strings.Contains(bad["variables.0"], "shell.use")
 	}
-	node := VariableInput{Name: "NODE_OPTIONS", Value: "--require ./x.js"}
-	for _, v := range []VariableInput{node, {Name: "ANTHROPIC_BASE_URL", Value: "https://example.com"},
+	node := Variable{Name: "NODE_OPTIONS", Value: "--require ./x.js"}
+	for _, v := range []Variable{node, {Name: "ANTHROPIC_BASE_URL", Value: "https://example.com"},
 		{Name: "GIT_SSH_COMMAND", Value: "x", Secret: true}} {
 		if err := save(manager, v); !refused(err) {
 			t.Errorf("who may not run commands set %s: %v", v.Name, err)
 		}
 	}
-	check(t, save(manager, VariableInput{Name: "STAGE", Value: "test"},
-		VariableInput{Name: "ANTHROPIC_API_KEY", Value: "k", Secret: true}))
-	check(t, save(boss, node, VariableInput{Name: "GIT_SSH_COMMAND", Value: "ssh -v", Secret: true}))
-	check(t, save(manager, node, VariableInput{Name: "GIT_SSH_COMMAND", Secret: true})) // as they are
+	check(t, save(manager, Variable{Name: "STAGE", Value: "test"},
+		Variable{Name: "ANTHROPIC_API_KEY", Value: "k", Secret: true}))
+	check(t, save(boss, node, Variable{Name: "GIT_SSH_COMMAND", Value: "ssh -v", Secret: true}))
+	check(t, save(manager, node, Variable{Name: "GIT_SSH_COMMAND", Secret: true})) // as they are
 	node.Value = "--require ./y.js"
-	if err := save(manager, node, VariableInput{Name: "GIT_SSH_COMMAND", Secret: true}); !refused(err) {
+	if err := save(manager, node, Variable{Name: "GIT_SSH_COMMAND", Secret: true}); !refused(err) {
 		t.Errorf("who may not run commands changed NODE_OPTIONS: %v", err)
 	}
-	if err := save(boss, VariableInput{Name: "LD_PRELOAD", Value: "x"}); err == nil {
+	if err := save(boss, Variable{Name: "LD_PRELOAD", Value: "x"}); err == nil {
 		t.Error("LD_PRELOAD was set")
 	}
 	check(t, save(manager))
@@ -62,12 +62,12 @@ func TestPathsOfTheMachineAreGivenToAWorkspaceByWhoMayChangeTheSettings(t *testi
 	check(t, db.AddMember(t.Context(), k.DB, k.workspace.ID, boss.ID))
 	check(t, db.AddMember(t.Context(), k.DB, k.workspace.ID, manager.ID))
 	save := func(who account.Actor, paths string) (string, error) {
-		d, err := k.Workspace(t.Context(), who, k.workspace.ID)
+		d, err := k.Find(t.Context(), who, k.workspace.ID)
 		check(t, err)
-		err = k.UpdateWorkspace(t.Context(), who, k.workspace.ID, WorkspaceInput{
+		err = k.Update(t.Context(), who, k.workspace.ID, Input{
 			Name: d.Name, GitURL: d.GitURL, DefaultBranch: d.DefaultBranch, Version: d.Version, Shows: paths,
 		})
-		d, readErr := k.Workspace(t.Context(), who, k.workspace.ID)
+		d, readErr := k.Find(t.Context(), who, k.workspace.ID)
 		check(t, readErr)
 		return d.Shows, err
 	}
@@ -108,4 +108,15 @@ func manyPaths(n int) []string {
 		list[i] = fmt.Sprintf("/opt/%d", i)
 	}
 	return list
+}
+
+func TestAWorkspaceHasABoundedNumberOfVariables(t *testing.T) {
+	k := setup(t)
+	variables := make([]Variable, mostVariables+1)
+	for i := range variables {
+		variables[i] = Variable{Name: fmt.Sprint("A", i), Value: "x"}
+	}
+	_, err := k.Create(t.Context(), k.mira,
+		Input{Name: "Many", GitURL: "https://git.example.com/a/b.git", Variables: variables})
+	wantInvalid(t, err, fmt.Sprintf("variables.%d", mostVariables))
 }

@@ -1,4 +1,4 @@
-package automation
+package workspace
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 
 func TestANewWorkspaceBeginsWithASandboxWhereOneCanBeHad(t *testing.T) {
 	k := setup(t)
-	if k.workspace.Sandbox || k.NewWorkspace(t.Context()).Sandbox {
+	if k.workspace.Sandbox || k.New(t.Context()).Sandbox {
 		t.Error("there is a sandbox where none can be had")
 	}
 	k.Sandboxed = func(context.Context) bool { return true }
-	if !k.NewWorkspace(t.Context()).Sandbox {
+	if !k.New(t.Context()).Sandbox {
 		t.Error("the form of a new workspace begins without a sandbox")
 	}
 	check(t, k.EnsureScratch(t.Context()))
@@ -23,7 +23,7 @@ func TestANewWorkspaceBeginsWithASandboxWhereOneCanBeHad(t *testing.T) {
 	_, err := k.DB.ExecContext(t.Context(), "DELETE FROM workspaces")
 	check(t, err)
 	check(t, k.EnsureScratch(t.Context()))
-	list, err := k.Workspaces(t.Context(), k.mira)
+	list, err := k.List(t.Context(), k.mira)
 	if err != nil || len(list) != 1 || !list[0].Sandbox {
 		t.Errorf("the first workspace of all is %+v, %v", list, err)
 	}

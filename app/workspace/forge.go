@@ -1,4 +1,4 @@
-package automation
+package workspace
 
 import (
 	"context"
@@ -55,9 +55,9 @@ func hostOf(gitURL string) string {
 	return "https://" + host[strings.LastIndex(host, "@")+1:]
 }
 
-// has reports whether a pull request whose address was read from text is on this forge, and hands it back with the
+// Has reports whether a pull request whose address was read from text is on this forge, and hands it back with the
 // repository's name as this forge has it.
-func (f Forge) has(p forge.PullRequest) (forge.PullRequest, bool) {
+func (f Forge) Has(p forge.PullRequest) (forge.PullRequest, bool) {
 	base, err := url.Parse(f.Base)
 	if err != nil {
 		return p, false
@@ -77,24 +77,36 @@ func (f Forge) has(p forge.PullRequest) (forge.PullRequest, bool) {
 	return p, true
 }
 
-// owns reports whether a pull request is of the workspace's own repository, by its name alone.
-func (f Forge) owns(p forge.PullRequest) bool {
+// Owns reports whether a pull request is of the workspace's own repository, by its name alone.
+func (f Forge) Owns(p forge.PullRequest) bool {
 	return p.Forge == f.Kind && strings.EqualFold(p.Repository, f.Repository)
 }
 
-// key names a pull request of the workspace's own repository, whatever the forge calls its own host.
-func (f Forge) key(p forge.PullRequest) string {
-	if f.owns(p) {
+// Key names a pull request of the workspace's own repository, whatever the forge calls its own host.
+func (f Forge) Key(p forge.PullRequest) string {
+	if f.Owns(p) {
 		p.URL = f.Base
 	}
 	return p.Key()
+}
+
+// PullRequestProblem says what keeps Carillon from opening pull requests in a workspace, as a sentence, or nothing.
+func PullRequestProblem(w *db.Workspace) string {
+	if _, ok := ForgeOf(w); !ok {
+		return "Carillon does not know on which forge the repository of this workspace is. Choose it in the " +
+			"workspace’s settings."
+	}
+	if w.TokenSealed == nil {
+		return "The workspace has no access token, which the forge’s API wants. Add one in the workspace’s settings."
+	}
+	return ""
 }
 
 // minForgeSecret is the fewest characters of a webhook secret.
 const minForgeSecret = 16
 
 // applyForge puts what a person typed about the forge into a workspace.
-func (s *Service) applyForge(w *db.Workspace, in WorkspaceInput, bad fault.Invalid) {
+func (s *Service) applyForge(w *db.Workspace, in Input, bad fault.Invalid) {
 	w.Forge = strings.TrimSpace(in.Forge)
 	w.ForgeBase = strings.TrimRight(form.Line(bad, "forge_base", "", in.ForgeBase, 500, false), "/")
 	kind := forge.Kind(w.Forge)
