@@ -21,7 +21,9 @@ var layers = map[string]string{
 	"app/fault":           "",
 	"app/form":            "app/fault app/spec",
 	"app/jsontext":        "",
-	"app/secret":          "",
+	"app/payload":         "app/fault app/form app/jsontext app/prompt app/secret app/spec db",
+	"app/prompt":          "app/shell",
+	"app/secret":          "app/jsontext",
 	"app/shell":           "",
 	"app/cron":            "app/form",
 	"app/cron/crontest":   "",
@@ -47,13 +49,15 @@ var layers = map[string]string{
 	"app/inbox":     "app/account app/crash app/fault db",
 	"app/ticket":    "app/account app/fault app/form db",
 	"app/provider":  "app/account app/fault app/form app/inbox db",
+	"app/toggle":    "app/account app/fault db",
 	"app/workspace": "app/account app/crash app/fault app/forge app/form app/provider app/secret app/shell db",
-	"app/automation": "app/account app/bot app/crash app/cron app/fault app/forge app/form app/inbox app/jsontext " +
-		"app/provider app/secret app/shell app/spec app/ticket app/workflow app/workspace db",
+	"app/automation": "app/account app/bot app/crash app/cron app/fault app/forge app/form app/inbox " +
+		"app/payload app/prompt app/provider app/secret app/shell app/spec app/ticket app/toggle " +
+		"app/workflow app/workspace db",
 	"app/bot":      "app/account app/fault app/form app/provider app/spec db",
 	"app/workflow": "app/account app/fault app/form app/secret app/shell app/spec db",
 	"app/plan": "app/account app/automation app/bot app/cron app/fault app/form app/manifest app/secret app/spec " +
-		"app/workflow db",
+		"app/toggle app/workflow db",
 
 	// What is said of machines.
 	"app/isolation": "db",
@@ -72,26 +76,28 @@ var layers = map[string]string{
 	"views/gallery":  "views views/markdown",
 	"app/api": "app/account app/agent app/automation app/bot app/fault app/form app/inbox app/jsontext " +
 		"app/manifest app/middleware app/plan app/provider app/spec app/ticket app/workflow app/workspace db views",
-	"app/mcp": "app/account app/automation app/fault app/jsontext app/middleware app/spec app/ticket app/workflow " +
-		"app/workspace db views",
-	"app/webhook": "app/automation app/fault app/forge app/middleware app/workspace db views",
+	"app/mcp": "app/account app/automation app/fault app/jsontext app/middleware app/secret app/spec app/ticket " +
+		"app/workflow app/workspace db views",
+	"app/webhook": "app/automation app/fault app/forge app/middleware app/payload app/workspace db views",
 
 	// The pages: what all share, rows as pages show them, and the packages of pages, which web puts together.
 	"app/web/page": "app/account app/agent app/automation app/cron app/fault app/form app/inbox app/middleware " +
-		"app/provider app/secret app/ticket app/workflow app/workspace db views",
+		"app/provider app/secret app/ticket app/toggle app/workflow app/workspace db views",
 	"app/web/present": "app/automation app/form app/ticket app/transcript app/workflow db views",
 	"app/web/signin":  "app/account app/cron app/fault app/middleware app/sso app/web/page db views",
-	"app/web/runs": "app/account app/automation app/fault app/form app/git app/middleware app/transcript " +
-		"app/web/page app/web/present app/workflow db views",
+	"app/web/runs": "app/account app/automation app/fault app/form app/git app/middleware app/toggle " +
+		"app/transcript app/web/page app/web/present app/workflow db views",
 	"app/web/settings": "app/account app/agent app/automation app/cron app/fault app/form app/inbox app/isolation " +
-		"app/middleware app/provider app/transcript app/web/page app/web/present app/workspace db views views/help",
+		"app/middleware app/provider app/toggle app/transcript app/web/page app/web/present app/workspace db " +
+		"views views/help",
 	"app/web": "app/account app/agent app/automation app/bot app/check app/cron app/fault app/forge app/form " +
-		"app/inbox app/middleware app/spec app/ticket app/web/page app/web/present app/web/runs app/web/settings " +
-		"app/web/signin app/workflow app/workspace db static views views/gallery views/help views/markdown",
+		"app/inbox app/middleware app/payload app/spec app/ticket app/toggle app/web/page app/web/present " +
+		"app/web/runs app/web/settings app/web/signin app/workflow app/workspace db static views views/gallery " +
+		"views/help views/markdown",
 
 	// What happens without a request.
 	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/form app/jsontext app/outbound " +
-		"app/runas app/secret app/transcript app/workflow app/workspace app/git db",
+		"app/runas app/secret app/toggle app/transcript app/workflow app/workspace app/git db",
 
 	// The model imports crontest alone; the rest is what its tests compare it with.
 	"app/model": "app/account app/automation app/check app/cron app/cron/crontest app/fault app/forge " +

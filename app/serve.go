@@ -40,6 +40,7 @@ import (
 	"carillon/app/runas"
 	"carillon/app/secret"
 	"carillon/app/ticket"
+	"carillon/app/toggle"
 	"carillon/app/web"
 	"carillon/app/web/page"
 	"carillon/app/web/signin"
@@ -282,7 +283,8 @@ func (p *program) runRoles(ctx context.Context, c *config, log *slog.Logger, x *
 				Inbox:      &inbox.Service{DB: x.database, Now: x.rules.Now},
 				Tickets:    &ticket.Service{DB: x.database, Now: x.rules.Now},
 				Workspaces: x.rules.Workspaces, ProviderRules: x.rules.Providers,
-				Found: x.agents.bestFound, Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies,
+				Toggles: &toggle.Service{DB: x.database, Now: x.rules.Now},
+				Found:   x.agents.bestFound, Workers: x.agents.liveWorkers, PublicURL: c.URL, Proxies: c.Proxies,
 				Now: x.rules.Now, Log: log,
 			},
 			SignIn:    signin.Pages{SetupToken: x.setup, SignOn: newSignOn(c), SignOnName: c.OIDC.Name},

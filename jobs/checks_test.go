@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/git"
 	"carillon/app/inbox"
 	"carillon/app/spec"
+	"carillon/app/toggle"
 	"carillon/db"
 )
 
@@ -49,7 +51,7 @@ func (k *kit) kinds() []string {
 
 func TestPassesFollowTheRunAsMessagesOfTheirOwnAndABlockingReviewIsTold(t *testing.T) {
 	k, messages := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{
+	check(t, (&toggle.Service{DB: k.db, Now: time.Now}).Save(t.Context(), k.actor, map[string]string{
 		"code_review": "[[say It leaks.]][[say REVIEW: BLOCKING]]", "verification": "[[say It holds.]]",
 		"edge_cases": "Mind the gap.",
 	}, ""))
@@ -85,7 +87,7 @@ func TestPassesFollowTheRunAsMessagesOfTheirOwnAndABlockingReviewIsTold(t *testi
 
 func TestAReviewChangesNothingWhereItsProviderCanBeHeldToThatAndSeesTheDiff(t *testing.T) {
 	k, _ := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor,
+	check(t, (&toggle.Service{DB: k.db, Now: time.Now}).Save(t.Context(), k.actor,
 		map[string]string{"code_review": "[[tell]]", "verification": "[[tell]]"}, ""))
 	run := k.ask("[[tell]][[write a.txt|made by the run]]", func(in *automation.Input) {
 		in.Toggles = []string{"code_review", "verification"}
@@ -113,7 +115,7 @@ func TestAReviewChangesNothingWhereItsProviderCanBeHeldToThatAndSeesTheDiff(t *t
 
 func TestAFailedPassDoesNotFailTheRunAndTheNextOneFollows(t *testing.T) {
 	k, _ := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{
+	check(t, (&toggle.Service{DB: k.db, Now: time.Now}).Save(t.Context(), k.actor, map[string]string{
 		"code_review": "[[fail -32603 it broke]]", "verification": "[[say It holds.]]",
 	}, ""))
 	run := k.ask("[[say Fine.]]", func(in *automation.Input) { in.Toggles = []string{"code_review", "verification"} })
@@ -142,7 +144,7 @@ func TestAFailedRunHasNoPasses(t *testing.T) {
 
 func TestUsageIsRecordedPerMessageAndSummedPerRun(t *testing.T) {
 	k, _ := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{
+	check(t, (&toggle.Service{DB: k.db, Now: time.Now}).Save(t.Context(), k.actor, map[string]string{
 		"code_review": "[[cost 0.75]][[say Good.]]", "verification": "[[say It holds.]][[nousage]]",
 	}, ""))
 	run := k.ask("[[cost 0.25]][[say Done.]]", func(in *automation.Input) {
@@ -420,7 +422,8 @@ func TestMinutesThatAreUsedUpStopAnAgentAtWorkWithoutAFailure(t *testing.T) {
 
 func TestAPassGoesOnAfterARestartWithTheRunsOwnAnswer(t *testing.T) {
 	k, messages := setupAgent(t)
-	check(t, k.rules.SaveToggles(t.Context(), k.actor, map[string]string{"code_review": "[[hang]]"}, ""))
+	toggles := &toggle.Service{DB: k.db, Now: time.Now}
+	check(t, toggles.Save(t.Context(), k.actor, map[string]string{"code_review": "[[hang]]"}, ""))
 	run := k.ask("[[say Written.]]", func(in *automation.Input) { in.Toggles = []string{"code_review"} })
 	k.eventually("the review to be at work", func() error {
 		if turns := k.turns(run); len(turns) < 2 || turns[1].Status != db.Running {

@@ -5,8 +5,8 @@ import (
 	"errors"
 
 	"carillon/app/agent"
-	"carillon/app/automation"
 	"carillon/app/git"
+	"carillon/app/toggle"
 	"carillon/db"
 )
 
@@ -16,8 +16,8 @@ func isReviewPass(k db.TurnKind) bool { return k == db.ReviewTurn || k == db.Ver
 // any.
 func (w *work) runReviewPasses(ctx context.Context, p agent.Provider, tree git.Worktree, env []string,
 	begun *db.Turn) bool {
-	list, err := retryValue(ctx, w, "read the passes", func(ctx context.Context) ([]automation.Pass, error) {
-		return w.Rules.Passes(ctx, w.execution.Snapshot.Toggles)
+	list, err := retryValue(ctx, w, "read the passes", func(ctx context.Context) ([]toggle.Pass, error) {
+		return toggle.Passes(ctx, w.DB, w.execution.Snapshot.Toggles)
 	})
 	if err != nil || len(list) == 0 {
 		if err != nil {
@@ -68,7 +68,7 @@ func (w *work) runReviewPasses(ctx context.Context, p agent.Provider, tree git.W
 }
 
 // addReviewPass adds the turn of a review pass to the session and begins it.
-func (w *work) addReviewPass(ctx context.Context, pass automation.Pass) (*db.Turn, error) {
+func (w *work) addReviewPass(ctx context.Context, pass toggle.Pass) (*db.Turn, error) {
 	turn, err := w.addTurn(ctx, &db.Turn{Kind: pass.Kind, Label: pass.Label, Prompt: pass.Prompt})
 	if err == nil && turn == nil {
 		err = errors.New("it is gone")

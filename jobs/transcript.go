@@ -17,6 +17,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/crash"
 	"carillon/app/jsontext"
+	"carillon/app/secret"
 	"carillon/app/transcript"
 	"carillon/db"
 )
@@ -210,7 +211,7 @@ func (t *transcriptWriter) maskJSON(raw json.RawMessage) json.RawMessage {
 	if len(raw) == 0 {
 		return nil
 	}
-	masked, ok := automation.MaskJSON(t.mask, raw)
+	masked, ok := secret.MaskJSON(t.mask, raw)
 	if !ok {
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 	"carillon/app/agent"
 	"carillon/app/automation"
 	"carillon/app/provider"
+	"carillon/app/secret"
 	"carillon/app/transcript"
 	"carillon/app/workspace"
 	"carillon/db"
@@ -35,7 +36,7 @@ func (k *kit) writer(secrets ...string) *transcriptWriter {
 		k.t.Fatalf("claimed %d sessions; want that of the run", len(list))
 	}
 	tr := newTranscriptWriter(k.db, db.Lease{Session: run.Session.ID, Worker: "test", Fence: list[0].Fence}, 0)
-	tr.mask, tr.now, tr.log = automation.Masker(secrets, "••••••"), time.Now, slog.New(slog.DiscardHandler)
+	tr.mask, tr.now, tr.log = secret.Masker(secrets, "••••••"), time.Now, slog.New(slog.DiscardHandler)
 	tr.onLeaseLost = func() { k.t.Error("the lease was lost") }
 	return tr
 }
@@ -57,7 +58,7 @@ func (k *kit) stored(tr *transcriptWriter) (events []transcript.Event, bytes int
 func TestWhatIsPendingStaysBoundedAndKeepsItsBeginning(t *testing.T) {
 	t.Parallel()
 	tr := newTranscriptWriter(nil, db.Lease{}, 0)
-	tr.mask, tr.now = automation.Masker(nil, ""), time.Now
+	tr.mask, tr.now = secret.Masker(nil, ""), time.Now
 	tr.agentEvent(transcript.Event{Kind: transcript.KindOutput, Text: "first"})
 	for range 1000 {
 		tr.agentEvent(transcript.Event{Kind: transcript.KindOutput, Text: strings.Repeat("x", 16<<10)})
@@ -169,7 +170,7 @@ func TestWhatWaitsForTheDatabaseIsCutBeforeItIsDropped(t *testing.T) {
 	t.Parallel()
 	const n = 100
 	tr := newTranscriptWriter(nil, db.Lease{}, 0)
-	tr.bounds, tr.mask, tr.now = few, automation.Masker(nil, ""), time.Now
+	tr.bounds, tr.mask, tr.now = few, secret.Masker(nil, ""), time.Now
 	conversation(n, tr.agentEvent)
 	var events []transcript.Event
 	for _, e := range tr.pending {
@@ -255,7 +256,7 @@ func TestATranscriptEndsThoughTheDatabaseIsAway(t *testing.T) {
 	check(t, err)
 	check(t, away.Close())
 	tr := newTranscriptWriter(away, db.Lease{}, 0)
-	tr.mask, tr.now, tr.log = automation.Masker(nil, ""), time.Now, slog.New(slog.DiscardHandler)
+	tr.mask, tr.now, tr.log = secret.Masker(nil, ""), time.Now, slog.New(slog.DiscardHandler)
 	tr.agentEvent(transcript.Event{Kind: transcript.KindText, Text: "lost"})
 	stop := make(chan time.Duration, 1)
 	stop <- time.Millisecond
@@ -286,13 +287,13 @@ func TestATranscriptEndsThoughItsTableIsHeld(t *testing.T) {
 
 func TestSecretsAreMaskedAsTheyAreAndAsJSONWritesThem(t *testing.T) {
 	t.Parallel()
-	mask := automation.Masker([]string{"pass\"word\n1", "short", "plain-secret", "first line\nsecond line"}, "••••••")
+	mask := secret.Masker([]string{"pass\"word\n1", "short", "plain-secret", "first line\nsecond line"}, "••••••")
 	text, err := json.Marshal(map[string]string{
 		"a": "x pass\"word\n1 y", "b": "plain-secret", "c": "short", "d": "2: second line",
 		"e": `{"in":"pass\"word\n1"}`, "f": "?k=pass%22word%0A1",
 	})
 	check(t, err)
-	masked, ok := automation.MaskJSON(mask, text)
+	masked, ok := secret.MaskJSON(mask, text)
 	if got, want := string(masked),
 		`{"a":"x •••••• y","b":"••••••","c":"short","d":"2: ••••••","e":"{\"in\":\"••••••\"}","f":"?k=••••••"}`; got != want || !ok {
 		t.Errorf("masked is %s; want %s", got, want)
@@ -301,7 +302,7 @@ func TestSecretsAreMaskedAsTheyAreAndAsJSONWritesThem(t *testing.T) {
 
 func TestMaskedJSONStaysJSON(t *testing.T) {
 	t.Parallel()
-	mask := automation.Masker([]string{"12345678", "nabcdefgh"}, "••••••")
+	mask := secret.Masker([]string{"12345678", "nabcdefgh"}, "••••••")
 	for in, want := range map[string]string{
 		`{"chat_id":12345678}`:                `{"chat_id":"••••••"}`,
 		`[12345678.0, 1.2345678e7, -1]`:       `["••••••.0", "••••••", -1]`,
@@ -309,7 +310,7 @@ func TestMaskedJSONStaysJSON(t *testing.T) {
 		`{"nabcdefgh":"xnabcdefgh"}`:          `{"••••••":"x••••••"}`,
 		`{ "big": 1e999, "f": 0.1, "t":true}`: `{ "big": 1e999, "f": 0.1, "t":true}`,
 	} {
-		if got, ok := automation.MaskJSON(mask, []byte(in)); !ok || string(got) != want {
+		if got, ok := secret.MaskJSON(mask, []byte(in)); !ok || string(got) != want {
 			t.Errorf("%s became %s; want %s", in, got, want)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/crash"
 	"carillon/app/git"
+	"carillon/app/secret"
 	"carillon/app/transcript"
 	"carillon/app/workspace"
 	"carillon/db"
@@ -171,7 +172,7 @@ func (w *work) withTimeout(ctx context.Context) (context.Context, context.Cancel
 func (w *work) openTranscript(ctx context.Context, secrets []string) error {
 	w.transcript = newTranscriptWriter(w.DB, w.lease, w.session.LastSeq)
 	w.token = automation.NewSessionToken()
-	w.transcript.mask, w.transcript.now, w.transcript.log = automation.Masker(append(secrets, w.token),
+	w.transcript.mask, w.transcript.now, w.transcript.log = secret.Masker(append(secrets, w.token),
 		automation.Hidden), w.Now, w.Log
 	w.transcript.onLeaseLost = w.loseLease
 	err := w.retry(ctx, "read the transcript's size", w.transcript.resume)

@@ -195,7 +195,7 @@ func (s *Service) SessionMasker(ctx context.Context, actor account.Actor, token 
 		}
 		secrets = append(secrets, given...)
 	}
-	return Masker(secrets, Hidden), nil
+	return secret.Masker(secrets, Hidden), nil
 }
 
 // OwnAutomation is the automation that started the session as which the actor asks, whoever created it: a session may

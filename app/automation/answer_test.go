@@ -5,6 +5,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"carillon/app/toggle"
 	"carillon/db"
 )
 
@@ -22,7 +23,7 @@ func TestOfALongAnswerStaysWhatItIsJudgedBy(t *testing.T) {
 			t.Errorf("it lacks %q", want)
 		}
 	}
-	if !Blocking(kept) || !utf8.ValidString(kept) || len(kept) > keepAnswer+2000 {
+	if !toggle.Blocking(kept) || !utf8.ValidString(kept) || len(kept) > keepAnswer+2000 {
 		t.Errorf("it has %d bytes and ends with %q", len(kept), kept[len(kept)-40:])
 	}
 	if short := "ALL DONE"; KeptAnswer(short, s) != short {

@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/payload"
 	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/app/workflow"
@@ -67,7 +68,7 @@ func described(a *db.Automation) map[string]any {
 	}
 	delete(m, "timeout_minutes")
 	m["timeout_seconds"] = a.TimeoutSeconds
-	m["filter"] = FilterText(a.Filter)
+	m["filter"] = payload.FilterText(a.Filter)
 	m["enabled"] = a.Enabled
 	if !a.RunAt.IsZero() {
 		m["run_at"] = a.RunAt.UTC().Format(time.RFC3339)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/prompt"
 	"carillon/app/provider"
 	"carillon/app/secret"
 	"carillon/app/workspace"
@@ -27,9 +28,9 @@ type Service struct {
 	Providers  *provider.Service
 	Workspaces *workspace.Service
 
-	looks   looks       // for due automations
-	scripts scriptNames // the parameters of scripts
-	outer   *Service    // what In bound to a transaction; nil: this is bound to none
+	looks   looks              // for due automations
+	scripts prompt.ScriptNames // the parameters of scripts
+	outer   *Service           // what In bound to a transaction; nil: this is bound to none
 	// bounds how long StartDue waits for what another transaction holds; 0 is startLockPatience
 	lockPatience time.Duration
 }
@@ -111,8 +112,8 @@ type Unable struct {
 
 func (u *Unable) Error() string { return u.Reason }
 
-// ErrTooLarge says that a prompt is over MaxPrompt once its placeholders are filled, or, as a *TooLong, that a value
-// does not fit into a variable of a script.
+// ErrTooLarge says that a prompt is over prompt.MaxBytes once its placeholders are filled, or, as a *TooLong, that a
+// value does not fit into a variable of a script.
 var ErrTooLarge = errors.New("the prompt with its values filled in is over 256 KiB")
 
 // TooLong is an ErrTooLarge for a value that a script uses.
@@ -129,6 +130,3 @@ func (t *TooLong) Error() string {
 
 // Is reports that a TooLong is an ErrTooLarge.
 func (t *TooLong) Is(target error) bool { return target == ErrTooLarge }
-
-// MaxPrompt is the most bytes that a prompt may have, also with its placeholders filled.
-const MaxPrompt = 256 << 10

@@ -18,6 +18,7 @@ import (
 	"carillon/app/inbox"
 	"carillon/app/provider"
 	"carillon/app/spec"
+	"carillon/app/toggle"
 	"carillon/db"
 )
 
@@ -182,7 +183,7 @@ func (s *Service) complete(ctx context.Context, q bun.IDB, list []*db.Startable,
 	for _, a := range list {
 		if len(a.Toggles) > 0 {
 			if texts == nil {
-				if texts, err = s.toggleTexts(ctx, q); err != nil {
+				if texts, err = toggle.Texts(ctx, q); err != nil {
 					return err
 				}
 			}

@@ -1,7 +1,9 @@
 package automation
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -9,6 +11,10 @@ import (
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/payload"
+	"carillon/app/prompt"
+	"carillon/app/secret"
+	"carillon/app/workflow"
 	"carillon/db"
 )
 
@@ -35,7 +41,7 @@ func (s *Service) Delivery(ctx context.Context, actor account.Actor, id, deliver
 
 // input reads again what a delivery brought. It returns fault.Invalid for one that was not kept whole, or cannot be
 // read.
-func (s *Service) input(d *db.Delivery) (parameters map[string]string, payload string, err error) {
+func (s *Service) input(d *db.Delivery) (parameters map[string]string, body string, err error) {
 	if !d.Complete() {
 		kept := fmt.Sprintf("Only the first %d KiB of this call were kept", keepBody>>10)
 		if len(d.Body) == 0 {
@@ -49,14 +55,14 @@ func (s *Service) input(d *db.Delivery) (parameters map[string]string, payload s
 			fault.Invalid{"delivery": "The secrets of this call cannot be read with this server's secret, so it " +
 				"cannot be sent again."}
 	}
-	parameters, payload, problem := readParameters(call)
+	parameters, body, problem := payload.Read(call)
 	if problem != "" {
 		return nil, "", fault.Invalid{"delivery": form.Capitalize(problem) + ", so this call starts nothing."}
 	}
-	if d.Sealed != nil && payload != "" { // as its own run got it
-		_, payload, _ = readParameters(Call{Query: d.Query, ContentType: call.ContentType, Body: d.Body})
+	if d.Sealed != nil && body != "" { // as its own run got it
+		_, body, _ = payload.Read(payload.Call{Query: d.Query, ContentType: call.ContentType, Body: d.Body})
 	}
-	return parameters, payload, nil
+	return parameters, body, nil
 }
 
 // Replay starts a run with what a call brought, as the automation is now. Signature and filter are not asked again: a
@@ -66,11 +72,11 @@ func (s *Service) Replay(ctx context.Context, actor account.Actor, id, delivery 
 	if err != nil {
 		return nil, err
 	}
-	parameters, payload, err := s.input(d)
+	parameters, body, err := s.input(d)
 	if err != nil {
 		return nil, err
 	}
-	return s.again(ctx, actor, id, Trigger{Parameters: parameters, Outside: names(parameters), Payload: payload})
+	return s.again(ctx, actor, id, Trigger{Parameters: parameters, Outside: names(parameters), Payload: body})
 }
 
 // RunAgain starts a run with the input of an earlier one, as the automation is now. It returns the errors of RunNow,
@@ -120,7 +126,7 @@ func (s *Service) Try(ctx context.Context, actor account.Actor, id, delivery uui
 	if d.Sealed != nil { // what is shown has no secrets
 		d.Sealed, d.Size = nil, int64(len(d.Body))
 	}
-	parameters, payload, err := s.input(d)
+	parameters, body, err := s.input(d)
 	if err != nil {
 		return nil, err
 	}
@@ -131,16 +137,78 @@ func (s *Service) Try(ctx context.Context, actor account.Actor, id, delivery uui
 		}
 	}
 	p, _ := s.Providers.Find(in.Provider)
-	mark := newMark()
-	found := ValuesOf(t.Values).fenced(mark, names(parameters))
-	_, t.Unresolved = resolve(namesIn(p, in.Prompt), found)
+	mark := prompt.NewMark()
+	found := prompt.ValuesOf(t.Values).Fenced(mark, names(parameters))
+	_, t.Unresolved = prompt.Resolve(prompt.Names(in.Prompt, p.Script), found)
 	if t.Prompt = in.Prompt; !p.Script {
-		if t.Prompt = fill(in.Prompt, found); in.AppendPayload && payload != "" {
-			t.Prompt = withPayload(t.Prompt, payload, mark)
+		if t.Prompt = prompt.Fill(in.Prompt, found); in.AppendPayload && body != "" {
+			t.Prompt = prompt.WithPayload(t.Prompt, body, mark)
 		}
 	}
-	if _, t.Refused = matches(readFilter(in.Filter, fault.Invalid{}), parameters, payload); len(t.Prompt) > MaxPrompt {
+	_, t.Refused = payload.Matches(payload.ReadFilter(in.Filter, fault.Invalid{}), parameters, body)
+	if len(t.Prompt) > prompt.MaxBytes {
 		t.Refused = ErrTooLarge.Error()
 	}
 	return t, nil
+}
+
+// brought is what a call brought as it was, as it is sealed.
+type brought struct {
+	Query string `json:"query"`
+	Body  []byte `json:"body"`
+}
+
+func deliveryPurpose(id uuid.UUID) string { return "delivery " + id.String() }
+
+// keepCall notes with a delivery what its call brought: readable without secrets, and sealed with them.
+func (s *Service) keepCall(o *db.TokenOwner, call payload.Call, d *db.Delivery) {
+	shown := call.Redacted(o)
+	d.Query, d.Size = db.Printable(shown.Query, 4096), int64(len(call.Body))
+	d.Body = shown.Body[:min(len(shown.Body), keepBody)]
+	if shown.Query == call.Query && bytes.Equal(shown.Body, call.Body) || len(call.Body) > keepBody {
+		return
+	}
+	whole, _ := json.Marshal(brought{call.Query, call.Body}) // strings always marshal
+	d.Sealed = s.Keys.Seal(string(whole), deliveryPurpose(d.ID))
+}
+
+// call is what a delivery brought as it was. ok is false when its secrets cannot be read any more.
+func (s *Service) call(d *db.Delivery) (call payload.Call, ok bool) {
+	call = payload.Call{Query: d.Query, ContentType: d.Headers["Content-Type"], Body: d.Body}
+	if d.Sealed == nil {
+		return call, true
+	}
+	text, err := s.Keys.Open(d.Sealed, deliveryPurpose(d.ID))
+	if err != nil {
+		return call, false
+	}
+	var was brought
+	if err := json.Unmarshal([]byte(text), &was); err != nil {
+		return call, false
+	}
+	call.Query, call.Body = was.Query, was.Body
+	return call, true
+}
+
+// keptValues are the values of a run as its row may hold them: secrets in their stored form. Where nobody knows any
+// more which of them are secrets, as the workflow is gone, there are none.
+func (s *Service) keptValues(wf *db.Workflow, values map[string]string) map[string]string {
+	kept := map[string]string{}
+	if wf == nil {
+		return kept
+	}
+	var secrets []string
+	for _, p := range wf.Parameters {
+		if p.Type == db.SecretParameter && values[p.Alias] != "" {
+			secrets = append(secrets, values[p.Alias])
+			kept[p.Alias] = workflow.Seal(s.Keys, p.Alias, values[p.Alias])
+		}
+	}
+	hide := secret.Masker(secrets, payload.Mask)
+	for name, value := range values {
+		if _, sealed := kept[name]; !sealed {
+			kept[name] = secret.MaskValue(hide, value)
+		}
+	}
+	return kept
 }

@@ -75,7 +75,7 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 // waitsSince is before which time due times lie that a Recurring catches up for once its run in flight has ended:
 // nobody was there to start them.
 func waitsSince(away gap, now time.Time) time.Time {
-	return later(now.Add(-grace), away.to.Add(-prompt))
+	return later(now.Add(-grace), away.to.Add(-answerWithin))
 }
 
 // InGrace reports whether a due time may still be answered by a run.

@@ -19,6 +19,7 @@ import (
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/prompt"
 	"carillon/app/shell"
 	"carillon/app/spec"
 	"carillon/app/workflow"
@@ -461,7 +462,7 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 		a.Prompt = ""
 	case strings.TrimSpace(a.Prompt) == "":
 		bad["prompt"] = "Write what the agent is to do."
-	case len(a.Prompt) > MaxPrompt:
+	case len(a.Prompt) > prompt.MaxBytes:
 		bad["prompt"] = fmt.Sprintf("The prompt is %d KiB long. At most 256 KiB fit.", (len(a.Prompt)+1023)>>10)
 	case !utf8.ValidString(a.Prompt) || strings.ContainsRune(a.Prompt, 0):
 		bad["prompt"] = "The prompt has bytes that are not text."
@@ -488,7 +489,7 @@ func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Auto
 		return // applyWorkflow has taken them over
 	}
 	a.Parameters = map[string]string{}
-	names := namesIn(p, a.Prompt)
+	names := prompt.Names(a.Prompt, p.Script)
 	if len(names) > maxNames && bad["prompt"] == "" {
 		bad["prompt"] = fmt.Sprintf("The prompt asks for %d different values. At most %d fit.", len(names), maxNames)
 	}
@@ -532,13 +533,12 @@ func (s *Service) scriptProblem(provider, script string) string {
 
 // Names lists the parameters that a prompt for a provider asks for, each once, in their order. The list is not to be
 // changed: of a script it is remembered, so that lists of automations parse each script once.
-func (s *Service) Names(provider, prompt string) []string {
-	p, _ := s.Providers.Find(provider)
+func (s *Service) Names(provider, text string) []string {
 	var names []string
-	if p.Script && len(prompt) <= MaxPrompt {
-		names = s.outermost().scripts.of(prompt, func(script string) []string { return namesIn(p, script) })
+	if script := s.Providers.RunsScripts(provider); script && len(text) <= prompt.MaxBytes {
+		names = s.outermost().scripts.Of(text)
 	} else {
-		names = namesIn(p, prompt)
+		names = prompt.Names(text, script)
 	}
 	return names[:min(len(names), maxNames)]
 }

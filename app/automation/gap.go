@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// prompt is within what time a due time is answered while Carillon runs. What is later than that and lies in a gap was
-// not answered because nobody looked.
-const prompt = 30 * time.Second
+// answerWithin is within what time a due time is answered while Carillon runs. What is later and lies in a gap
+// was not answered because nobody looked.
+const answerWithin = 30 * time.Second
 
 // gap is a time in which the scheduler of this process did not look for due automations.
 type gap struct {
@@ -16,7 +16,7 @@ type gap struct {
 }
 
 // has reports whether a due time passed in the gap.
-func (g gap) has(due time.Time) bool { return due.After(g.from) && due.Before(g.to.Add(-prompt)) }
+func (g gap) has(due time.Time) bool { return due.After(g.from) && due.Before(g.to.Add(-answerWithin)) }
 
 // looks remembers when the scheduler of this process looked for due automations.
 type looks struct {
@@ -33,7 +33,7 @@ func (l *looks) begin(now time.Time) gap {
 	if now.Before(l.gap.to) { // the clock was ahead, and was set right
 		l.gap.to = now
 	}
-	if now.Sub(l.last) <= prompt {
+	if now.Sub(l.last) <= answerWithin {
 		return l.gap
 	}
 	l.gap = gap{from: l.last, to: now, reason: "the machine slept or its clock was set"}

@@ -657,14 +657,16 @@ func (n *night) reason(id uuid.UUID, e *db.Execution, w time.Time, all []db.Exec
 		return
 	}
 	down := slices.ContainsFunc(n.away, func(g gap) bool { return w.After(g.from) && w.Before(g.to) })
-	downFor := slices.ContainsFunc(n.away, func(g gap) bool { return w.After(g.from) && w.Before(g.to.Add(-prompt)) })
+	downFor := slices.ContainsFunc(n.away, func(g gap) bool {
+		return w.After(g.from) && w.Before(g.to.Add(-answerWithin))
+	})
 	switch {
 	case e.Status == db.Missed && !down:
 		n.fail(id, "%s is missed because %s, and Carillon was there", w, e.Reason)
 	case e.Status == db.Skipped && e.ErrorClass == "" && downFor:
 		n.fail(id, "%s is skipped, and passed during a downtime", w)
 	case e.Status == db.Skipped && e.ErrorClass == "" && !slices.ContainsFunc(all, func(o db.Execution) bool {
-		return o.SessionID != uuid.Nil && !o.CreatedAt.After(w.Add(prompt)) &&
+		return o.SessionID != uuid.Nil && !o.CreatedAt.After(w.Add(answerWithin)) &&
 			(o.FinishedAt.IsZero() || !o.FinishedAt.Before(w))
 	}):
 		n.fail(id, "%s is skipped because %s, and none was", w, e.Reason)

@@ -3,16 +3,20 @@ package automation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"carillon/app/account"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/inbox"
 	"carillon/app/provider"
 	"carillon/app/shell"
+	"carillon/app/toggle"
 	"carillon/db"
 )
 
@@ -39,6 +43,23 @@ func applyQuality(ctx context.Context, actor account.Actor, a *db.Automation, in
 			"so the run cannot be asked for it. Ask for changed files instead."
 	}
 	applyBudget(a, in.Budget, p, bad)
+}
+
+// applyToggles takes over the session toggles, in the order of the editor. Only a Develop session has any.
+func applyToggles(a *db.Automation, in Input, p provider.Provider, bad fault.Invalid) {
+	a.Toggles = []string{}
+	if a.SessionType != db.Develop {
+		return
+	}
+	for _, t := range toggle.All {
+		if slices.Contains(in.Toggles, t.Key) {
+			a.Toggles = append(a.Toggles, t.Key)
+		}
+	}
+	if p.Script && len(a.Toggles) > 0 {
+		bad["toggles"] = p.Name +
+			" runs a script, and a script takes no instructions. Switch the session modes off, or choose an agent."
+	}
 }
 
 // command checks a script that runs on a worker: whoever sets or changes one needs the permission for it.
@@ -81,7 +102,7 @@ const RunInstructions = "You work unattended: nobody answers questions. If you f
 // NothingToDo reports whether a run found nothing to do by its final answer: that ends with a line that says so, and no
 // files changed.
 func NothingToDo(answer string, filesChanged bool) bool {
-	return !filesChanged && lastLine(answer) == nothingMark
+	return !filesChanged && toggle.LastLine(answer) == nothingMark
 }
 
 // FoundNothing reports whether a run found nothing to do: see NothingToDo, or the last that its agent reported by
@@ -111,4 +132,32 @@ func (s *Service) Unmet(ctx context.Context, c db.SuccessCheck, session uuid.UUI
 		return "", err
 	}
 	return "", nil
+}
+
+// NoteReview tells the people of a run's automation when its review has a blocking finding. It returns db.ErrLeaseLost,
+// and tells nobody, when another process holds the session.
+func (s *Service) NoteReview(ctx context.Context, lease db.Lease, execution uuid.UUID, answer string) error {
+	if !toggle.Blocking(answer) {
+		return nil
+	}
+	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+		if err := db.CheckLease(ctx, tx, lease); err != nil {
+			return err
+		}
+		e, err := db.ExecutionByID(ctx, tx, execution)
+		if err != nil {
+			return err
+		}
+		findings := strings.TrimSpace(answer)
+		findings = strings.TrimSpace(findings[:strings.LastIndexByte(findings, '\n')+1])
+		if utf8.RuneCountInString(findings) > 2000 {
+			findings = string([]rune(findings)[:2000]) + "…"
+		}
+		return s.tell(ctx, tx, e.Automation, inbox.Notice{
+			Kind: inbox.Review, Title: "The review of " + e.Automation.Name + " found something blocking",
+			Body:      form.Or(findings, "Read the review in the session."),
+			Execution: e.ID, Session: e.SessionID, Key: "review " + e.ID.String(),
+		})
+	})
+	return fault.Wrap(err, "note review of execution %s", execution)
 }

@@ -13,6 +13,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/inbox"
 	"carillon/app/spec"
+	"carillon/app/toggle"
 	"carillon/db"
 )
 
@@ -64,8 +65,7 @@ func TestInstructionTogglesAddTheirTextsToTheFirstPromptInTheirOrder(t *testing.
 	turns := k.prompts(k.runNow(a))
 	want := "Look around."
 	for _, key := range []string{"code_architecture", "ux_enhancement", "edge_cases", "update_tests", "update_docs"} {
-		tg, _ := toggle(key)
-		want += "\n\n" + tg.Text
+		want += "\n\n" + toggleOf(key).Text
 	}
 	if len(turns) != 1 || turns[0].Prompt != want {
 		t.Errorf("the run begins with %d messages, the first %q; want %q", len(turns), turns[0].Prompt, want)
@@ -104,22 +104,22 @@ func TestTogglesAreForDevelopSessionsOfAgentsAlone(t *testing.T) {
 
 func TestTextsOfTogglesAreEditedByThoseWhoMayChangeSettings(t *testing.T) {
 	k := setup(t)
-	ctx := t.Context()
-	wantErr(t, k.SaveToggles(ctx, k.jonas, map[string]string{"edge_cases": "x"}, ""), fault.ErrForbidden)
-	wantErr(t, k.ResetToggle(ctx, k.jonas, "edge_cases"), fault.ErrForbidden)
-	_, err := k.ToggleTexts(ctx, k.jonas)
+	ctx, toggles := t.Context(), &toggle.Service{DB: k.DB, Now: k.Now}
+	wantErr(t, toggles.Save(ctx, k.jonas, map[string]string{"edge_cases": "x"}, ""), fault.ErrForbidden)
+	wantErr(t, toggles.Reset(ctx, k.jonas, "edge_cases"), fault.ErrForbidden)
+	_, err := toggles.List(ctx, k.jonas)
 	wantErr(t, err, fault.ErrForbidden)
-	wantErr(t, k.SaveToggles(ctx, k.mira, map[string]string{"nonsense": "x"}, ""), fault.ErrNotFound)
-	wantInvalid(t, k.SaveToggles(ctx, k.mira, map[string]string{"edge_cases": " "}, ""), "edge_cases")
+	wantErr(t, toggles.Save(ctx, k.mira, map[string]string{"nonsense": "x"}, ""), fault.ErrNotFound)
+	wantInvalid(t, toggles.Save(ctx, k.mira, map[string]string{"edge_cases": " "}, ""), "edge_cases")
 
 	a := k.create(func(in *Input) { in.Toggles = []string{"edge_cases"} })
-	check(t, k.SaveToggles(ctx, k.mira, map[string]string{"edge_cases": "Mind the {{gap}}.\r\nBoth."}, ""))
+	check(t, toggles.Save(ctx, k.mira, map[string]string{"edge_cases": "Mind the {{gap}}.\r\nBoth."}, ""))
 	if got := k.prompts(k.runNow(a))[0].Prompt; got != "Look around.\n\nMind the {{gap}}.\nBoth." {
 		t.Errorf("with a changed text the prompt is %q", got)
 	}
 	k.finish(success)
-	check(t, k.ResetToggle(ctx, k.mira, "edge_cases"))
-	tg, _ := toggle("edge_cases")
+	check(t, toggles.Reset(ctx, k.mira, "edge_cases"))
+	tg := toggleOf("edge_cases")
 	if got := k.prompts(k.runNow(a))[0].Prompt; got != "Look around.\n\n"+tg.Text {
 		t.Errorf("after a reset the prompt is %q", got)
 	}
@@ -355,4 +355,9 @@ func TestASuccessCheckSaysWhatIsMissing(t *testing.T) {
 			t.Errorf("%+v lacks %q; want %q", tt.check, got, tt.want)
 		}
 	}
+}
+
+// toggleOf is a session toggle by its key.
+func toggleOf(key string) toggle.Toggle {
+	return toggle.All[slices.IndexFunc(toggle.All, func(t toggle.Toggle) bool { return t.Key == key })]
 }

@@ -11,6 +11,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/crash"
 	"carillon/app/fault"
+	"carillon/app/prompt"
 	"carillon/db"
 )
 
@@ -193,7 +194,7 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 	switch {
 	case strings.TrimSpace(text) == "":
 		return fault.Invalid{"message": "Write a message first."}
-	case len(text) > MaxPrompt:
+	case len(text) > prompt.MaxBytes:
 		return fault.Invalid{"message": "The message is over 256 KiB."}
 	}
 	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,

@@ -15,8 +15,11 @@ import (
 	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/payload"
+	"carillon/app/prompt"
 	"carillon/app/provider"
 	"carillon/app/shell"
+	"carillon/app/toggle"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -175,53 +178,53 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 		}
 		values[name] = value
 	}
-	payload := ""
+	body := ""
 	if a.AppendPayload {
-		payload = by.Payload
-		if _, taken := values[payloadName]; !taken && payload != "" {
+		body = by.Payload
+		if _, taken := values[payloadName]; !taken && body != "" {
 			// a script reads it there, and a run with the same input finds it
-			values[payloadName] = payload
+			values[payloadName] = body
 		}
 	}
 
 	outside, mark := by.outside(), ""
-	if payload != "" && values[payloadName] == payload && !slices.Contains(outside, payloadName) {
+	if body != "" && values[payloadName] == body && !slices.Contains(outside, payloadName) {
 		outside = append(slices.Clone(outside), payloadName)
 	}
-	if (len(outside) > 0 || payload != "") && !provider.Script {
-		mark = newMark()
+	if (len(outside) > 0 || body != "") && !provider.Script {
+		mark = prompt.NewMark()
 	}
 
-	names, found := namesIn(provider, a.Prompt), ValuesOf(values).fenced(mark, outside)
-	resolved, unresolved := resolve(names, found)
+	names, found := prompt.Names(a.Prompt, provider.Script), prompt.ValuesOf(values).Fenced(mark, outside)
+	resolved, unresolved := prompt.Resolve(names, found)
 	for name, value := range resolved { // a path may lead into a text that holds JSON
 		if !form.Storable(value) {
 			return nil, &workflow.MissingParameter{Name: name, Wrong: "this is not text"}
 		}
 	}
-	prompt := a.Prompt
+	text := a.Prompt
 	if a.ExecutionType == db.WorkflowDriven {
 		unresolved = nil
 		secrets, err := workflow.Complete(s.Keys, a.WorkflowParameters, values, by.hidden)
 		if err != nil {
 			return nil, err
 		}
-		hideOthers(values, a.WorkflowParameters, secrets)
+		payload.HideOthers(values, a.WorkflowParameters, secrets)
 	} else if provider.Script {
 		maps.Copy(values, resolved) // a script gets values as variables, so dotted names must be among them
 		if name, size := shell.TooLong(names, values); name != "" {
 			return nil, &TooLong{Name: name, Bytes: size}
 		}
 	} else {
-		if prompt = fill(a.Prompt, found); payload != "" {
-			prompt = withPayload(prompt, payload, mark)
+		if text = prompt.Fill(a.Prompt, found); body != "" {
+			text = prompt.WithPayload(text, body, mark)
 		}
 	}
-	if len(prompt) > MaxPrompt {
+	if len(text) > prompt.MaxBytes {
 		return nil, ErrTooLarge
 	}
 	if !provider.Script {
-		prompt = instructed(prompt, a)
+		text = toggle.Instruct(text, a.Toggles, a.Instructions)
 	}
 
 	owner := a.CreatorID
@@ -248,10 +251,10 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	}
 	turn := db.Turn{
 		ID: db.NewID(), SessionID: session.ID, ExecutionID: e.ID, Position: 1, Kind: db.PromptTurn,
-		AuthorID: e.UserID, Prompt: prompt, Status: db.Queued, CreatedAt: now,
+		AuthorID: e.UserID, Prompt: text, Status: db.Queued, CreatedAt: now,
 	}
 	if a.ExecutionType == db.WorkflowDriven {
-		if err := firstStep(&e, &turn, a, provider, payload); err != nil {
+		if err := firstStep(&e, &turn, a, provider, body); err != nil {
 			return nil, err
 		}
 	}

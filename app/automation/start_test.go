@@ -10,6 +10,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/prompt"
 	"carillon/db"
 )
 
@@ -55,25 +56,6 @@ func TestAScriptGetsValuesAsVariablesAndStaysAsWritten(t *testing.T) {
 	}
 	if got := run.Execution.Parameters["pull.title"]; got != "$(rm -rf .)" {
 		t.Errorf("the value is %q; want it as given", got)
-	}
-}
-
-func TestPlaceholdersShowValuesAsTheyAre(t *testing.T) {
-	values := map[string]string{
-		"text": "a b", "object": `{"n": 1.50, "list": [1, "x"], "deep": {"yes": true, "none": null}}`,
-	}
-	for name, want := range map[string]string{
-		"text": "a b", "object.n": "1.50", "object.list": `[1,"x"]`, "object.deep.yes": "true", "object.deep.none": "",
-		"object.deep": `{"yes":true,"none":null}`,
-	} {
-		if got, ok := ValuesOf(values).Lookup(name); !ok || got != want {
-			t.Errorf("{{%s}} is %q, %t; want %q", name, got, ok, want)
-		}
-	}
-	for _, name := range []string{"nothing", "text.x", "object.missing", "object.n.x"} {
-		if got, ok := ValuesOf(values).Lookup(name); ok {
-			t.Errorf("{{%s}} is %q; want it unresolved", name, got)
-		}
 	}
 }
 
@@ -211,7 +193,7 @@ func TestWhatCannotRunIsARecordedFailureThatSaysWhy(t *testing.T) {
 func TestAPromptThatGrowsTooLargeIsRefused(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.Prompt = "{{x}}" })
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, map[string]string{"x": strings.Repeat("y", MaxPrompt+1)})
+	_, err := k.RunNow(t.Context(), k.jonas, a.ID, map[string]string{"x": strings.Repeat("y", prompt.MaxBytes+1)})
 	wantErr(t, err, ErrTooLarge)
 	k.expectStatuses(a, "")
 }

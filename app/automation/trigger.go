@@ -1,19 +1,12 @@
 package automation
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
-	"net/http"
-	"net/url"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -21,46 +14,18 @@ import (
 	"carillon/app/account"
 	"carillon/app/crash"
 	"carillon/app/fault"
-	"carillon/app/form"
-	"carillon/app/jsontext"
+	"carillon/app/payload"
 	"carillon/app/workflow"
 	"carillon/db"
 )
 
 // Bounds of a webhook call.
 const (
-	// MaxBody is the most bytes that the body of a call may have. Behaviour: "body over 1 MiB ... 413".
-	MaxBody = 1 << 20
 	// keepBody is how much of a body the delivery keeps.
 	keepBody = 64 << 10
 	// keyFor is how long the first answer to a delivery's key, or to what was signed, is given again.
 	keyFor = 24 * time.Hour
 )
-
-// Call is one call of an HTTP trigger: its token is known, its body read.
-type Call struct {
-	Method, Address string
-	Headers         map[string]string // without secrets, for the record
-	Query           string            // as in the address, with the token left out
-	ContentType     string
-	Body            []byte      // unpacked
-	Sent            []byte      // the body as it came, perhaps packed: what a signature covers; never kept
-	Key             string      // what the sender calls this delivery; empty for none
-	Signed          http.Header // as received, for the signature; never kept
-
-	shown *Call // what others may read of it, once it has been looked through
-}
-
-// isForm reports whether a call's body is a form of fields. A body that begins as a JSON object does, or that is a JSON
-// array, is JSON, whatever type the call names: curl names a form unless it is told otherwise.
-func (c Call) isForm() bool {
-	kind, _, _ := mime.ParseMediaType(c.ContentType)
-	if kind != "application/x-www-form-urlencoded" {
-		return false
-	}
-	body := bytes.TrimSpace(withoutMark(c.Body))
-	return !bytes.HasPrefix(body, []byte("{")) && !(bytes.HasPrefix(body, []byte("[")) && json.Valid(body))
-}
 
 // Answer is what a caller is told.
 type Answer struct {
@@ -93,29 +58,30 @@ func (s *Service) TokenOwner(ctx context.Context, hash []byte) (*db.TokenOwner, 
 
 // Receive handles a call of an automation: it starts a run, or says why not, and records the delivery. The answer is
 // durable before it is returned. An error means that the call is neither answered nor recorded.
-func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call) (*Answer, error) {
-	call = call.looked(o)
+func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint string,
+	call payload.Call) (*Answer, error) {
+	call = call.WithRedacted(o)
 	signature, problem := s.signed(o, call)
 	if problem != "" {
 		return s.reject(ctx, o, fingerprint, call, verdictSignature,
 			&Answer{Status: 401, Error: problem, Automation: o.Name})
 	}
-	parameters, payload, problem := readParameters(call)
+	parameters, body, problem := payload.Read(call)
 	if problem != "" {
 		return s.reject(ctx, o, fingerprint, call, verdictInvalid,
 			&Answer{Status: 400, Error: problem, Automation: o.Name})
 	}
-	if ok, why := matches(o.Filter, parameters, payload); !ok {
+	if ok, why := payload.Matches(o.Filter, parameters, body); !ok {
 		return s.reject(ctx, o, fingerprint, call, verdictFiltered,
 			&Answer{Status: 200, Error: why, Automation: o.Name})
 	}
-	if payload != "" { // a prompt is kept as it is sent
-		_, payload, _ = readParameters(call.redactedBy(o))
+	if body != "" { // a prompt is kept as it is sent
+		_, body, _ = payload.Read(call.Redacted(o))
 	}
 	crash.Here(crash.CallReceived)
 	answer := &Answer{}
-	by := Trigger{Source: db.ByWebhook, Fingerprint: fingerprint, Payload: payload}
-	by.Parameters, by.hidden = hideGiven(o, parameters)
+	by := Trigger{Source: db.ByWebhook, Fingerprint: fingerprint, Payload: body}
+	by.Parameters, by.hidden = payload.HideGiven(o, parameters)
 	err := s.startTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		again, err := s.answered(ctx, tx, o, call.Key, signature)
 		if err != nil {
@@ -147,7 +113,7 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 }
 
 // answer turns how a start went into what the caller is told.
-func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call, by Trigger,
+func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint string, call payload.Call, by Trigger,
 	answer *Answer, err error) (*Answer, error) {
 	var busy *Busy
 	var unable *Unable
@@ -180,7 +146,7 @@ func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint stri
 }
 
 // reject records a call that started nothing.
-func (s *Service) reject(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call, verdict string,
+func (s *Service) reject(ctx context.Context, o *db.TokenOwner, fingerprint string, call payload.Call, verdict string,
 	a *Answer) (*Answer, error) {
 	if err := db.InsertDelivery(ctx, s.DB, s.delivery(o, fingerprint, call, verdict, a)); err != nil {
 		return nil, err
@@ -188,15 +154,16 @@ func (s *Service) reject(ctx context.Context, o *db.TokenOwner, fingerprint stri
 	return a, nil
 }
 
-// TooLarge records a call whose body is over MaxBody.
-func (s *Service) TooLarge(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call) (*Answer, error) {
+// TooLarge records a call whose body is over payload.MaxBody.
+func (s *Service) TooLarge(ctx context.Context, o *db.TokenOwner, fingerprint string,
+	call payload.Call) (*Answer, error) {
 	return s.reject(ctx, o, fingerprint, call, verdictTooLarge, &Answer{
 		Status: 413, Error: "the body is over 1 MiB", Automation: o.Name,
 	})
 }
 
 // Unreadable records a call whose body could not be read.
-func (s *Service) Unreadable(ctx context.Context, o *db.TokenOwner, fingerprint string, call Call,
+func (s *Service) Unreadable(ctx context.Context, o *db.TokenOwner, fingerprint string, call payload.Call,
 	reason string) (*Answer, error) {
 	return s.reject(ctx, o, fingerprint, call, verdictInvalid, &Answer{Status: 400, Error: reason, Automation: o.Name})
 }
@@ -255,7 +222,8 @@ func (s *Service) remember(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key
 	return db.SaveSigned(ctx, tx, &db.SignedBody{AutomationID: o.ID, Signature: signature, At: s.Now(), Answer: text})
 }
 
-func (s *Service) delivery(o *db.TokenOwner, fingerprint string, call Call, verdict string, a *Answer) *db.Delivery {
+func (s *Service) delivery(o *db.TokenOwner, fingerprint string, call payload.Call, verdict string,
+	a *Answer) *db.Delivery {
 	now := s.Now()
 	text, _ := json.Marshal(a) // ids, numbers and strings always marshal
 	d := &db.Delivery{
@@ -275,96 +243,3 @@ func (s *Service) delivery(o *db.TokenOwner, fingerprint string, call Call, verd
 	}
 	return d
 }
-
-// readParameters makes parameters of a call: of its query, and over it of its body. payload is what its body holds, as
-// text; problem says what is wrong with it.
-func readParameters(call Call) (values map[string]string, payload, problem string) {
-	values = map[string]string{}
-	query, err := fieldsOf(call.Query)
-	if err != nil {
-		return nil, "", "the query string cannot be read"
-	}
-	for name, list := range query {
-		values[name] = list[len(list)-1] // of a repeated key the last wins
-	}
-	body := withoutMark(call.Body)
-	if call.isForm() {
-		form, err := fieldsOf(string(body))
-		if err != nil {
-			return nil, "", "the form in the body cannot be read"
-		}
-		for name, list := range form {
-			values[name] = list[len(list)-1]
-		}
-		payload = string(body)
-		body = nil
-		if sent := form.Get("payload"); sent != "" && json.Valid([]byte(sent)) { // as GitHub sends it
-			delete(values, "payload")
-			body = []byte(sent)
-		}
-	}
-	if len(bytes.TrimSpace(body)) > 0 {
-		if kind, _, _ := mime.ParseMediaType(call.ContentType); kind == "multipart/form-data" {
-			return nil, "", "the body must be a JSON object or a form of fields"
-		}
-		object, problem := readObject(body)
-		if problem != "" {
-			return nil, "", problem
-		}
-		payload = string(body)
-		for name, raw := range object {
-			values[name] = Text(raw)
-		}
-	}
-	for name, value := range values {
-		if !form.Storable(name) || !form.Storable(value) {
-			return nil, "", notText
-		}
-	}
-	return values, payload, ""
-}
-
-// fieldsOf reads a query string or a form. A semicolon is a part of the value that it stands in, as browsers send it,
-// and parts no fields.
-func fieldsOf(text string) (url.Values, error) {
-	return url.ParseQuery(strings.ReplaceAll(text, ";", "%3B"))
-}
-
-// readObject reads a JSON object, and nothing but one.
-func readObject(body []byte) (map[string]json.RawMessage, string) {
-	if !utf8.Valid(body) {
-		return nil, "the body is not UTF-8"
-	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	var object map[string]json.RawMessage
-	err := decoder.Decode(&object)
-	if err != nil || object == nil {
-		return nil, "the body must be a JSON object"
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, "the body must be a JSON object and nothing after it"
-	}
-	return object, unstorable(body)
-}
-
-// notText says that a NUL, or something that is not UTF-8, stands in a field, at any depth.
-const notText = "a field holds bytes that are not text"
-
-// unstorable says what of a JSON text cannot be kept, at any depth, or nothing: a path may lead to it.
-func unstorable(raw []byte) string {
-	found := false
-	_, ok := jsontext.Rewrite(raw, func(s string) string {
-		found = found || strings.ContainsRune(s, 0)
-		return s
-	}, func(string) (string, bool) { return "", false })
-	switch {
-	case !ok:
-		return "the body is nested too deeply"
-	case found:
-		return notText
-	}
-	return ""
-}
-
-// withoutMark is a text without the byte-order mark that some programs write before it.
-func withoutMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\uFEFF")) }

@@ -10,7 +10,9 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/fault"
+	"carillon/app/prompt"
 	"carillon/app/provider"
+	"carillon/app/toggle"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -89,18 +91,19 @@ const maxScriptBytes = 1 << 20
 
 // firstStep begins the run of a workflow: its snapshot gets what goes with the first message, and the turn is the first
 // step.
-func firstStep(e *db.Execution, turn *db.Turn, a *db.Startable, p provider.Provider, payload string) error {
+func firstStep(e *db.Execution, turn *db.Turn, a *db.Startable, p provider.Provider, body string) error {
 	for _, message := range workflow.Messages(e.Snapshot.Steps) {
-		if len(ExpandFenced(message.Step.Text, e.Parameters, e.Snapshot)) > MaxPrompt {
+		if len(ExpandFenced(message.Step.Text, e.Parameters, e.Snapshot)) > prompt.MaxBytes {
 			return ErrTooLarge
 		}
 	}
 	if !p.Script {
 		after := ""
-		if payload != "" { // never expanded: who sends it could ask for a secret by its alias
-			after = withPayload("", payload, e.Snapshot.Untrusted)
+		if body != "" { // never expanded: who sends it could ask for a secret by its alias
+			after = prompt.WithPayload("", body, e.Snapshot.Untrusted)
 		}
-		e.Snapshot.Steps = workflow.AfterFirstMessage(e.Snapshot.Steps, instructed(after, a))
+		after = toggle.Instruct(after, a.Toggles, a.Instructions)
+		e.Snapshot.Steps = workflow.AfterFirstMessage(e.Snapshot.Steps, after)
 	}
 	first := workflow.Walk(e.Snapshot.Steps, nil)
 	if len(first) == 0 {

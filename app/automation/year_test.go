@@ -18,6 +18,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/cron"
+	"carillon/app/payload"
 	"carillon/db"
 )
 
@@ -332,7 +333,7 @@ func (y *annual) runByHand(n int) {
 
 func (y *annual) call(n int) {
 	o := &db.TokenOwner{ID: y.ids[n], Name: fmt.Sprintf("%03d", n)}
-	answer, err := y.Receive(y.t.Context(), o, "0a1b2c3d", Call{Method: "POST", Headers: map[string]string{}})
+	answer, err := y.Receive(y.t.Context(), o, "0a1b2c3d", payload.Call{Method: "POST", Headers: map[string]string{}})
 	check(y.t, err)
 	switch {
 	case answer.Status == 200:

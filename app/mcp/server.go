@@ -16,6 +16,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/middleware"
+	"carillon/app/secret"
 	"carillon/app/ticket"
 	"carillon/app/workspace"
 	"carillon/db"
@@ -115,7 +116,7 @@ func (c *caller) redacted(ctx context.Context, arguments json.RawMessage) (json.
 	if err != nil {
 		return nil, err
 	}
-	if masked, ok := automation.MaskJSON(hide, arguments); ok {
+	if masked, ok := secret.MaskJSON(hide, arguments); ok {
 		return masked, nil
 	}
 	return arguments, nil

@@ -17,6 +17,7 @@ import (
 	"carillon/app/form"
 	"carillon/app/manifest"
 	"carillon/app/spec"
+	"carillon/app/toggle"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -280,7 +281,7 @@ func (m *run) automation(ctx context.Context, e *entry) error {
 	want.Parameters, want.Filter.Conditions = maps.Clone(want.Parameters), slices.Clone(want.Filter.Conditions)
 	m.noteFaults(e)
 	var toggles []string
-	for _, t := range automation.Toggles {
+	for _, t := range toggle.All {
 		toggles = append(toggles, t.Key)
 	}
 	for i, key := range want.Toggles {

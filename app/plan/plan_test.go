@@ -15,6 +15,7 @@ import (
 	"carillon/app/bot"
 	"carillon/app/fault"
 	"carillon/app/manifest"
+	"carillon/app/payload"
 	"carillon/app/spec"
 	"carillon/app/spec/spectest"
 	"carillon/app/workflow"
@@ -117,8 +118,8 @@ func (k *kit) allSettings(workflowID, botID uuid.UUID) []automation.Input {
 				in.AllowParallel, in.MaxParallel, in.AppendPayload = true, 3, true
 				in.Sender, in.SignatureHeader, in.SignatureSecret = "hmac", "X-Signature", theSecret
 				in.Filter = spec.Filter{Any: true, Conditions: []spec.Condition{{
-					Field: "action", Operator: automation.OpEquals, Value: "1",
-				}, {Field: "draft", Operator: automation.OpAbsent}}}
+					Field: "action", Operator: payload.OpEquals, Value: "1",
+				}, {Field: "draft", Operator: payload.OpAbsent}}}
 			}
 			switch session {
 			case "develop":

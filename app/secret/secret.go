@@ -1,5 +1,5 @@
-// Package secret has the server's keys: it encrypts stored secrets and derives the keys of cookies. It knows neither
-// rows nor requests.
+// Package secret has the server's keys: it encrypts stored secrets and derives the keys of cookies. It also replaces
+// secrets in text, in whatever form they stand there. It knows neither rows nor requests.
 package secret
 
 import (

@@ -17,6 +17,8 @@ import (
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/payload"
+	"carillon/app/toggle"
 	"carillon/app/web/page"
 	"carillon/app/web/present"
 	"carillon/app/web/runs"
@@ -354,7 +356,7 @@ func (s automationPages) settings(w http.ResponseWriter, r *http.Request, actor 
 			starts = append(starts, views.Fact{Label: "Signed calls only", Value: a.Sender})
 		}
 		if len(a.Filter.Conditions) > 0 {
-			starts = append(starts, views.Fact{Label: "Filter", Value: automation.FilterText(a.Filter)})
+			starts = append(starts, views.Fact{Label: "Filter", Value: payload.FilterText(a.Filter)})
 		}
 		if a.AppendPayload {
 			starts = append(starts, views.Fact{Label: "Payload", Value: "Follows the prompt"})
@@ -411,7 +413,7 @@ func qualityFacts(a *db.Automation) []views.Fact {
 			list = append(list, views.Fact{Label: label, Value: value, Mono: mono})
 		}
 	}
-	add("Session modes", strings.Join(automation.ToggleNames(a.Toggles), ", "), false)
+	add("Session modes", strings.Join(toggle.Names(a.Toggles), ", "), false)
 	var gate, success []string
 	if a.Gate.BranchMoved {
 		gate = append(gate, "the branch moved since the last success")

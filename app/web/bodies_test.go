@@ -10,10 +10,10 @@ import (
 	"golang.org/x/time/rate"
 
 	"carillon/app/api"
-	"carillon/app/automation"
 	"carillon/app/forge"
 	"carillon/app/mcp"
 	"carillon/app/middleware"
+	"carillon/app/payload"
 	"carillon/app/web/page"
 )
 
@@ -34,7 +34,7 @@ type workBound struct {
 
 // bodyBounds are the routes that take text, by the bound of their body.
 var bodyBounds = []bodyBound{
-	{"HTTP trigger", automation.MaxBody, func(_, path string) bool {
+	{"HTTP trigger", payload.MaxBody, func(_, path string) bool {
 		return strings.HasPrefix(path, endpoint)
 	}, workBound{20, 5, 4, 64, 1}},
 	{"webhooks of forges", forge.MaxPayload, func(_, path string) bool {

@@ -16,6 +16,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/payload"
 	"carillon/app/spec"
 	"carillon/app/web/page"
 	"carillon/app/web/present"
@@ -221,13 +222,13 @@ func sending(f *views.Sending, a *db.Automation, in automation.Input, bad fault.
 	if in.Filter.Any {
 		f.Mode.Value = "yes"
 	}
-	operators := make([]views.Choice, len(automation.Operators))
-	for i, o := range automation.Operators {
+	operators := make([]views.Choice, len(payload.Operators))
+	for i, o := range payload.Operators {
 		operators[i] = views.Choice{Value: o.Operator, Label: o.Name}
 	}
 	const spare = 2 // empty lines to fill in
 	for i := range len(in.Filter.Conditions) + spare {
-		c := spec.Condition{Operator: automation.OpEquals}
+		c := spec.Condition{Operator: payload.OpEquals}
 		if i < len(in.Filter.Conditions) {
 			c = in.Filter.Conditions[i]
 		}
@@ -253,7 +254,7 @@ func filterInput(r *http.Request) spec.Filter {
 	f := spec.Filter{Any: r.PostForm.Get("filter_any") != ""}
 	fields, operators, values := r.PostForm["filter_field"], r.PostForm["filter_operator"], r.PostForm["filter_value"]
 	for i, field := range fields {
-		c := spec.Condition{Field: field, Operator: automation.OpEquals}
+		c := spec.Condition{Field: field, Operator: payload.OpEquals}
 		if i < len(operators) {
 			c.Operator = operators[i]
 		}

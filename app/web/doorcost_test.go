@@ -23,6 +23,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/forge"
 	"carillon/app/middleware"
+	"carillon/app/prompt"
 	"carillon/app/spec"
 	"carillon/app/web/page"
 	"carillon/db/dbtest"
@@ -285,7 +286,7 @@ func (c *costs) stage() *stage {
 // heaviest sends a costly text to what reads most of it, as long as each takes.
 func (c *costs) heaviest(s *stage, name string, of func(size int) string) {
 	c.t.Helper()
-	prompt, p := of(automation.MaxPrompt), s.program
+	prompt, p := of(prompt.MaxBytes), s.program
 	run := url.Values{
 		"name": {"Costly"}, "workspace": {c.workspace}, "trigger": {"manual"}, "session_type": {"develop"},
 		"provider": {"shell"}, "prompt": {prompt},
@@ -426,7 +427,7 @@ func (c *costs) everyRoute(s *stage, shift int) {
 			strings.Contains(e.route, "/logout") {
 			continue
 		}
-		form := url.Values{"provider": {"shell"}, "prompt": {text(at, automation.MaxPrompt)}}
+		form := url.Values{"provider": {"shell"}, "prompt": {text(at, prompt.MaxBytes)}}
 		for i, field := range strings.Fields(
 			"name title body text message step_text step_label description instructions labels parameter_default " +
 				"param.a success_command gate_command " +
@@ -455,7 +456,7 @@ func (c *costs) everyRoute(s *stage, shift int) {
 			}
 		}
 		if _, ok := fields["prompt"]; ok {
-			fields["prompt"], fields["provider"] = text(at, automation.MaxPrompt), "shell"
+			fields["prompt"], fields["provider"] = text(at, prompt.MaxBytes), "shell"
 		}
 		raw, err := json.Marshal(fields)
 		check(c.t, err)
@@ -562,7 +563,7 @@ func (c *costs) everyPayload(s *stage, shift int) {
 		header.Set("X-Gitea-Event", tt.event)
 		header.Set("Content-Type", "application/json")
 		var body any
-		check(c.t, json.Unmarshal(payload(c.t, tt.file), &body))
+		check(c.t, json.Unmarshal(recordedHook(c.t, tt.file), &body))
 		reads := func() string {
 			raw, err := json.Marshal(body)
 			check(c.t, err)

@@ -25,6 +25,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/bot"
 	"carillon/app/form"
+	"carillon/app/payload"
 	"carillon/app/provider"
 	"carillon/app/spec"
 	"carillon/app/spec/spectest"
@@ -316,8 +317,8 @@ func (n *behind) table() []automation.Input {
 				if session != "develop-plain" {
 					in.Filter = spec.Filter{
 						Any: true, Conditions: []spec.Condition{{
-							Field: "action", Operator: automation.OpEquals, Value: "1",
-						}, {Field: "draft", Operator: automation.OpAbsent}},
+							Field: "action", Operator: payload.OpEquals, Value: "1",
+						}, {Field: "draft", Operator: payload.OpAbsent}},
 					}
 				}
 			}

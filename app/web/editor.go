@@ -14,6 +14,7 @@ import (
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/toggle"
 	"carillon/app/web/page"
 	"carillon/db"
 	"carillon/views"
@@ -332,7 +333,7 @@ func (s automationPages) models(w http.ResponseWriter, r *http.Request, actor ac
 
 // fillQuality completes the part of the editor with toggles, gate, success check and budget.
 func fillQuality(f *views.AutomationForm, in automation.Input, bad fault.Invalid, actor account.Actor) {
-	for _, t := range automation.Toggles {
+	for _, t := range toggle.All {
 		f.Toggles = append(f.Toggles, views.Field{
 			Label: t.Name, Value: t.Key, Checked: slices.Contains(in.Toggles, t.Key),
 		})

@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/payload"
 	"carillon/app/spec"
 	"carillon/app/workflow"
 )
@@ -29,7 +30,7 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 		"hook": func(in *automation.Input) {
 			in.Trigger = "http"
 			in.Filter.Conditions = append(in.Filter.Conditions,
-				spec.Condition{Field: "action", Operator: automation.OpEquals, Value: "opened"})
+				spec.Condition{Field: "action", Operator: payload.OpEquals, Value: "opened"})
 		},
 		"filled": func(in *automation.Input) {
 			in.Prompt, in.Parameters = "Look at {{what}}.", map[string]string{"what": "this"}

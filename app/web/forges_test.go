@@ -113,8 +113,8 @@ func (s *site) hook(kind forge.Kind, workspace, event, secret string, body []byt
 	return s.nobody().do(req)
 }
 
-// payload is a recorded webhook.
-func payload(t *testing.T, name string) []byte {
+// recordedHook is a recorded webhook.
+func recordedHook(t *testing.T, name string) []byte {
 	t.Helper()
 	body, err := os.ReadFile(filepath.Join("..", "forge", "testdata", filepath.FromSlash(name)))
 	check(t, err)
@@ -168,7 +168,7 @@ func TestEachForgesWebhooksMoveTheSessionAndTheInboxShowsWhatWasDiscarded(t *tes
 				b.post(page+"/pull-request", "url", tt.link).expect(t, 303, "")
 			}
 			for range 2 { // forges send again what they think was not taken
-				b.hook(kind, w.ID.String(), tt.event, hookSecret, payload(t, tt.file)).expect(t, 200, `"sessions":1`)
+				b.hook(kind, w.ID.String(), tt.event, hookSecret, recordedHook(t, tt.file)).expect(t, 200, `"sessions":1`)
 			}
 			if got := b.reload(session.ID); got.Status != tt.want {
 				t.Errorf("the session is %s; want %s", got.Status, tt.want)
@@ -200,7 +200,7 @@ func TestASignedWebhookOfAForgeIsTakenOnce(t *testing.T) {
 	b := open(t).as("Mira", account.RoleAdministrator)
 	w := b.repository("App", "https://github.com/Codertocat/Hello-World.git", "")
 	session := b.opened(w, "manual", "changes")
-	body := payload(t, "github/pull_request.closed_unmerged.json")
+	body := recordedHook(t, "github/pull_request.closed_unmerged.json")
 	hook := func() {
 		b.hook(forge.GitHub, w.ID.String(), "pull_request", hookSecret, body).expect(t, 200, `"sessions":1`)
 	}
@@ -223,7 +223,7 @@ func TestAForgesWebhookWithoutTheSecretIsRefused(t *testing.T) {
 	unset := b.repository("Unset", "https://github.com/Codertocat/Open.git", "").ID.String()
 	b.exec("UPDATE workspaces SET forge_secret_sealed = NULL WHERE id = ?", unset)
 	session := b.opened(w, "manual", "changes")
-	body := payload(t, "github/pull_request.closed_unmerged.json")
+	body := recordedHook(t, "github/pull_request.closed_unmerged.json")
 	id := w.ID.String()
 	b.hook(forge.GitHub, id, "pull_request", "another-secret-entirely", body).expect(t, 401, "signature is wrong")
 	b.hook(forge.GitHub, id, "pull_request", "", body).expect(t, 401, "signature is wrong")
@@ -250,9 +250,9 @@ func TestAForgesWebhookIsAnsweredByWhatItIs(t *testing.T) {
 		status      int
 		want        string
 	}{
-		{"a ping", "ping", payload(t, "github/ping.json"), 200, `"event":"ping"`},
-		{"another event", "push", payload(t, "github/push.json"), 200, `"event":"ignored"`},
-		{"a pull request of nobody's", "pull_request", payload(t, "github/pull_request.opened.json"), 200,
+		{"a ping", "ping", recordedHook(t, "github/ping.json"), 200, `"event":"ping"`},
+		{"another event", "push", recordedHook(t, "github/push.json"), 200, `"event":"ignored"`},
+		{"a pull request of nobody's", "pull_request", recordedHook(t, "github/pull_request.opened.json"), 200,
 			`"sessions":0`},
 		{"no JSON", "pull_request", []byte("{"), 400, "not JSON"},
 		{"no pull request", "pull_request", []byte(`{"action":"closed"}`), 400, "no pull request"},
@@ -280,7 +280,7 @@ func TestGuessingAForgesSecretIsSlowedDownAndNeverKeepsTheForgeOut(t *testing.T)
 			t.Error("it does not say when to come again")
 		}
 	}
-	b.hook(forge.GitHub, w, "ping", hookSecret, payload(t, "github/ping.json")).expect(t, 200, "ping")
+	b.hook(forge.GitHub, w, "ping", hookSecret, recordedHook(t, "github/ping.json")).expect(t, 200, "ping")
 }
 
 func TestASessionsPageLinksAndCreatesPullRequests(t *testing.T) {

@@ -94,7 +94,7 @@ func hostile(t *testing.T) (*browser, *db.Session) {
 	w := b.repository("A "+markup, "https://github.com/Codertocat/Hello-World.git", forge.GitHub)
 	session := b.opened(w, "loop", "changes")
 	hook := func(name string) {
-		body := payload(t, name)
+		body := recordedHook(t, name)
 		var v map[string]any
 		check(t, json.Unmarshal(body, &v))
 		pull := v["pull_request"].(map[string]any)

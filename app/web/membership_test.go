@@ -152,7 +152,7 @@ var happenings = map[string]func(h *happening){
 		lease := h.claimed(a)
 		check(h.t, h.rules.Finish(h.t.Context(), lease, automation.Outcome{Status: db.Succeeded, FilesChanged: true}))
 		h.who["owner"].exec("UPDATE sessions SET branch = 'changes', files_changed = 1 WHERE id = ?", lease.Session)
-		body := payload(h.t, "github/pull_request.closed_unmerged.json")
+		body := recordedHook(h.t, "github/pull_request.closed_unmerged.json")
 		h.hook(forge.GitHub, w.ID.String(), "pull_request", hookSecret, body).expect(h.t, 200, `"sessions":1`)
 	},
 	inbox.Review: func(h *happening) {

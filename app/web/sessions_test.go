@@ -13,6 +13,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/prompt"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -66,7 +67,7 @@ func TestARefusedReplyKeepsTheTranscriptAndWhatWasTyped(t *testing.T) {
 	b := open(t).as("Jonas", "member")
 	path := b.started()
 	b.work("The dependencies are sound.", automation.Outcome{Status: db.Succeeded}, nil)
-	long := "far too long " + strings.Repeat("x", automation.MaxPrompt)
+	long := "far too long " + strings.Repeat("x", prompt.MaxBytes)
 	refused := b.post(path+"/messages", "message", long)
 	refused.expect(t, 422, "The message is over 256 KiB.")
 	refused.expect(t, 422, "The dependencies are sound.")

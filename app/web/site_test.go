@@ -29,6 +29,7 @@ import (
 	"carillon/app/provider"
 	"carillon/app/secret"
 	"carillon/app/ticket"
+	"carillon/app/toggle"
 	"carillon/app/web/page"
 	"carillon/app/web/signin"
 	"carillon/app/webhook"
@@ -103,7 +104,7 @@ func openAlone(t *testing.T) *site {
 				DB: d, Now: time.Now, Log: log, Joined: rules.Workspaces.JoinScratch, PasswordMemory: 64,
 			}, Rules: rules, Keys: keys, Inbox: &inbox.Service{DB: d, Now: now},
 			Tickets:    &ticket.Service{DB: d, Now: now},
-			Workspaces: rules.Workspaces, ProviderRules: providers,
+			Workspaces: rules.Workspaces, ProviderRules: providers, Toggles: &toggle.Service{DB: d, Now: now},
 			Providers: func() []agent.Provider {
 				return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell},
 					{ID: "agent", Name: "Agent"}}

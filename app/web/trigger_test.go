@@ -23,6 +23,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/middleware"
+	"carillon/app/payload"
 	"carillon/app/spec"
 	"carillon/db"
 )
@@ -363,7 +364,7 @@ func TestASecretInJSONSentAsAFormIsNotKeptReadable(t *testing.T) {
 	}
 	for _, body := range []string{`{"key":"correct horse"}`, "\uFEFF" + `{"key":"correct horse"}`,
 		`[{"key":"correct horse"}]`, "\uFEFFkey=correct+horse"} {
-		_, err := h.rules.Unreadable(t.Context(), o, "", automation.Call{
+		_, err := h.rules.Unreadable(t.Context(), o, "", payload.Call{
 			ContentType: "application/x-www-form-urlencoded", Body: []byte(body),
 		}, "a reason")
 		check(t, err)

@@ -16,6 +16,7 @@ import (
 
 	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/payload"
 	"carillon/db"
 	"carillon/views"
 )
@@ -99,7 +100,7 @@ const answering = time.Minute
 // caller waits: forges give up after some seconds and do not call again.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request, owner *db.TokenOwner,
 	fingerprint string) (*automation.Answer, error) {
-	call := automation.Call{
+	call := payload.Call{
 		Method: r.Method, Address: s.Tokens.Proxies.Address(r), Headers: recordable(r.Header, owner.SignatureHeader),
 		Query:       r.URL.RawQuery,
 		ContentType: r.Header.Get("Content-Type"), Key: deliveryKey(r.Header), Signed: r.Header,
@@ -131,7 +132,7 @@ func (e *packingError) Error() string {
 // readBody reads at most MaxBody bytes, whatever Content-Length says, also of what gzip unpacks to. It returns the body
 // as it came and unpacked: the two are the same where nothing was packed.
 func readBody(w http.ResponseWriter, r *http.Request) (sent, body []byte, err error) {
-	sent, err = io.ReadAll(http.MaxBytesReader(w, r.Body, automation.MaxBody))
+	sent, err = io.ReadAll(http.MaxBytesReader(w, r.Body, payload.MaxBody))
 	if err != nil {
 		return sent, sent, err
 	}
@@ -146,9 +147,9 @@ func readBody(w http.ResponseWriter, r *http.Request) (sent, body []byte, err er
 	if err != nil {
 		return sent, sent, err
 	}
-	body, err = io.ReadAll(io.LimitReader(packed, automation.MaxBody+1))
-	if err == nil && len(body) > automation.MaxBody {
-		return sent, body[:automation.MaxBody], &http.MaxBytesError{Limit: automation.MaxBody}
+	body, err = io.ReadAll(io.LimitReader(packed, payload.MaxBody+1))
+	if err == nil && len(body) > payload.MaxBody {
+		return sent, body[:payload.MaxBody], &http.MaxBytesError{Limit: payload.MaxBody}
 	}
 	return sent, body, err
 }

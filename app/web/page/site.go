@@ -19,6 +19,7 @@ import (
 	"carillon/app/provider"
 	"carillon/app/secret"
 	"carillon/app/ticket"
+	"carillon/app/toggle"
 	"carillon/app/workspace"
 	"carillon/db"
 )
@@ -30,6 +31,7 @@ type Site struct {
 	Rules         *automation.Service
 	Inbox         *inbox.Service
 	Tickets       *ticket.Service
+	Toggles       *toggle.Service
 	Workspaces    *workspace.Service
 	ProviderRules *provider.Service
 	Keys          *secret.Keys

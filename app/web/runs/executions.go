@@ -14,6 +14,7 @@ import (
 	"carillon/app/account"
 	"carillon/app/automation"
 	"carillon/app/form"
+	"carillon/app/toggle"
 	"carillon/app/web/page"
 	"carillon/app/web/present"
 	"carillon/db"
@@ -207,7 +208,7 @@ func (s *Pages) ExecutionData(r *http.Request, actor account.Actor, e *db.Execut
 	}
 	if len(sn.Toggles) > 0 {
 		d.Snapshot = append(d.Snapshot, views.Fact{
-			Label: "Session modes", Value: strings.Join(automation.ToggleNames(sn.Toggles), ", "),
+			Label: "Session modes", Value: strings.Join(toggle.Names(sn.Toggles), ", "),
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Parameters)) {

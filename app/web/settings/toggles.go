@@ -5,8 +5,8 @@ import (
 	"net/url"
 
 	"carillon/app/account"
-	"carillon/app/automation"
 	"carillon/app/fault"
+	"carillon/app/toggle"
 	"carillon/app/web/page"
 	"carillon/views"
 )
@@ -21,11 +21,11 @@ func (s togglePages) list(w http.ResponseWriter, r *http.Request, actor account.
 
 func (s togglePages) showList(w http.ResponseWriter, r *http.Request, actor account.Actor, status int,
 	typed map[string]string, bad fault.Invalid) error {
-	list, err := s.Rules.ToggleTexts(r.Context(), actor)
+	list, err := s.Toggles.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}
-	p := views.TogglesPage{Version: automation.TogglesVersion(list)}
+	p := views.TogglesPage{Version: toggle.Version(list)}
 	if typed != nil {
 		p.Version = r.PostFormValue(page.VersionField)
 	}
@@ -50,7 +50,7 @@ func (s togglePages) showList(w http.ResponseWriter, r *http.Request, actor acco
 // typedToggles are the texts that a form brings.
 func typedToggles(r *http.Request) map[string]string {
 	typed := map[string]string{}
-	for _, t := range automation.Toggles {
+	for _, t := range toggle.All {
 		if r.PostForm.Has(t.Key) {
 			typed[t.Key] = r.PostForm.Get(t.Key)
 		}
@@ -59,7 +59,7 @@ func typedToggles(r *http.Request) map[string]string {
 }
 
 func (s togglePages) save(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
-	err := s.Rules.SaveToggles(r.Context(), actor, typedToggles(r), r.PostFormValue(page.VersionField))
+	err := s.Toggles.Save(r.Context(), actor, typedToggles(r), r.PostFormValue(page.VersionField))
 	bad, status, err := s.Again(r, actor, s.list, err)
 	if err != nil {
 		return err
@@ -73,11 +73,11 @@ func (s togglePages) save(w http.ResponseWriter, r *http.Request, actor account.
 // reset gives a toggle its own text again. What is typed into the other fields of the form comes back unsaved.
 func (s togglePages) reset(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	key := r.PathValue("key")
-	before, err := s.Rules.ToggleTexts(r.Context(), actor)
+	before, err := s.Toggles.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.ResetToggle(r.Context(), actor, key); err != nil {
+	if err := s.Toggles.Reset(r.Context(), actor, key); err != nil {
 		return err
 	}
 	typed, unsaved := typedToggles(r), false
@@ -89,18 +89,18 @@ func (s togglePages) reset(w http.ResponseWriter, r *http.Request, actor account
 	if !unsaved {
 		return s.Redirect(w, r, views.TogglesURL(), "Reset.")
 	}
-	after, err := s.Rules.ToggleTexts(r.Context(), actor)
+	after, err := s.Toggles.List(r.Context(), actor)
 	if err != nil {
 		return err
 	}
 	if base, err := url.ParseQuery(r.PostForm.Get(page.BaseField)); err == nil &&
-		r.PostForm.Get(page.VersionField) == automation.TogglesVersion(before) {
+		r.PostForm.Get(page.VersionField) == toggle.Version(before) {
 		for _, t := range after { // the form goes on from this change
 			if t.Key == key {
 				base.Set(key, page.Fingerprint([]string{t.Now}))
 			}
 		}
-		r.PostForm.Set(page.VersionField, automation.TogglesVersion(after))
+		r.PostForm.Set(page.VersionField, toggle.Version(after))
 		r.PostForm.Set(page.BaseField, base.Encode())
 	}
 	page.BringsForm(r, views.TogglesURL())

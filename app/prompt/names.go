@@ -1,4 +1,4 @@
-package automation
+package prompt
 
 import (
 	"crypto/sha256"
@@ -11,18 +11,18 @@ const (
 	maxScriptNames = 100_000
 )
 
-// scriptNames remembers which parameters scripts ask for, by what the scripts say: to find them a script is parsed,
+// ScriptNames remembers which parameters scripts ask for, by what the scripts say: to find them a script is parsed,
 // which takes a thousand times as long as its hash. It forgets all rather than grow without bound. Its zero value is
 // ready.
-type scriptNames struct {
+type ScriptNames struct {
 	mu     sync.Mutex
 	known  map[[sha256.Size]byte][]string
 	names  int // in all of known
 	parsed int // scripts that were not known
 }
 
-// of lists the parameters that a script asks for, by find where the script is not known. The list is not to be changed.
-func (s *scriptNames) of(script string, find func(string) []string) []string {
+// Of lists what a script asks for, as Names does. The list is not to be changed.
+func (s *ScriptNames) Of(script string) []string {
 	key := sha256.Sum256([]byte(script))
 	s.mu.Lock()
 	names, ok := s.known[key]
@@ -30,7 +30,7 @@ func (s *scriptNames) of(script string, find func(string) []string) []string {
 	if ok {
 		return names
 	}
-	names = find(script) // others need not wait for it
+	names = Names(script, true) // others need not wait for it
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.parsed++

@@ -1,4 +1,4 @@
-package automation
+package payload
 
 import (
 	"strings"
@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"carillon/app/form"
+	"carillon/app/prompt"
 	"carillon/db"
 )
 
@@ -16,10 +17,10 @@ func FuzzCall(f *testing.F) {
 	f.Add("", "application/x-www-form-urlencoded", []byte("payload=%7B%22a%22%3A1%7D"), "{{a}}{{ a }}{{payload}}")
 	f.Add("%zz", "multipart/form-data; boundary=x", []byte("--x\r\n"), "{{}}{{{a}}}")
 	f.Add("", "text/plain", []byte("\xef\xbb\xbf{}"), "{{a}}")
-	f.Fuzz(func(t *testing.T, query, kind string, body []byte, prompt string) {
-		values, payload, problem := readParameters(Call{Query: query, ContentType: kind, Body: body})
+	f.Fuzz(func(t *testing.T, query, kind string, body []byte, text string) {
+		values, whole, problem := Read(Call{Query: query, ContentType: kind, Body: body})
 		if problem != "" {
-			if values != nil || payload != "" {
+			if values != nil || whole != "" {
 				t.Errorf("it is refused (%s), and has %v", problem, values)
 			}
 			return
@@ -29,21 +30,21 @@ func FuzzCall(f *testing.F) {
 				t.Errorf("the parameter %q is %q, which no row takes", name, value)
 			}
 		}
-		if !utf8.ValidString(prompt) {
+		if !utf8.ValidString(text) {
 			return
 		}
-		names := Placeholders(prompt)
-		resolved, unresolved := resolve(names, ValuesOf(values))
+		names := prompt.Placeholders(text)
+		resolved, unresolved := prompt.Resolve(names, prompt.ValuesOf(values))
 		if len(resolved)+len(unresolved) != len(names) {
 			t.Errorf("of %q %d are resolved and %d are not", names, len(resolved), len(unresolved))
 		}
-		filled := fill(prompt, ValuesOf(resolved))
-		if len(names) == 0 && filled != prompt {
-			t.Errorf("%q became %q without a placeholder", prompt, filled)
+		filled := prompt.Fill(text, prompt.ValuesOf(resolved))
+		if len(names) == 0 && filled != text {
+			t.Errorf("%q became %q without a placeholder", text, filled)
 		}
 		for _, name := range unresolved {
 			if !strings.Contains(filled, name) {
-				t.Errorf("%q became %q, which lost the unresolved %q", prompt, filled, name)
+				t.Errorf("%q became %q, which lost the unresolved %q", text, filled, name)
 			}
 		}
 	})
@@ -56,16 +57,16 @@ func FuzzFilter(f *testing.F) {
 	f.Add("..", OpAbsent, "", []byte(`{"":{"":{"":1}}}`), false)
 	f.Add("x", "matches", "(", []byte(`{"x":"("}`), true)
 	f.Fuzz(func(t *testing.T, field, operator, value string, body []byte, any bool) {
-		values, payload, problem := readParameters(Call{ContentType: "application/json", Body: body})
+		values, whole, problem := Read(Call{ContentType: "application/json", Body: body})
 		if problem != "" {
 			return
 		}
 		c := db.Condition{Field: field, Operator: operator, Value: value}
-		one, why := matches(db.Filter{Any: any, Conditions: []db.Condition{c}}, values, payload)
+		one, why := Matches(db.Filter{Any: any, Conditions: []db.Condition{c}}, values, whole)
 		if one == (why != "") {
 			t.Errorf("it matches %t because %q", one, why)
 		}
-		both, _ := matches(db.Filter{Any: any, Conditions: []db.Condition{c, c}}, values, payload)
+		both, _ := Matches(db.Filter{Any: any, Conditions: []db.Condition{c, c}}, values, whole)
 		if both != one {
 			t.Errorf("a condition that is there twice gives %t; once it gives %t", both, one)
 		}

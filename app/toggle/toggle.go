@@ -1,20 +1,19 @@
-package automation
+// Package toggle holds the session toggles: what each adds to the run of a Develop session, and the texts that
+// administrators make of them. It knows rows. It knows no runs.
+package toggle
 
 import (
 	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
 	"carillon/app/fault"
-	"carillon/app/form"
-	"carillon/app/inbox"
-	"carillon/app/provider"
 	"carillon/db"
 )
 
@@ -26,8 +25,8 @@ type Toggle struct {
 	Text      string      // as shipped; administrators may change it
 }
 
-// Toggles are the session toggles in the order of the editor, which is also that of the instructions in a prompt.
-var Toggles = []Toggle{
+// All are the session toggles in the order of the editor, which is also that of the instructions in a prompt.
+var All = []Toggle{
 	{Key: "code_architecture", Name: "Code Architecture",
 		Text: "Code architecture: before you change anything, find out how this repository is built up and follow " +
 			"it. Put new code where " +
@@ -65,23 +64,23 @@ var Toggles = []Toggle{
 	},
 }
 
-// maxToggleText is the most bytes that a toggle's text may have.
-const maxToggleText = 8 << 10
+// maxText is the most bytes that a toggle's text may have.
+const maxText = 8 << 10
 
-// toggle finds a toggle by its key.
-func toggle(key string) (Toggle, bool) {
-	i := slices.IndexFunc(Toggles, func(t Toggle) bool { return t.Key == key })
+// find finds a toggle by its key.
+func find(key string) (Toggle, bool) {
+	i := slices.IndexFunc(All, func(t Toggle) bool { return t.Key == key })
 	if i < 0 {
 		return Toggle{}, false
 	}
-	return Toggles[i], true
+	return All[i], true
 }
 
-// ToggleNames are the names on screen of toggles given by key.
-func ToggleNames(keys []string) []string {
+// Names are the names on screen of toggles given by key.
+func Names(keys []string) []string {
 	names := make([]string, 0, len(keys))
 	for _, key := range keys {
-		if t, ok := toggle(key); ok {
+		if t, ok := find(key); ok {
 			key = t.Name
 		}
 		names = append(names, key)
@@ -89,30 +88,13 @@ func ToggleNames(keys []string) []string {
 	return names
 }
 
-// applyToggles takes over the session toggles, in the order of the editor. Only a Develop session has any.
-func applyToggles(a *db.Automation, in Input, p provider.Provider, bad fault.Invalid) {
-	a.Toggles = []string{}
-	if a.SessionType != db.Develop {
-		return
-	}
-	for _, t := range Toggles {
-		if slices.Contains(in.Toggles, t.Key) {
-			a.Toggles = append(a.Toggles, t.Key)
-		}
-	}
-	if p.Script && len(a.Toggles) > 0 {
-		bad["toggles"] = p.Name +
-			" runs a script, and a script takes no instructions. Switch the session modes off, or choose an agent."
-	}
-}
-
-// instructed adds the texts of an automation's toggles to the first message of a run.
-func instructed(prompt string, a *db.Startable) string {
+// Instruct adds the texts of toggles, given by key, to the first message of a run.
+func Instruct(prompt string, keys []string, texts map[string]string) string {
 	var b strings.Builder
 	b.WriteString(prompt)
-	for _, t := range Toggles {
-		if t.Pass == "" && slices.Contains(a.Toggles, t.Key) {
-			b.WriteString("\n\n" + a.Instructions[t.Key])
+	for _, t := range All {
+		if t.Pass == "" && slices.Contains(keys, t.Key) {
+			b.WriteString("\n\n" + texts[t.Key])
 		}
 	}
 	return b.String()
@@ -135,17 +117,17 @@ type Pass struct {
 	Prompt string
 }
 
-// Passes lists the passes that follow a run with some toggles, in the order of the editor.
-func (s *Service) Passes(ctx context.Context, toggles []string) ([]Pass, error) {
+// Passes lists the passes that follow a run with some toggles, given by key, in the order of the editor.
+func Passes(ctx context.Context, q bun.IDB, keys []string) ([]Pass, error) {
 	var list []Pass
 	var texts map[string]string
-	for _, t := range Toggles {
-		if t.Pass == "" || !slices.Contains(toggles, t.Key) {
+	for _, t := range All {
+		if t.Pass == "" || !slices.Contains(keys, t.Key) {
 			continue
 		}
 		if texts == nil {
 			var err error
-			if texts, err = s.toggleTexts(ctx, s.DB); err != nil {
+			if texts, err = Texts(ctx, q); err != nil {
 				return nil, err
 			}
 		}
@@ -159,85 +141,64 @@ func (s *Service) Passes(ctx context.Context, toggles []string) ([]Pass, error) 
 }
 
 // Blocking reports whether the answer of a review ends with the mark of a blocking finding.
-func Blocking(answer string) bool { return lastLine(answer) == markBlocking }
+func Blocking(answer string) bool { return LastLine(answer) == markBlocking }
 
-// lastLine is the last line of a text that says something, without the marks of emphasis round it.
-func lastLine(text string) string {
+// LastLine is the last line of a text that says something, without the marks of emphasis round it.
+func LastLine(text string) string {
 	text = strings.TrimSpace(text)
 	return strings.Trim(strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:]), "*_`. ")
 }
 
-// NoteReview tells the people of a run's automation when its review has a blocking finding. It returns db.ErrLeaseLost,
-// and tells nobody, when another process holds the session.
-func (s *Service) NoteReview(ctx context.Context, lease db.Lease, execution uuid.UUID, answer string) error {
-	if !Blocking(answer) {
-		return nil
-	}
-	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-		if err := db.CheckLease(ctx, tx, lease); err != nil {
-			return err
-		}
-		e, err := db.ExecutionByID(ctx, tx, execution)
-		if err != nil {
-			return err
-		}
-		findings := strings.TrimSpace(answer)
-		findings = strings.TrimSpace(findings[:strings.LastIndexByte(findings, '\n')+1])
-		if utf8.RuneCountInString(findings) > 2000 {
-			findings = string([]rune(findings)[:2000]) + "…"
-		}
-		return s.tell(ctx, tx, e.Automation, inbox.Notice{
-			Kind: inbox.Review, Title: "The review of " + e.Automation.Name + " found something blocking",
-			Body:      form.Or(findings, "Read the review in the session."),
-			Execution: e.ID, Session: e.SessionID, Key: "review " + e.ID.String(),
-		})
-	})
-	return fault.Wrap(err, "note review of execution %s", execution)
+// Service carries out what administrators ask for. Its fields are set once, in main.
+type Service struct {
+	DB  bun.IDB
+	Now func() time.Time // the instant of every rule
 }
 
-// ToggleText is a toggle with the text that it has here.
-type ToggleText struct {
+// Text is a toggle with the text that it has here.
+type Text struct {
 	Toggle
 	Now     string
 	Changed bool // it is not the one shipped
 }
 
-// ToggleTexts lists the toggles with their texts, for those who may change settings.
-func (s *Service) ToggleTexts(ctx context.Context, actor account.Actor) ([]ToggleText, error) {
+// List lists the toggles with their texts, for those who may change settings.
+func (s *Service) List(ctx context.Context, actor account.Actor) ([]Text, error) {
 	if !actor.Can(account.ManageSettings) {
 		return nil, fault.ErrForbidden
 	}
-	texts, err := s.toggleTexts(ctx, s.DB)
+	texts, err := Texts(ctx, s.DB)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]ToggleText, len(Toggles))
-	for i, t := range Toggles {
-		list[i] = ToggleText{Toggle: t, Now: texts[t.Key], Changed: texts[t.Key] != t.Text}
+	list := make([]Text, len(All))
+	for i, t := range All {
+		list[i] = Text{Toggle: t, Now: texts[t.Key], Changed: texts[t.Key] != t.Text}
 	}
 	return list, nil
 }
 
-func (s *Service) toggleTexts(ctx context.Context, q bun.IDB) (map[string]string, error) {
-	changed, err := db.SettingTexts(ctx, q, togglePrefix)
+// Texts are the texts that the toggles have here, by key.
+func Texts(ctx context.Context, q bun.IDB) (map[string]string, error) {
+	changed, err := db.SettingTexts(ctx, q, settingPrefix)
 	if err != nil {
 		return nil, err
 	}
-	texts := make(map[string]string, len(Toggles))
-	for _, t := range Toggles {
+	texts := make(map[string]string, len(All))
+	for _, t := range All {
 		texts[t.Key] = t.Text
-		if text, ok := changed[togglePrefix+t.Key]; ok {
+		if text, ok := changed[settingPrefix+t.Key]; ok {
 			texts[t.Key] = text
 		}
 	}
 	return texts, nil
 }
 
-// togglePrefix begins the keys of the settings that hold changed texts.
-const togglePrefix = "toggle."
+// settingPrefix begins the keys of the settings that hold changed texts.
+const settingPrefix = "toggle."
 
-// TogglesVersion tells whether the texts of the toggles are still those of a list.
-func TogglesVersion(list []ToggleText) string {
+// Version tells whether the texts of the toggles are still those of a list.
+func Version(list []Text) string {
 	texts := map[string]string{}
 	for _, t := range list {
 		texts[t.Key] = t.Now
@@ -245,9 +206,9 @@ func TogglesVersion(list []ToggleText) string {
 	return db.Fingerprint(texts)
 }
 
-// SaveToggles changes texts of toggles; runs that begin later have them. It returns fault.Invalid by the toggles' keys,
-// and fault.ErrStale where TogglesVersion of those stored is not the version given; an empty one is not compared.
-func (s *Service) SaveToggles(ctx context.Context, actor account.Actor, texts map[string]string, version string) error {
+// Save changes texts of toggles; runs that begin later have them. It returns fault.Invalid by the toggles' keys,
+// and fault.ErrStale where Version of those stored is not the version given; an empty one is not compared.
+func (s *Service) Save(ctx context.Context, actor account.Actor, texts map[string]string, version string) error {
 	if !actor.Can(account.ManageSettings) {
 		return fault.ErrForbidden
 	}
@@ -255,13 +216,13 @@ func (s *Service) SaveToggles(ctx context.Context, actor account.Actor, texts ma
 	for key, text := range texts {
 		text = strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n"))
 		texts[key] = text
-		switch _, known := toggle(key); {
+		switch _, known := find(key); {
 		case !known:
 			return fault.ErrNotFound
 		case text == "":
 			bad[key] = "Write what the agent is told, or reset it."
-		case len(text) > maxToggleText:
-			bad[key] = fmt.Sprintf("This is %d KiB long. At most %d KiB fit.", (len(text)+1023)>>10, maxToggleText>>10)
+		case len(text) > maxText:
+			bad[key] = fmt.Sprintf("This is %d KiB long. At most %d KiB fit.", (len(text)+1023)>>10, maxText>>10)
 		case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
 			bad[key] = "This has bytes that are not text."
 		}
@@ -269,27 +230,27 @@ func (s *Service) SaveToggles(ctx context.Context, actor account.Actor, texts ma
 	if len(bad) > 0 {
 		return bad
 	}
-	return s.saveToggles(ctx, actor, texts, version)
+	return s.save(ctx, actor, texts, version)
 }
 
-// ResetToggle gives a toggle the text again that it was shipped with.
-func (s *Service) ResetToggle(ctx context.Context, actor account.Actor, key string) error {
+// Reset gives a toggle the text again that it was shipped with.
+func (s *Service) Reset(ctx context.Context, actor account.Actor, key string) error {
 	if !actor.Can(account.ManageSettings) {
 		return fault.ErrForbidden
 	}
-	t, ok := toggle(key)
+	t, ok := find(key)
 	if !ok {
 		return fault.ErrNotFound
 	}
-	return s.saveToggles(ctx, actor, map[string]string{key: t.Text}, "")
+	return s.save(ctx, actor, map[string]string{key: t.Text}, "")
 }
 
-func (s *Service) saveToggles(ctx context.Context, actor account.Actor, texts map[string]string, version string) error {
+func (s *Service) save(ctx context.Context, actor account.Actor, texts map[string]string, version string) error {
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.LockSettings(ctx, tx); err != nil {
 			return err
 		}
-		before, err := s.toggleTexts(ctx, tx)
+		before, err := Texts(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -297,15 +258,15 @@ func (s *Service) saveToggles(ctx context.Context, actor account.Actor, texts ma
 			return fault.ErrStale
 		}
 		now := s.Now()
-		for _, t := range Toggles {
+		for _, t := range All {
 			text, given := texts[t.Key]
 			if !given || text == before[t.Key] {
 				continue
 			}
 			if text == t.Text {
-				err = db.DeleteSetting(ctx, tx, togglePrefix+t.Key)
+				err = db.DeleteSetting(ctx, tx, settingPrefix+t.Key)
 			} else {
-				err = db.SaveSettingText(ctx, tx, togglePrefix+t.Key, text, now)
+				err = db.SaveSettingText(ctx, tx, settingPrefix+t.Key, text, now)
 			}
 			if err != nil {
 				return err

@@ -1,4 +1,6 @@
-package automation
+// Package prompt has the texts that agents and scripts are given: placeholders, the values that fill them, and the
+// marks round what came from outside. It knows neither rows nor runs.
+package prompt
 
 import (
 	"bytes"
@@ -6,20 +8,22 @@ import (
 	"regexp"
 	"strings"
 
-	"carillon/app/provider"
 	"carillon/app/shell"
 )
+
+// MaxBytes is the most bytes that a prompt may have, also with its placeholders filled.
+const MaxBytes = 256 << 10
 
 // placeholder is {{name}}, with blanks inside the braces allowed, and dots for a path into a nested value.
 var placeholder = regexp.MustCompile(`\{\{[ \t]*([A-Za-z0-9_][A-Za-z0-9_.-]*)[ \t]*\}\}`)
 
-// maxParts is how many parts a dotted path has at most.
-const maxParts = 32
+// MaxParts is how many parts a dotted path has at most.
+const MaxParts = 32
 
 // Placeholders lists the names between braces in a prompt, each once, in their order. A prompt that is too long has
 // none.
 func Placeholders(prompt string) []string {
-	if len(prompt) > MaxPrompt {
+	if len(prompt) > MaxBytes {
 		return nil
 	}
 	var names []string
@@ -33,10 +37,10 @@ func Placeholders(prompt string) []string {
 	return names
 }
 
-// namesIn lists what a prompt asks for: its placeholders, and for a script also the parameters that it reads by
+// Names lists what a prompt asks for: its placeholders, and for a script also the parameters that it reads by
 // themselves.
-func namesIn(p provider.Provider, prompt string) []string {
-	if p.Script && len(prompt) <= MaxPrompt {
+func Names(prompt string, script bool) []string {
+	if script && len(prompt) <= MaxBytes {
 		if _, uses, err := shell.Compile(prompt); err == nil {
 			return uses
 		}
@@ -44,9 +48,9 @@ func namesIn(p provider.Provider, prompt string) []string {
 	return Placeholders(prompt)
 }
 
-// fill puts values in the place of a prompt's placeholders, in one pass: a value that holds {{x}} is not expanded
-// again. A placeholder without a value stays as written. It ends early with a text that is longer than MaxPrompt.
-func fill(prompt string, values *Values) string {
+// Fill puts values in the place of a prompt's placeholders, in one pass: a value that holds {{x}} is not expanded
+// again. A placeholder without a value stays as written. It ends early with a text that is longer than MaxBytes.
+func Fill(prompt string, values *Values) string {
 	var b strings.Builder
 	for _, part := range values.Parts(prompt) {
 		b.WriteString(part.Text)
@@ -62,7 +66,7 @@ type Part struct {
 }
 
 // Parts splits a prompt into its text and what its placeholders stand for. With the part by which all are longer than
-// MaxPrompt it ends: no prompt is. Where a value stands between marks, the last part says what they mean.
+// MaxBytes it ends: no prompt is. Where a value stands between marks, the last part says what they mean.
 func (v *Values) Parts(prompt string) []Part {
 	marked := false
 	var parts []Part
@@ -72,9 +76,9 @@ func (v *Values) Parts(prompt string) []Part {
 			parts = append(parts, part)
 		}
 		size += len(part.Text)
-		return size <= MaxPrompt
+		return size <= MaxBytes
 	}
-	for _, m := range placeholder.FindAllStringSubmatchIndex(prompt[:min(len(prompt), MaxPrompt+1)], -1) {
+	for _, m := range placeholder.FindAllStringSubmatchIndex(prompt[:min(len(prompt), MaxBytes+1)], -1) {
 		if !add(Part{Text: prompt[from:m[0]]}) {
 			return parts
 		}
@@ -83,7 +87,7 @@ func (v *Values) Parts(prompt string) []Part {
 		if f := v.lookup(prompt[m[2]:m[3]]); f.ok {
 			part = Part{Text: f.value, Filled: true}
 			if v.outside[f.of] {
-				part.Text = fence(v.mark, f.value)
+				part.Text = Fence(v.mark, f.value)
 				marked = marked || part.Text != f.value
 			}
 		}
@@ -92,7 +96,7 @@ func (v *Values) Parts(prompt string) []Part {
 		}
 	}
 	if add(Part{Text: prompt[from:]}) && marked {
-		add(Part{Text: fenceNote(v.mark)})
+		add(Part{Text: FenceNote(v.mark)})
 	}
 	return parts
 }
@@ -119,8 +123,8 @@ func ValuesOf(named map[string]string) *Values {
 	return &Values{named: named, found: map[string]found{}, objects: map[string]map[string]json.RawMessage{}}
 }
 
-// fenced has Parts put values of some names between marks; without a mark it does not.
-func (v *Values) fenced(mark string, outside []string) *Values {
+// Fenced has Parts put values of some names between marks; without a mark it does not.
+func (v *Values) Fenced(mark string, outside []string) *Values {
 	if v.mark = mark; mark == "" {
 		return v
 	}
@@ -143,7 +147,7 @@ func (v *Values) lookup(name string) found {
 	}
 	f, known := v.found[name]
 	if !known {
-		if strings.Count(name, ".") < maxParts {
+		if strings.Count(name, ".") < MaxParts {
 			f = v.find(name)
 		}
 		v.found[name] = f
@@ -161,15 +165,15 @@ func (v *Values) find(name string) found {
 			continue
 		}
 		read := func() json.RawMessage { return json.RawMessage(text) }
-		if raw := v.descend(name[:i]+"\x00", read, name[i+1:]); raw != nil {
+		if raw := v.Descend(name[:i]+"\x00", read, name[i+1:]); raw != nil {
 			return found{Text(raw), name[:i], true}
 		}
 	}
 	return found{}
 }
 
-// descend follows a dotted path into a JSON text, which has a name of its own; nil where it leads nowhere.
-func (v *Values) descend(at string, text func() json.RawMessage, path string) json.RawMessage {
+// Descend follows a dotted path into a JSON text, which has a name of its own; nil where it leads nowhere.
+func (v *Values) Descend(at string, text func() json.RawMessage, path string) json.RawMessage {
 	for {
 		object, known := v.objects[at]
 		if !known {
@@ -200,8 +204,8 @@ func Text(raw json.RawMessage) string {
 	return compact.String()
 }
 
-// resolve splits names into those that values supply, with what they supply, and the others.
-func resolve(names []string, values *Values) (resolved map[string]string, unresolved []string) {
+// Resolve splits names into those that values supply, with what they supply, and the others.
+func Resolve(names []string, values *Values) (resolved map[string]string, unresolved []string) {
 	resolved = make(map[string]string, len(names))
 	unresolved = []string{}
 	for _, name := range names {
