@@ -47,11 +47,12 @@ var layers = map[string]string{
 	// The rules.
 	"app/account":   "app/crash app/cron app/fault app/form app/outbound app/secret db",
 	"app/inbox":     "app/account app/crash app/fault db",
+	"app/aside":     "app/account app/fault app/form app/inbox db",
 	"app/ticket":    "app/account app/fault app/form db",
 	"app/provider":  "app/account app/fault app/form app/inbox db",
 	"app/toggle":    "app/account app/fault db",
 	"app/workspace": "app/account app/crash app/fault app/forge app/form app/provider app/secret app/shell db",
-	"app/automation": "app/account app/bot app/crash app/cron app/fault app/forge app/form app/inbox " +
+	"app/automation": "app/account app/aside app/bot app/crash app/cron app/fault app/forge app/form app/inbox " +
 		"app/payload app/prompt app/provider app/secret app/shell app/spec app/ticket app/toggle " +
 		"app/workflow app/workspace db",
 	"app/bot":      "app/account app/fault app/form app/provider app/spec db",
@@ -96,8 +97,8 @@ var layers = map[string]string{
 		"views/help views/markdown",
 
 	// What happens without a request.
-	"jobs": "app/account app/agent app/automation app/crash app/fault app/forge app/form app/jsontext app/outbound " +
-		"app/runas app/secret app/toggle app/transcript app/workflow app/workspace app/git db",
+	"jobs": "app/account app/agent app/aside app/automation app/crash app/fault app/forge app/form app/jsontext " +
+		"app/outbound app/runas app/secret app/toggle app/transcript app/workflow app/workspace app/git db",
 
 	// The model imports crontest alone; the rest is what its tests compare it with.
 	"app/model": "app/account app/automation app/check app/cron app/cron/crontest app/fault app/forge " +

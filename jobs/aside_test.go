@@ -10,6 +10,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"carillon/app/aside"
 	"carillon/app/automation"
 	"carillon/db"
 )
@@ -22,8 +23,8 @@ func refuse(t *testing.T, d bun.IDB, table, condition string) {
 	check(t, err)
 }
 
-// aside lists what a task has set aside.
-func aside(t *testing.T, d bun.IDB, task db.Task) []string {
+// setAside lists what a task has set aside.
+func setAside(t *testing.T, d bun.IDB, task db.Task) []string {
 	t.Helper()
 	list, err := db.AllSetAside(t.Context(), d, 100)
 	check(t, err)
@@ -53,7 +54,7 @@ func TestAWorktreeThatCannotBeSweptKeepsNoOtherFromIt(t *testing.T) {
 	if _, there := k.folder(good.Session.ID); there {
 		t.Error("the other worktree is still there")
 	}
-	if got := aside(t, k.db, db.TaskWorktrees); len(got) != 1 || got[0] != bad.Session.ID.String() {
+	if got := setAside(t, k.db, db.TaskWorktrees); len(got) != 1 || got[0] != bad.Session.ID.String() {
 		t.Errorf("set aside is %v; want the session %s", got, bad.Session.ID)
 	}
 }
@@ -75,7 +76,7 @@ func TestAWorktreeThatMovedAndRestsHidesNoOther(t *testing.T) {
 	}
 	gone := &Runner{DB: k.db, Rules: k.rules, Worker: "gone"}
 	round := k.rules.Round(db.TaskWorktrees)
-	check(t, gone.deal(t.Context(), round, automation.Row{Key: "moved " + run.Session.ID.String(), About: "a worktree"},
+	check(t, gone.deal(t.Context(), round, aside.Row{Key: "moved " + run.Session.ID.String(), About: "a worktree"},
 		func(context.Context) error {
 			return errors.New("the disk is full")
 		}))
@@ -119,7 +120,7 @@ func TestAStepOfTheSweepThatFailsKeepsNoOtherFromItsWork(t *testing.T) {
 	if count("notifications WHERE dedup_key = 'old'") != 0 {
 		t.Error("the old notice is still there")
 	}
-	if got := aside(t, k.db, db.TaskSweep); len(got) != 2 {
+	if got := setAside(t, k.db, db.TaskSweep); len(got) != 2 {
 		t.Errorf("set aside is %v; want the history of one automation, and the step of the sign-ins", got)
 	}
 }
@@ -144,7 +145,7 @@ func TestAPullRequestThatCannotBeTakenOverKeepsNoOtherFromIt(t *testing.T) {
 	if len(merged) != 1 || merged[0] != ids[1] {
 		t.Errorf("merged are %v; want the other one, %s", merged, ids[1])
 	}
-	if got := aside(t, k.db, db.TaskPullRequests); len(got) != 1 || got[0] != ids[0] {
+	if got := setAside(t, k.db, db.TaskPullRequests); len(got) != 1 || got[0] != ids[0] {
 		t.Errorf("set aside is %v; want %s", got, ids[0])
 	}
 }
@@ -164,7 +165,7 @@ func TestACopyThatCannotBeRecordedKeepsNoOtherFromBeingSentAndIsNotSentInAStorm(
 			t.Errorf("the other copy is %s; want sent", c.Status)
 		}
 	}
-	if got := aside(t, p.DB, db.TaskWebhooks); len(got) != 1 {
+	if got := setAside(t, p.DB, db.TaskWebhooks); len(got) != 1 {
 		t.Errorf("set aside are %v; want one copy", got)
 	}
 }

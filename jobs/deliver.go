@@ -23,6 +23,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"carillon/app/aside"
 	"carillon/app/automation"
 	"carillon/app/crash"
 	"carillon/db"
@@ -110,7 +111,7 @@ func (d *Deliverer) deliver(ctx context.Context, channel db.CopyChannel,
 		round := d.Rules.Round(channelTasks[channel])
 		for i := range list {
 			c := &list[i]
-			row := automation.Row{Key: c.ID.String(), About: "the " + string(channel) + " copy of a notice"}
+			row := aside.Row{Key: c.ID.String(), About: "the " + string(channel) + " copy of a notice"}
 			sending.begin(c.UserID, func() error {
 				// A sent copy must be recorded even while this process stops, as long as its claim lasts.
 				recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), copyClaim)

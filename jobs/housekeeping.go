@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"carillon/app/automation"
+	"carillon/app/aside"
 	"carillon/app/crash"
 	"carillon/app/git"
 	"carillon/db"
@@ -50,7 +50,7 @@ func (r *Runner) sweepWorktrees(ctx context.Context, now time.Time) error {
 	}
 	round := r.Rules.Round(db.TaskWorktrees)
 	for _, session := range list {
-		row := automation.Row{
+		row := aside.Row{
 			Key: session.ID.String(), About: "the worktree of the session " + session.Title,
 			Workspace: session.WorkspaceID,
 		}
@@ -101,7 +101,7 @@ func (r *Runner) sweepWorktree(ctx context.Context, session *db.Session, now tim
 // sweepOrphans removes worktrees and branches that this worker does not need any more: of sessions that were removed,
 // of sessions whose removal was interrupted by the end of a process, and of sessions that continued on another worker
 // before anything was recorded here.
-func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) error {
+func (r *Runner) sweepOrphans(ctx context.Context, round *aside.Round) error {
 	// a repository that cannot be read does not stop the sweep of the others
 	held, unread := r.Store.Inventory(ctx)
 	if len(held) == 0 {
@@ -114,7 +114,7 @@ func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) erro
 		case err == nil:
 			byID[id], ids = h, append(ids, id)
 		case h.Folder: // of no session
-			if err := r.deal(ctx, round, automation.Row{Key: h.Session, About: "the orphaned worktree " + h.Session},
+			if err := r.deal(ctx, round, aside.Row{Key: h.Session, About: "the orphaned worktree " + h.Session},
 				func(ctx context.Context) error {
 					return r.Store.Remove(ctx, uuid.Nil.String(), h.Session, true)
 				}); err != nil {
@@ -131,7 +131,7 @@ func (r *Runner) sweepOrphans(ctx context.Context, round *automation.Round) erro
 		if !h.Folder && !h.Place && (u.Keeps || u.WorkspaceID == uuid.Nil) {
 			continue // a branch that is kept
 		}
-		row := automation.Row{Key: u.ID.String(), About: "the orphaned worktree " + h.Session}
+		row := aside.Row{Key: u.ID.String(), About: "the orphaned worktree " + h.Session}
 		if err := r.deal(ctx, round, row, func(ctx context.Context) error {
 			return r.removeUnneeded(ctx, u, h)
 		}); err != nil {
@@ -162,7 +162,7 @@ func (r *Runner) removeUnneeded(ctx context.Context, u db.Unneeded, h git.Holdin
 }
 
 // deal processes one row of this worker's data folder, unless the row rests.
-func (r *Runner) deal(ctx context.Context, round *automation.Round, row automation.Row,
+func (r *Runner) deal(ctx context.Context, round *aside.Round, row aside.Row,
 	deal func(ctx context.Context) error) error {
 	row.Key = r.Worker + " " + row.Key
 	if rests, err := round.Rests(ctx, row.Key); err != nil || rests {
@@ -180,7 +180,7 @@ func (r *Runner) packRepositories(ctx context.Context) error {
 	}
 	round := r.Rules.Round(db.TaskPack)
 	for _, w := range list {
-		row := automation.Row{
+		row := aside.Row{
 			Key: w.ID.String(), About: "packing the repository of the workspace " + w.Name, Workspace: w.ID,
 		}
 		if err := r.deal(ctx, round, row, func(ctx context.Context) error {
@@ -198,7 +198,7 @@ func (r *Runner) packRepositories(ctx context.Context) error {
 		return err
 	}
 	for _, id := range gone {
-		if err := r.deal(ctx, round, automation.Row{
+		if err := r.deal(ctx, round, aside.Row{
 			Key: id.String(), About: "the repository of a workspace that was removed",
 		}, func(ctx context.Context) error {
 			return r.Store.Drop(ctx, id.String())

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"carillon/app/automation"
+	"carillon/app/aside"
 	"carillon/app/crash"
 	"carillon/app/form"
 	"carillon/app/git"
@@ -221,13 +221,13 @@ func (w *work) saveState(ctx context.Context, tree git.Worktree) {
 
 // sweepMoved removes the worktrees of sessions that another worker took over while this one was silent. Their content
 // stays in the repository, as a commit that no branch names.
-func (r *Runner) sweepMoved(ctx context.Context, round *automation.Round) error {
+func (r *Runner) sweepMoved(ctx context.Context, round *aside.Round) error {
 	list, err := db.MovesFrom(ctx, r.DB, r.Worker, r.Now(), 200)
 	if err != nil {
 		return err
 	}
 	for _, session := range list {
-		row := automation.Row{
+		row := aside.Row{
 			Key: "moved " + session.ID.String(), About: "the worktree of a session that moved, " + session.Title,
 			Workspace: session.WorkspaceID,
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
-	"carillon/app/automation"
+	"carillon/app/aside"
 	"carillon/app/forge"
 	"carillon/app/outbound"
 	"carillon/db"
@@ -94,7 +94,7 @@ type forgeQuery struct {
 // requests or cannot be reached. A workspace whose forge cannot be asked is set aside, and so is a row whose result
 // cannot be written. It returns an error when the database cannot be reached.
 func (s *Scheduler) askForges(ctx context.Context, byWorkspace map[uuid.UUID][]forgeQuery, forges,
-	pulls *automation.Round) error {
+	pulls *aside.Round) error {
 	var group errgroup.Group
 	group.SetLimit(maxForges)
 	for id, questions := range byWorkspace {
@@ -103,7 +103,7 @@ func (s *Scheduler) askForges(ctx context.Context, byWorkspace map[uuid.UUID][]f
 				return err
 			}
 			var a *forgeQuerier
-			err := forges.Deal(ctx, automation.Row{
+			err := forges.Deal(ctx, aside.Row{
 				Key: id.String(), About: "the forge of the workspace " + id.String(), Workspace: id,
 			}, func(ctx context.Context) (err error) {
 				a, err = s.querier(ctx, id)
@@ -113,7 +113,7 @@ func (s *Scheduler) askForges(ctx context.Context, byWorkspace map[uuid.UUID][]f
 				return err
 			}
 			for _, q := range questions {
-				row := automation.Row{Key: q.key.String(), About: q.about, Workspace: id}
+				row := aside.Row{Key: q.key.String(), About: q.about, Workspace: id}
 				if err := pulls.Deal(ctx, row, func(ctx context.Context) error { return q.run(ctx, a) }); err != nil {
 					return err
 				}

@@ -15,6 +15,7 @@ import (
 	"github.com/reugn/go-quartz/quartz"
 	"golang.org/x/sync/errgroup"
 
+	"carillon/app/aside"
 	"carillon/app/automation"
 	"carillon/app/crash"
 	"carillon/db"
@@ -182,7 +183,7 @@ func (s *Scheduler) notifyStandstill(ctx context.Context) error {
 	if notified || since <= StandstillAfter {
 		return nil
 	}
-	if err := s.Rules.TellOfStandstill(ctx, s.Now().Add(-since)); err != nil {
+	if err := aside.NotifyOfStandstill(ctx, s.DB, s.Now(), s.Now().Add(-since)); err != nil {
 		return err
 	}
 	s.passClock.mu.Lock()
@@ -388,7 +389,7 @@ func (s *Scheduler) runSteps(ctx context.Context, task db.Task, list []step) err
 		if rests {
 			continue
 		}
-		if err := round.Deal(ctx, automation.Row{
+		if err := round.Deal(ctx, aside.Row{
 			Key: one.name, About: "the step " + one.name + " of " + taskNames[task],
 		}, one.run); err != nil {
 			return err
@@ -428,7 +429,7 @@ func (s *Scheduler) sweepHistories(ctx context.Context, before time.Time) error 
 	}
 	round := s.Rules.Round(db.TaskSweep)
 	for i := range list {
-		row := automation.Row{
+		row := aside.Row{
 			Key: list[i].ID.String(), About: "the history of " + list[i].Name, Workspace: list[i].WorkspaceID,
 		}
 		if err := round.Deal(ctx, row, func(ctx context.Context) error {

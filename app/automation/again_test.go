@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/aside"
 	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/db"
@@ -307,11 +308,11 @@ func TestAScheduleThatCannotBeRepairedKeepsNoOtherFromIt(t *testing.T) {
 
 func TestWhatIsSetAsideIsToldOnceForALoopAndNeverStopsForAPanic(t *testing.T) {
 	k := setup(t)
-	row := func(key string) Row { return Row{Key: key, About: "the copy " + key} }
+	row := func(key string) aside.Row { return aside.Row{Key: key, About: "the copy " + key} }
 	round := k.Round(db.TaskEmails)
 	expectResting := func(want ...string) {
 		t.Helper()
-		for _, r := range []*Round{round, k.Round(db.TaskEmails)} {
+		for _, r := range []*aside.Round{round, k.Round(db.TaskEmails)} {
 			for _, key := range []string{"one", "two", "three"} {
 				if rests, err := r.Rests(t.Context(), key); rests != slices.Contains(want, key) || err != nil {
 					t.Errorf("%s rests: %t, %v; want %v to rest", key, rests, err, want)
@@ -380,7 +381,7 @@ func TestARowThatWasNotSetAsideCostsNoStatementBesideWhatIsDoneWithIt(t *testing
 
 func TestWhatIsSetAsideIsToldAlsoWhereTheDatabaseWasAwayMeanwhile(t *testing.T) {
 	k := setup(t)
-	row := Row{Key: "one", About: "the copy one"}
+	row := aside.Row{Key: "one", About: "the copy one"}
 	refuse := func(context.Context) error { return errors.New("no") }
 	k.exec(`CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION USING ERRCODE = ''53100''; END'`)
 	k.exec("CREATE TRIGGER no_room BEFORE INSERT ON notifications EXECUTE FUNCTION no_room()")
@@ -397,7 +398,7 @@ func TestWhatIsSetAsideAfterAnOlderOneIsGoneIsToldAnew(t *testing.T) {
 	refuse := func(context.Context) error { return errors.New("no") }
 	deal := func(key string) {
 		t.Helper()
-		check(t, k.Round(db.TaskEmails).Deal(t.Context(), Row{Key: key, About: "the copy " + key}, refuse))
+		check(t, k.Round(db.TaskEmails).Deal(t.Context(), aside.Row{Key: key, About: "the copy " + key}, refuse))
 	}
 	deal("one")
 	k.clock.Add(time.Minute)
@@ -411,7 +412,7 @@ func TestWhatIsSetAsideAfterAnOlderOneIsGoneIsToldAnew(t *testing.T) {
 func TestWhatCannotBeToldOfIsSetAsideAllTheSame(t *testing.T) {
 	k := setup(t)
 	k.refuse("notifications", "poison", "kind <> 'server'")
-	row := Row{Key: "one", About: "the copy one"}
+	row := aside.Row{Key: "one", About: "the copy one"}
 	check(t, k.Round(db.TaskEmails).Deal(t.Context(), row, func(context.Context) error { return errors.New("no") }))
 	if rests, err := k.Round(db.TaskEmails).Rests(t.Context(), "one"); !rests || err != nil {
 		t.Errorf("it rests: %t, %v", rests, err)

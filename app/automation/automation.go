@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/aside"
 	"carillon/app/prompt"
 	"carillon/app/provider"
 	"carillon/app/secret"
@@ -51,6 +52,11 @@ func (s *Service) outermost() *Service {
 		return s.outer
 	}
 	return s
+}
+
+// Round begins a round of a loop over rows of automations and their sessions.
+func (s *Service) Round(task db.Task) *aside.Round {
+	return &aside.Round{DB: s.DB, Now: s.Now, Log: s.Log, Task: task}
 }
 
 // Trigger says who or what fires an automation, and with which values.

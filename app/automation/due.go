@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/aside"
 	"carillon/app/crash"
 	"carillon/app/cron"
 	"carillon/app/form"
@@ -94,7 +95,7 @@ func (s *Service) startSingly(ctx context.Context, list []db.Startable, away gap
 	round := s.Round(db.TaskStart)
 	for i := range list {
 		a := &list[i].Automation
-		err := round.Deal(ctx, Row{Key: a.ID.String(), About: "the automation " + a.Name, Automation: a},
+		err := round.Deal(ctx, aside.Row{Key: a.ID.String(), About: "the automation " + a.Name, Automation: a},
 			func(ctx context.Context) error {
 				return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 					now := s.Now()

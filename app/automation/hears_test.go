@@ -2,6 +2,7 @@ package automation
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/aside"
 	"carillon/app/inbox"
 	"carillon/app/provider"
 	"carillon/db"
@@ -68,24 +70,19 @@ func TestTroubleOfAWorkspaceIsToldToItsOwnKeepersAlone(t *testing.T) {
 	}
 	check(t, db.RemoveMember(t.Context(), k.DB, k.workspace.ID, outside.ID))
 	a := k.create(nil)
+	fail := func(context.Context) error { return errors.New("no") }
+	check(t, k.Round(db.TaskStart).Deal(t.Context(), aside.Row{
+		Key: "1", About: "the automation " + a.Name, Automation: a,
+	}, fail))
+	check(t, k.Round(db.TaskReap).Deal(t.Context(), aside.Row{
+		Key: "2", About: "the session Secret plans", Workspace: k.workspace.ID,
+	}, fail))
 	check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		err := k.tellOfAside(ctx, tx, Row{Key: "1", Automation: a},
-			&db.SetAside{Task: "x", Key: "1", About: "the automation " + a.Name, Error: "no"})
-		if err == nil {
-			err = k.tellOfAside(ctx, tx, Row{Key: "2", Workspace: k.workspace.ID},
-				&db.SetAside{Task: "y", Key: "2", About: "the session Secret plans", Error: "no"})
-		}
-		if err == nil {
-			of := provider.Account{Provider: provider.Provider{ID: "agent", Name: "Agent"}, Workspace: k.workspace.ID}
-			err = k.Providers.Pause(ctx, tx, of, provider.Trouble{Class: "auth", Reason: "no"})
-		}
-		if err == nil { // of the whole server: for all who keep it
-			err = k.tellOfAside(ctx, tx, Row{Key: "3"}, &db.SetAside{
-				Task: "z", Key: "3", About: "a step of the sweep", Error: "no",
-			})
-		}
-		return err
+		of := provider.Account{Provider: provider.Provider{ID: "agent", Name: "Agent"}, Workspace: k.workspace.ID}
+		return k.Providers.Pause(ctx, tx, of, provider.Trouble{Class: "auth", Reason: "no"})
 	}))
+	// of the whole server: for all who keep it
+	check(t, k.Round(db.TaskSweep).Deal(t.Context(), aside.Row{Key: "3", About: "a step of the sweep"}, fail))
 	k.expectInbox(inside, inbox.Server, inbox.Server, inbox.ProviderPaused, inbox.Server)
 	k.expectInbox(outside, inbox.Server)
 }

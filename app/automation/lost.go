@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/aside"
 	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/db"
@@ -42,7 +43,7 @@ func (s *Service) interruptLost(ctx context.Context, which db.LostFilter,
 	n, round := 0, s.Round(db.TaskReap)
 	for i := range list {
 		id, ended := list[i].ID, false
-		err := round.Deal(ctx, Row{
+		err := round.Deal(ctx, aside.Row{
 			Key: id.String(), About: "the session " + list[i].Title + ", whose worker is gone",
 			Workspace: list[i].WorkspaceID,
 		}, func(ctx context.Context) error {
@@ -178,7 +179,7 @@ func (s *Service) endWaiting(ctx context.Context) (int, error) {
 	n, round := 0, s.Round(db.TaskReap)
 	for i := range list {
 		id, ended := list[i].ID, false
-		err := round.Deal(ctx, Row{
+		err := round.Deal(ctx, aside.Row{
 			Key: id.String(), About: "the session " + list[i].Title + ", which waits for a worker",
 			Workspace: list[i].WorkspaceID,
 		}, func(ctx context.Context) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/aside"
 	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/prompt"
@@ -143,7 +144,7 @@ func (s *Service) CloseIdle(ctx context.Context) error {
 	round := s.Round(db.TaskIdle)
 	for i := range list {
 		id := list[i].ID
-		row := Row{Key: id.String(), About: "the idle session " + list[i].Title, Workspace: list[i].WorkspaceID}
+		row := aside.Row{Key: id.String(), About: "the idle session " + list[i].Title, Workspace: list[i].WorkspaceID}
 		if err := round.Deal(ctx, row, func(ctx context.Context) error { return s.closeIdle(ctx, id) }); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/aside"
 	"carillon/app/fault"
 	"carillon/app/inbox"
 	"carillon/db"
@@ -25,7 +26,7 @@ func (s *Service) WatchGates(ctx context.Context) error {
 	}
 	round := s.Round(db.TaskGates)
 	for i := range list {
-		row := Row{
+		row := aside.Row{
 			Key: list[i].ID.String(), About: "the loop " + list[i].Name + ", which waits for a review",
 			Workspace: list[i].WorkspaceID,
 		}
@@ -72,7 +73,7 @@ func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
 	n, round := 0, s.Round(db.TaskWatch)
 	for i := range list {
 		repaired := false
-		err := round.Deal(ctx, Row{
+		err := round.Deal(ctx, aside.Row{
 			Key: list[i].ID.String(), About: "the schedule of " + list[i].Name, Workspace: list[i].WorkspaceID,
 		}, func(ctx context.Context) error {
 			err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
@@ -127,7 +128,8 @@ func (s *Service) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next
 			continue
 		}
 		closed := false
-		err := round.Deal(ctx, Row{Key: a.ID.String(), About: "the schedule of " + a.Name, Workspace: a.WorkspaceID},
+		row := aside.Row{Key: a.ID.String(), About: "the schedule of " + a.Name, Workspace: a.WorkspaceID}
+		err := round.Deal(ctx, row,
 			func(ctx context.Context) error {
 				err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
 					closed, err = s.closeHole(ctx, tx, a.ID)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"carillon/app/account"
+	"carillon/app/aside"
 	"carillon/app/automation"
 	"carillon/app/bot"
 	"carillon/app/forge"
@@ -199,7 +200,7 @@ var happenings = map[string]func(h *happening){
 	},
 	inbox.Server: func(h *happening) {
 		a := h.make(nil)
-		row := automation.Row{Key: a.ID.String(), About: a.Name, Automation: a}
+		row := aside.Row{Key: a.ID.String(), About: a.Name, Automation: a}
 		check(h.t, h.rules.Round(db.TaskStart).Deal(h.t.Context(), row, func(context.Context) error {
 			return errors.New("broken")
 		}))

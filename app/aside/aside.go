@@ -1,9 +1,13 @@
-package automation
+// Package aside keeps one row from stopping a loop over many people's rows: what fails is set aside, people are told of
+// it once, and it is tried again after a rest that grows. It knows rows and loops. It does not know what is done with a
+// row.
+package aside
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -30,17 +34,16 @@ type Row struct {
 
 // Round is one round of a loop over many people's rows. It reads once what of its task is set aside, when it first
 // needs that. So a row that was not set aside costs nothing beside what is done with it. Its methods may be called from
-// several goroutines.
+// several goroutines. Its fields are set where it is made.
 type Round struct {
-	service *Service
-	task    db.Task
+	DB   bun.IDB
+	Now  func() time.Time // the instant of every rule
+	Log  *slog.Logger
+	Task db.Task // of the loop
 
 	mu    sync.Mutex
 	aside map[string]time.Time // until when what is set aside rests, by key; nil: not read yet
 }
-
-// Round begins a round of a loop.
-func (s *Service) Round(task db.Task) *Round { return &Round{service: s, task: task} }
 
 // read reads what is set aside, if that was not done yet.
 func (r *Round) read(ctx context.Context) error {
@@ -49,7 +52,7 @@ func (r *Round) read(ctx context.Context) error {
 	if r.aside != nil {
 		return nil
 	}
-	aside, err := db.SetAsideOf(ctx, r.service.DB, r.task)
+	aside, err := db.SetAsideOf(ctx, r.DB, r.Task)
 	if err == nil {
 		r.aside = aside
 	}
@@ -63,7 +66,7 @@ func (r *Round) Rests(ctx context.Context, key string) (bool, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.aside[key].After(r.service.Now()), nil
+	return r.aside[key].After(r.Now()), nil
 }
 
 // rowPatience bounds what a loop spends on one row.
@@ -81,7 +84,7 @@ func (r *Round) Deal(ctx context.Context, row Row, deal func(ctx context.Context
 	}
 	inner, cancel := context.WithTimeout(ctx, rowPatience)
 	defer cancel()
-	err := r.service.guarded(inner, r.task, row, deal)
+	err := r.guarded(inner, row, deal)
 	switch {
 	case err == nil:
 		return r.end(ctx, row.Key)
@@ -92,7 +95,7 @@ func (r *Round) Deal(ctx context.Context, row Row, deal func(ctx context.Context
 	case db.IsUnavailable(err):
 		return err
 	}
-	until, err := r.service.setAside(ctx, r.task, row, err)
+	until, err := r.set(ctx, row, err)
 	if err == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -109,7 +112,7 @@ func (r *Round) end(ctx context.Context, key string) error {
 	if !was {
 		return nil
 	}
-	if err := db.EndSetAside(ctx, r.service.DB, r.task, key); err != nil {
+	if err := db.EndSetAside(ctx, r.DB, r.Task, key); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -119,47 +122,47 @@ func (r *Round) end(ctx context.Context, key string) error {
 }
 
 // guarded calls deal and makes an error of a panic.
-func (s *Service) guarded(ctx context.Context, task db.Task, row Row,
+func (r *Round) guarded(ctx context.Context, row Row,
 	deal func(ctx context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.Log.Error("panic", "task", task, "key", row.Key, "panic", p, "stack", string(debug.Stack()))
+			r.Log.Error("panic", "task", r.Task, "key", row.Key, "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
 	return deal(ctx)
 }
 
-// setAside sets a row aside because of an error, and tells of it with that the first time. It returns until when the
+// set sets a row aside because of an error, and tells of it with that the first time. It returns until when the
 // row rests.
-func (s *Service) setAside(ctx context.Context, task db.Task, row Row, reason error) (time.Time, error) {
+func (r *Round) set(ctx context.Context, row Row, reason error) (time.Time, error) {
 	a := &db.SetAside{
-		Task: task, Key: db.Printable(row.Key, 300), About: db.Printable(row.About, 300),
+		Task: r.Task, Key: db.Printable(row.Key, 300), About: db.Printable(row.About, 300),
 		Error: db.Printable(plainly(reason), 500),
 	}
-	set := func(tell bool) error {
-		return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-			if err := db.AddSetAside(ctx, tx, a, s.Now()); err != nil || a.Times > 1 || !tell {
+	write := func(tell bool) error {
+		return db.InTx(ctx, r.DB, func(ctx context.Context, tx bun.Tx) error {
+			if err := db.AddSetAside(ctx, tx, a, r.Now()); err != nil || a.Times > 1 || !tell {
 				// a second time it was told of
 				return err
 			}
-			return s.tellOfAside(ctx, tx, row, a)
+			return r.notify(ctx, tx, row, a)
 		})
 	}
-	err := set(true)
+	err := write(true)
 	if err != nil && ctx.Err() == nil && !db.IsUnavailable(err) { // who cannot be told keeps nothing from going on
-		s.Log.Error("tell of what is set aside", "task", task, "key", row.Key, "err", err)
-		err = set(false)
+		r.Log.Error("tell of what is set aside", "task", r.Task, "key", row.Key, "err", err)
+		err = write(false)
 	}
 	if err == nil && a.Times == 1 {
-		s.Log.Error("set aside", "task", task, "key", row.Key, "about", row.About, "until", a.Until, "err", reason)
+		r.Log.Error("set aside", "task", r.Task, "key", row.Key, "about", row.About, "until", a.Until, "err", reason)
 	}
 	return a.Until, err
 }
 
-// tellOfAside tells administrators, once for as long as a loop has something set aside, and the creator of an
+// notify tells administrators, once for as long as a loop has something set aside, and the creator of an
 // automation that does not start.
-func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.SetAside) error {
+func (r *Round) notify(ctx context.Context, tx bun.Tx, row Row, a *db.SetAside) error {
 	about := db.Automation{WorkspaceID: row.Workspace}
 	if row.Automation != nil {
 		about = *row.Automation
@@ -180,23 +183,25 @@ func (s *Service) tellOfAside(ctx context.Context, tx bun.Tx, row Row, a *db.Set
 			"%s. It was set aside and is tried again, each time after a longer rest; its runs wait meanwhile. This "+
 				"counts for nothing.", form.Capitalize(strings.TrimSuffix(a.Error, ".")))
 		n.Key = fmt.Sprintf("aside %s %s %d", a.Task, a.Key, a.Since.UnixNano())
-		creator, err := audience(ctx, tx, &about)
+		creator := db.Membership{WorkspaceID: about.WorkspaceID, UserID: about.CreatorID}
+		audiences, err := inbox.Audiences(ctx, tx, []db.Membership{creator})
 		if err != nil {
 			return err
 		}
-		people = union(people, creator)
+		people = union(people, audiences[creator])
 	}
-	return s.notify(ctx, tx, &about, people, n)
+	n.To, n.Workspace, n.Automation = people, about.WorkspaceID, about.ID
+	return inbox.Post(ctx, tx, r.Now(), n)
 }
 
-// TellOfStandstill tells administrators that the scheduler has completed no pass since a time.
-func (s *Service) TellOfStandstill(ctx context.Context, since time.Time) error {
-	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
+// NotifyOfStandstill tells administrators that the scheduler has completed no pass since a time.
+func NotifyOfStandstill(ctx context.Context, q bun.IDB, now, since time.Time) error {
+	err := db.InTx(ctx, q, func(ctx context.Context, tx bun.Tx) error {
 		people, err := inbox.Keepers(ctx, tx, uuid.Nil)
 		if err != nil {
 			return err
 		}
-		return inbox.Post(ctx, tx, s.Now(), inbox.Notice{
+		return inbox.Post(ctx, tx, now, inbox.Notice{
 			To: people, Kind: inbox.Server, Title: "The scheduler stands still",
 			Body: fmt.Sprintf(
 				"It has not completed a pass since %s, so nothing that is due starts. The server’s log says why.",
