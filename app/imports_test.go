@@ -50,10 +50,11 @@ var layers = map[string]string{
 	"app/aside":     "app/account app/fault app/form app/inbox db",
 	"app/ticket":    "app/account app/fault app/form db",
 	"app/provider":  "app/account app/fault app/form app/inbox db",
+	"app/budget":    "app/cron app/fault app/form app/provider app/spec db",
 	"app/toggle":    "app/account app/fault db",
 	"app/workspace": "app/account app/crash app/fault app/forge app/form app/provider app/secret app/shell db",
-	"app/automation": "app/account app/aside app/bot app/crash app/cron app/fault app/forge app/form app/inbox " +
-		"app/payload app/prompt app/provider app/secret app/shell app/spec app/ticket app/toggle " +
+	"app/automation": "app/account app/aside app/bot app/budget app/crash app/cron app/fault app/forge " +
+		"app/form app/inbox app/payload app/prompt app/provider app/secret app/shell app/spec app/ticket app/toggle " +
 		"app/workflow app/workspace db",
 	"app/bot":      "app/account app/fault app/form app/provider app/spec db",
 	"app/workflow": "app/account app/fault app/form app/secret app/shell app/spec db",
@@ -91,10 +92,10 @@ var layers = map[string]string{
 	"app/web/settings": "app/account app/agent app/automation app/cron app/fault app/form app/inbox app/isolation " +
 		"app/middleware app/provider app/toggle app/transcript app/web/page app/web/present app/workspace db " +
 		"views views/help",
-	"app/web": "app/account app/agent app/automation app/bot app/check app/cron app/fault app/forge app/form " +
-		"app/inbox app/middleware app/payload app/spec app/ticket app/toggle app/web/page app/web/present " +
-		"app/web/runs app/web/settings app/web/signin app/workflow app/workspace db static views views/gallery " +
-		"views/help views/markdown",
+	"app/web": "app/account app/agent app/automation app/bot app/budget app/check app/cron app/fault app/forge " +
+		"app/form app/inbox app/middleware app/payload app/spec app/ticket app/toggle app/web/page " +
+		"app/web/present app/web/runs app/web/settings app/web/signin app/workflow app/workspace db static views " +
+		"views/gallery views/help views/markdown",
 
 	// What happens without a request.
 	"jobs": "app/account app/agent app/aside app/automation app/crash app/fault app/forge app/form app/jsontext " +

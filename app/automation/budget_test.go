@@ -92,7 +92,7 @@ func TestUsageIsSummedByRunAutomationPersonAndWorkspace(t *testing.T) {
 
 func TestABudgetIsToldOfOnceAtEightyPercentAndOnceAtAll(t *testing.T) {
 	k := setup(t)
-	a := k.create(budget("day", spec.Limits{Money: 1.00}))
+	a := k.create(limited("day", spec.Limits{Money: 1.00}))
 	k.spend(a, cents(0.5))
 	k.expectInbox(k.jonas)
 	k.spend(a, cents(0.3))
@@ -110,7 +110,7 @@ func TestABudgetIsToldOfOnceAtEightyPercentAndOnceAtAll(t *testing.T) {
 func TestAUsedUpBudgetRefusesToStartAndIsNoFailure(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
-	a := k.create(budget("month", spec.Limits{Tokens: 1000}))
+	a := k.create(limited("month", spec.Limits{Tokens: 1000}))
 	k.spend(a, db.TurnUsage{Counted: true, TokensIn: 900, TokensOut: 200})
 	_, err := k.RunNow(ctx, k.jonas, a.ID, nil)
 	var unable *Unable
@@ -133,7 +133,7 @@ func TestDueTimesWithoutBudgetAreOneSkippedRowUntilTheNextDay(t *testing.T) {
 	a := k.create(func(in *Input) {
 		recurring("0 * * * *")(in)
 		in.TimeZone = "Europe/Berlin"
-		budget("day", spec.Limits{Turns: 1})(in)
+		limited("day", spec.Limits{Turns: 1})(in)
 	})
 	k.spend(a, db.TurnUsage{})
 	for i := range 9 {
@@ -150,7 +150,7 @@ func TestDueTimesWithoutBudgetAreOneSkippedRowUntilTheNextDay(t *testing.T) {
 func TestALoopWithoutBudgetWaitsUntilItIsFullAgainOrRaised(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
-	a := k.create(func(in *Input) { loop(in); budget("day", spec.Limits{Money: 1})(in) })
+	a := k.create(func(in *Input) { loop(in); limited("day", spec.Limits{Money: 1})(in) })
 	k.tick(begun)
 	e := k.history(a)[0]
 	s := k.claim()[0]
@@ -186,7 +186,7 @@ func TestAOneTimeWithoutBudgetIsOverAndItsCreatorIsTold(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) {
 		in.Trigger, in.RunAt, in.TimeZone = "one_time", "2026-06-01T13:00", "UTC"
-		budget("day", spec.Limits{Turns: 1})(in)
+		limited("day", spec.Limits{Turns: 1})(in)
 	})
 	k.spend(a, db.TurnUsage{})
 	k.tick(begun.Add(time.Hour))
@@ -204,14 +204,14 @@ func TestMoneyOfAProviderThatTellsNoneIsRefusedWithWhatToLimitInstead(t *testing
 			{ID: "agent", Name: "Codex", Unpriced: true}}
 	}
 	in := k.input()
-	budget("month", spec.Limits{Money: 5, Tokens: 1000, Minutes: 2.5})(&in)
+	limited("month", spec.Limits{Money: 5, Tokens: 1000, Minutes: 2.5})(&in)
 	_, _, err := k.Create(t.Context(), k.jonas, in)
 	if got := wantInvalid(t, err,
 		"budget_month_money"); got != "Codex does not tell what it costs, so money cannot be limited. Limit tokens "+
 		"or minutes instead." {
 		t.Errorf("it is refused with %q", got)
 	}
-	budget("month", spec.Limits{Tokens: 1000, Minutes: 2.5})(&in)
+	limited("month", spec.Limits{Tokens: 1000, Minutes: 2.5})(&in)
 	a, _, err := k.Create(t.Context(), k.jonas, in)
 	check(t, err)
 	if want := (db.Budget{Month: db.Limits{Tokens: 1000, Minutes: 2.5}}); k.reload(a).Budget != want {
@@ -222,25 +222,15 @@ func TestMoneyOfAProviderThatTellsNoneIsRefusedWithWhatToLimitInstead(t *testing
 		"budget_run_tokens": {Tokens: 1e13},
 		"budget_run_money":  {Money: math.Inf(1)},
 	} {
-		budget("run", l)(&in)
+		limited("run", l)(&in)
 		_, _, err := k.Create(t.Context(), k.jonas, in)
 		wantInvalid(t, err, field)
 	}
 }
 
-func TestSmallAmountsOfMoneyAreNotSaidToBeNothing(t *testing.T) {
-	for n, want := range map[float64]string{
-		0: "$0.00", 0.0005: "$0.0005", 0.05: "$0.0500", 0.1: "$0.10", 12.5: "$12.50", 1000: "$1000.00",
-	} {
-		if got := Amount("money", n); got != want {
-			t.Errorf("%g is %s; want %s", n, got, want)
-		}
-	}
-}
-
 func TestARunThatSentAsManyMessagesAsItMayIsToldOfOnlyWhenItWouldSendAnother(t *testing.T) {
 	k := setup(t)
-	run := k.spend(k.create(budget("run", spec.Limits{Turns: 1})), db.TurnUsage{})
+	run := k.spend(k.create(limited("run", spec.Limits{Turns: 1})), db.TurnUsage{})
 	k.expectInbox(k.jonas)
 	got, err := k.Allowance(t.Context(), run.Execution.ID, true)
 	check(t, err)
@@ -266,7 +256,7 @@ func TestTheLastMessageThatABudgetAllowsIsLetFinish(t *testing.T) {
 
 func TestMinutesOfARunAreWatchedUpToTheirLimits(t *testing.T) {
 	k := setup(t)
-	a := k.create(budget("run", spec.Limits{Minutes: 10}))
+	a := k.create(limited("run", spec.Limits{Minutes: 10}))
 	run := k.runNow(a)
 	k.claim()
 	look := func(after, want time.Duration, over bool) {

@@ -30,15 +30,3 @@ func TestARenameLeavesAOneTimeOverThatHadSeconds(t *testing.T) {
 	}
 	k.expectStatuses(a, "succeeded")
 }
-
-func TestABudgetsDayBeginsWithTheDayItself(t *testing.T) {
-	k := setup(t)
-	a := k.create(func(in *Input) { recurring("0 9 * * *")(in); in.TimeZone = "Africa/Cairo" })
-	p := period(a, time.Date(2026, 4, 24, 12, 0, 0, 0, time.UTC))
-	if got := p.Day.UTC().Format(time.RFC3339); got != "2026-04-23T22:00:00Z" {
-		t.Errorf("the day on which midnight does not exist begins at %s", got)
-	}
-	if got := resets(p, "day").UTC().Format(time.RFC3339); got != "2026-04-24T21:00:00Z" {
-		t.Errorf("it is over at %s", got)
-	}
-}

@@ -14,7 +14,7 @@ import (
 
 func TestALoopThatWaitsForItsBudgetIsNotWokenByARefusedRunNow(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { loop(in); budget("day", spec.Limits{Turns: 1})(in) })
+	a := k.create(func(in *Input) { loop(in); limited("day", spec.Limits{Turns: 1})(in) })
 	k.tick(begun)
 	k.finish(success)
 	k.exec("UPDATE executions SET turns = 1, started_at = created_at")
@@ -84,14 +84,14 @@ func TestAnEditOfAOneTimeWithoutANewTimeDoesNotRunItAgain(t *testing.T) {
 
 func TestAStreakOfSkipsForABudgetEndsWhereTheScheduleBeginsAnew(t *testing.T) {
 	k := setup(t)
-	limited := budget("month", spec.Limits{Turns: 1})
-	a := k.create(func(in *Input) { recurring("0 * * * *")(in); limited(in) })
+	byMonth := limited("month", spec.Limits{Turns: 1})
+	a := k.create(func(in *Input) { recurring("0 * * * *")(in); byMonth(in) })
 	k.tick(at("01 13:00:00"))
 	k.finish(success)
 	k.exec("UPDATE executions SET turns = 1, started_at = created_at")
 	k.tick(at("01 14:00:00"))
 	k.tick(at("01 15:00:00"))
-	k.update(a, func(in *Input) { loop(in); limited(in) })
+	k.update(a, func(in *Input) { loop(in); byMonth(in) })
 	k.tick(at("01 15:30:00"))
 	k.expectStatuses(a, "succeeded skipped×2 skipped")
 	if list := k.history(a); list[len(list)-1].Snapshot.Trigger != db.Loop {

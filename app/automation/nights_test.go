@@ -195,7 +195,7 @@ func (n *night) some(zones []string) Input {
 	in.AutoComplete = pick(n, true, true, false)
 	in.OnlyUnchanged = pick(n, true, false)
 	if n.rand.IntN(4) == 0 {
-		budget(pick(n, "day", "month"), spec.Limits{Turns: 1 + n.rand.IntN(6)})(&in)
+		limited(pick(n, "day", "month"), spec.Limits{Turns: 1 + n.rand.IntN(6)})(&in)
 	}
 	return in
 }

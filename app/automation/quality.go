@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/budget"
 	"carillon/app/fault"
 	"carillon/app/form"
 	"carillon/app/inbox"
@@ -42,7 +43,7 @@ func applyQuality(ctx context.Context, actor account.Actor, a *db.Automation, in
 		bad["success_pull_request"] = "With Create pull request, Carillon opens it after a run that has succeeded, " +
 			"so the run cannot be asked for it. Ask for changed files instead."
 	}
-	applyBudget(a, in.Budget, p, bad)
+	a.Budget = budget.Read(in.Budget, p, bad)
 }
 
 // applyToggles takes over the session toggles, in the order of the editor. Only a Develop session has any.

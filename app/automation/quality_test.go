@@ -42,7 +42,7 @@ func (k *kit) use(run *Run, u db.TurnUsage) {
 	check(k.t, db.AddUsage(k.t.Context(), k.DB, lease(*s), k.prompts(run)[0].ID, u))
 }
 
-func budget(period string, l spec.Limits) func(*Input) {
+func limited(period string, l spec.Limits) func(*Input) {
 	return func(in *Input) {
 		in.Budget = spec.Budget{}
 		switch period {

@@ -229,23 +229,6 @@ func TestALoopThatWaitsForItsBudgetGoesOnWhenTheBudgetIsEdited(t *testing.T) {
 	}
 }
 
-func TestEachRaiseOfALimitIsAboveWhatItWas(t *testing.T) {
-	for limit, want := range map[float64]string{
-		0.003: "$0.0045 a day", 0.01: "$0.0150 a day", 0.000001: "$0.000002 a day", 5: "$7.50 a day",
-		0.15: "$0.23 a day",
-	} {
-		t.Run(want, func(t *testing.T) {
-			k := setup(t)
-			a := k.create(budget("day", spec.Limits{Money: limit}))
-			got, err := k.RaiseBudget(t.Context(), k.jonas, a.ID, "day.money")
-			check(t, err)
-			if after := k.reload(a).Budget.Day.Money; got != want || after <= a.Budget.Day.Money {
-				t.Errorf("$%g becomes “%s”, %g; want %s", limit, got, after, want)
-			}
-		})
-	}
-}
-
 func TestNothingLeftIsNotWithoutLimit(t *testing.T) {
 	k := setup(t)
 	free := k.spend(k.create(nil), db.TurnUsage{})
@@ -254,7 +237,7 @@ func TestNothingLeftIsNotWithoutLimit(t *testing.T) {
 	if got.MostUSD != nil {
 		t.Errorf("without a limit $%g are left", *got.MostUSD)
 	}
-	used := k.spend(k.create(budget("run", spec.Limits{Money: 0.3})),
+	used := k.spend(k.create(limited("run", spec.Limits{Money: 0.3})),
 		db.TurnUsage{Counted: true, Priced: true, CostUSD: 0.1 + 0.2})
 	got, err = k.Allowance(t.Context(), used.Execution.ID, false)
 	check(t, err)
@@ -262,7 +245,7 @@ func TestNothingLeftIsNotWithoutLimit(t *testing.T) {
 		t.Errorf("of a limit that is used up %v are left, because %q", got.MostUSD, got.Reason)
 	}
 	in := k.input()
-	budget("run", spec.Limits{Money: 0.0000001})(&in)
+	limited("run", spec.Limits{Money: 0.0000001})(&in)
 	_, _, err = k.Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "budget_run_money")
 }

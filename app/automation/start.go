@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/budget"
 	"carillon/app/crash"
 	"carillon/app/fault"
 	"carillon/app/form"
@@ -162,8 +163,8 @@ func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, 
 	if reason != "" {
 		return nil, &Unable{Automation: a.Name, Reason: reason, Ownerless: ownerObstacle(a) != ""}
 	}
-	if g, until, ok := usedUp(a, now); ok {
-		return nil, &Unable{Automation: a.Name, Reason: g.usedUp(), Until: until}
+	if g, until, ok := budget.Exhausted(a, now); ok {
+		return nil, &Unable{Automation: a.Name, Reason: g.UsedUp(), Until: until}
 	}
 	values := maps.Clone(a.Parameters)
 	if values == nil {

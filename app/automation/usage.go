@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"carillon/app/account"
+	"carillon/app/budget"
 	"carillon/db"
 )
 
@@ -24,6 +25,6 @@ func (s *Service) Usage(ctx context.Context, actor account.Actor, from, to time.
 // UsedThisMonth sums up what the runs of an automation used that began in its present month.
 func (s *Service) UsedThisMonth(ctx context.Context, a *db.Automation) (db.Spent, error) {
 	now := s.Now()
-	spending, err := db.SpendingOf(ctx, s.DB, []db.Period{period(a, now)}, now)
+	spending, err := db.SpendingOf(ctx, s.DB, []db.Period{budget.PeriodOf(a, now)}, now)
 	return spending[a.ID].Month, err
 }

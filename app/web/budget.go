@@ -5,6 +5,7 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/budget"
 	"carillon/app/form"
 	"carillon/app/web/page"
 	"carillon/db"
@@ -24,7 +25,7 @@ func (s automationPages) gauges(r *http.Request, actor account.Actor, a *db.Auto
 	for _, g := range list {
 		v := views.Gauge{Limit: g.String(), Part: g.Part()}
 		if g.Period != "run" {
-			v.Used = automation.Amount(g.Measure, g.Used)
+			v.Used = budget.Amount(g.Measure, g.Used)
 			if g.Unknown > 0 {
 				v.Unknown = form.Count(g.Unknown, "message")
 			}
