@@ -45,17 +45,19 @@ var layers = map[string]string{
 	"db/dbtest":   "db db/embedded",
 
 	// The rules.
-	"app/account":   "app/crash app/cron app/fault app/form app/outbound app/secret db",
-	"app/inbox":     "app/account app/crash app/fault db",
-	"app/aside":     "app/account app/fault app/form app/inbox db",
-	"app/ticket":    "app/account app/fault app/form db",
-	"app/provider":  "app/account app/fault app/form app/inbox db",
-	"app/budget":    "app/cron app/fault app/form app/provider app/spec db",
-	"app/toggle":    "app/account app/fault db",
-	"app/workspace": "app/account app/crash app/fault app/forge app/form app/provider app/secret app/shell db",
-	"app/automation": "app/account app/aside app/bot app/budget app/crash app/cron app/fault app/forge " +
-		"app/form app/inbox app/payload app/prompt app/provider app/secret app/shell app/spec app/ticket app/toggle " +
-		"app/workflow app/workspace db",
+	"app/account":     "app/crash app/cron app/fault app/form app/outbound app/secret db",
+	"app/inbox":       "app/account app/crash app/fault db",
+	"app/aside":       "app/account app/fault app/form app/inbox db",
+	"app/ticket":      "app/account app/fault app/form db",
+	"app/provider":    "app/account app/fault app/form app/inbox db",
+	"app/budget":      "app/cron app/fault app/form app/provider app/spec db",
+	"app/pullrequest": "app/account app/crash app/fault app/forge app/form app/inbox app/workspace db",
+	"app/explain":     "app/cron db",
+	"app/toggle":      "app/account app/fault db",
+	"app/workspace":   "app/account app/crash app/fault app/forge app/form app/provider app/secret app/shell db",
+	"app/automation": "app/account app/aside app/bot app/budget app/crash app/cron app/explain " +
+		"app/fault app/forge app/form app/inbox app/payload app/prompt app/provider app/pullrequest app/secret " +
+		"app/shell app/spec app/ticket app/toggle app/workflow app/workspace db",
 	"app/bot":      "app/account app/fault app/form app/provider app/spec db",
 	"app/workflow": "app/account app/fault app/form app/secret app/shell app/spec db",
 	"app/plan": "app/account app/automation app/bot app/cron app/fault app/form app/manifest app/secret app/spec " +
@@ -87,8 +89,8 @@ var layers = map[string]string{
 		"app/provider app/secret app/ticket app/toggle app/workflow app/workspace db views",
 	"app/web/present": "app/automation app/form app/ticket app/transcript app/workflow db views",
 	"app/web/signin":  "app/account app/cron app/fault app/middleware app/sso app/web/page db views",
-	"app/web/runs": "app/account app/automation app/fault app/form app/git app/middleware app/toggle " +
-		"app/transcript app/web/page app/web/present app/workflow db views",
+	"app/web/runs": "app/account app/automation app/fault app/form app/git app/middleware app/pullrequest " +
+		"app/toggle app/transcript app/web/page app/web/present app/workflow db views",
 	"app/web/settings": "app/account app/agent app/automation app/cron app/fault app/form app/inbox app/isolation " +
 		"app/middleware app/provider app/toggle app/transcript app/web/page app/web/present app/workspace db " +
 		"views views/help",

@@ -133,7 +133,7 @@ func TestAPullRequestThatCannotBeTakenOverKeepsNoOtherFromIt(t *testing.T) {
 		k.ended(run)
 		branch := "carillon/" + run.Session.ID.String()
 		g.pull(70+n, branch, "open", false)
-		check(t, k.rules.LinkPullRequest(t.Context(), k.actor, run.Session.ID,
+		check(t, k.rules.PullRequests().Link(t.Context(), k.actor, run.Session.ID,
 			fmt.Sprintf("%s/acme/app/pulls/%d", g.url, 70+n)))
 		ids = append(ids, k.pullRequests(run.Session.ID)[0].ID.String())
 		g.pull(70+n, branch, "closed", true)

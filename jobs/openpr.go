@@ -108,7 +108,7 @@ func (w *work) notePullRequests(ctx context.Context, tree git.Worktree, found []
 		if err != nil {
 			return err
 		}
-		return w.Rules.FoundPullRequests(ctx, ws, w.session.ID, branch, found)
+		return w.Rules.PullRequests().TakeMentions(ctx, ws, w.session.ID, branch, found)
 	})
 	if err != nil {
 		w.Log.Warn("note pull requests", "session", w.session.ID, "err", err)
@@ -165,7 +165,7 @@ func (r *Runner) openPullRequest(ctx context.Context, session *db.Session) {
 		r.Log.Error("open a pull request", "session", session.ID, "err", err)
 		problem = "Something went wrong on our side. It was logged."
 	}
-	if err := r.Rules.EndPullRequestRequest(ctx, session, problem); err != nil {
+	if err := r.Rules.PullRequests().EndRequest(ctx, session, problem); err != nil {
 		r.Log.Error("end the request for a pull request", "session", session.ID, "err", err)
 	}
 }
@@ -216,7 +216,7 @@ func (r *Runner) createPullRequest(ctx context.Context, session *db.Session) (pr
 		return forgeProblem(err), nil
 	}
 	crash.Here(crash.PullRequestOpened)
-	err = r.Rules.TakePullRequest(ctx, ws, session.ID, *p, db.FoundCreated)
+	err = r.Rules.PullRequests().Take(ctx, ws, session.ID, *p, db.FoundCreated)
 	crash.Here(crash.PullRequestNoted)
 	return "", err
 }

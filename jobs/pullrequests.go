@@ -32,7 +32,9 @@ const ForgeTimeout = 30 * time.Second
 // followPullRequests asks the forges for the state of open pull requests. For sessions without a pull request it asks
 // by the branch. A failure in one workspace does not stop the requests of the others.
 func (s *Scheduler) followPullRequests(ctx context.Context) error {
-	err := s.runSteps(ctx, db.TaskPullRequests, []step{{"expired requests for pull requests", s.Rules.ExpireRequests}})
+	err := s.runSteps(ctx, db.TaskPullRequests, []step{
+		{"expired requests for pull requests", s.Rules.PullRequests().ExpireRequests},
+	})
 	if err != nil || s.Forge == nil {
 		return err
 	}
@@ -185,7 +187,7 @@ func (s *Scheduler) checkPullRequest(ctx context.Context, a *forgeQuerier, row *
 	if problem == "" {
 		p, err := a.access.client.State(ctx, forgePullRequest(row))
 		if err == nil {
-			return s.Rules.CheckedPullRequest(ctx, row, p)
+			return s.Rules.PullRequests().TakeAnswer(ctx, row, p)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -219,7 +221,7 @@ func (s *Scheduler) findByBranch(ctx context.Context, a *forgeQuerier, session *
 	if p == nil {
 		return nil
 	}
-	return s.Rules.TakePullRequest(ctx, a.workspace, session.ID, *p, db.FoundByBranch)
+	return s.Rules.PullRequests().Take(ctx, a.workspace, session.ID, *p, db.FoundByBranch)
 }
 
 // forgeRecovers reports whether an error of a forge passes by itself: trouble of the network, a rate limit, an internal

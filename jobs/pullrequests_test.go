@@ -202,7 +202,7 @@ func TestAPullRequestIsOpenedFromASessionAndFollowedToItsMerge(t *testing.T) {
 	run := k.run("echo new > file.txt; echo 'I added a file.'", gate)
 	k.ended(run)
 	id := run.Session.ID
-	check(t, k.rules.RequestPullRequest(t.Context(), k.actor, id))
+	check(t, k.rules.PullRequests().Request(t.Context(), k.actor, id))
 	k.eventually("the pull request", func() error {
 		s := k.session(id)
 		if s.PRError != "" {
@@ -293,7 +293,7 @@ func TestWhyAPullRequestCouldNotBeOpenedIsSaid(t *testing.T) {
 		g.message = ""
 		g.mu.Unlock()
 		tt.prepare()
-		check(t, k.rules.RequestPullRequest(t.Context(), k.actor, run.Session.ID))
+		check(t, k.rules.PullRequests().Request(t.Context(), k.actor, run.Session.ID))
 		k.eventually(tt.name, func() error {
 			if s := k.session(run.Session.ID); !strings.Contains(s.PRError, tt.want) || !s.PRRequestedAt.IsZero() {
 				return fmt.Errorf("it says %q", s.PRError)
@@ -369,7 +369,7 @@ func TestAForgeThatLimitsRequestsIsLeftAlone(t *testing.T) {
 	for i := range 3 {
 		run := k.run("true", gate)
 		k.ended(run)
-		check(t, k.rules.LinkPullRequest(t.Context(), k.actor, run.Session.ID,
+		check(t, k.rules.PullRequests().Link(t.Context(), k.actor, run.Session.ID,
 			fmt.Sprintf("%s/acme/app/pulls/%d", g.url, i+1)))
 		sessions = append(sessions, run.Session.ID)
 	}
@@ -408,7 +408,7 @@ func TestSeveralSchedulersAskOfAPullRequestOnce(t *testing.T) {
 	for i := range 8 {
 		run := k.run("true", gate)
 		k.ended(run)
-		check(t, k.rules.LinkPullRequest(t.Context(), k.actor, run.Session.ID,
+		check(t, k.rules.PullRequests().Link(t.Context(), k.actor, run.Session.ID,
 			fmt.Sprintf("%s/acme/app/pulls/%d", g.url, i+1)))
 		g.pull(i+1, "x", "open", false)
 	}

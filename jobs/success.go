@@ -145,7 +145,7 @@ func (w *work) findPullRequest(ctx context.Context) (unknown string) {
 		}
 		if err == nil {
 			err = w.retryPastEnd(ctx, "note a pull request", func(ctx context.Context) error {
-				return w.Rules.CheckedPullRequest(ctx, &named[i], p)
+				return w.Rules.PullRequests().TakeAnswer(ctx, &named[i], p)
 			})
 		}
 		if err != nil {
@@ -173,7 +173,7 @@ func (w *work) findPullRequest(ctx context.Context) (unknown string) {
 		if err := db.CheckLease(ctx, w.DB, w.lease); err != nil {
 			return err
 		}
-		return w.Rules.TakePullRequest(ctx, ws, w.session.ID, *p, db.FoundByBranch)
+		return w.Rules.PullRequests().Take(ctx, ws, w.session.ID, *p, db.FoundByBranch)
 	})
 	if err != nil {
 		return internal("note a pull request", err)

@@ -37,19 +37,19 @@ func (a pullRequests) routes() {
 		method: http.MethodPost, path: "/sessions/{id}/pull-requests", name: "createPullRequest", tag: sessionsTag,
 		summary: "Ask the worker of a session to open a pull request",
 	}, func(ctx context.Context, actor account.Actor, in *OneByID) error {
-		return a.Rules.RequestPullRequest(ctx, actor, in.id())
+		return a.Rules.PullRequests().Request(ctx, actor, in.id())
 	})
 	does(a.Server, operation{
 		method: http.MethodPost, path: "/sessions/{id}/pull-request", name: "linkPullRequest", tag: sessionsTag,
 		summary: "Link a pull request to a session", about: "Its state is asked for within 5 minutes.",
 	}, func(ctx context.Context, actor account.Actor, in *linkPullRequestQuery) error {
-		return a.Rules.LinkPullRequest(ctx, actor, in.id(), in.Body.URL)
+		return a.Rules.PullRequests().Link(ctx, actor, in.id(), in.Body.URL)
 	})
 	does(a.Server, operation{
 		method: http.MethodDelete, path: "/sessions/{id}/pull-requests/{pull_request}", name: "unlinkPullRequest",
 		tag: sessionsTag, summary: "Take a pull request off a session",
 	}, func(ctx context.Context, actor account.Actor, in *onePullRequest) error {
-		return a.Rules.UnlinkPullRequest(ctx, actor, in.id(), form.OptionalID(in.PullRequest))
+		return a.Rules.PullRequests().Unlink(ctx, actor, in.id(), form.OptionalID(in.PullRequest))
 	})
 }
 

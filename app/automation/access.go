@@ -2,11 +2,13 @@ package automation
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/explain"
 	"carillon/app/fault"
 	"carillon/db"
 )
@@ -145,4 +147,14 @@ func (s *Service) Transcript(ctx context.Context, actor account.Actor, session u
 		return nil, err
 	}
 	return db.EventsOf(ctx, s.DB, session, seq, limit)
+}
+
+// Explain says why an automation that a person may see did, or did not, run at a time.
+func (s *Service) Explain(ctx context.Context, actor account.Actor, id uuid.UUID,
+	at time.Time) (*explain.Answer, error) {
+	a, err := s.Automation(ctx, actor, id)
+	if err != nil {
+		return nil, err
+	}
+	return explain.At(ctx, s.DB, a, at, s.Now())
 }

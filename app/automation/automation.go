@@ -4,6 +4,7 @@
 package automation
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"carillon/app/aside"
 	"carillon/app/prompt"
 	"carillon/app/provider"
+	"carillon/app/pullrequest"
 	"carillon/app/secret"
 	"carillon/app/workspace"
 	"carillon/db"
@@ -57,6 +59,16 @@ func (s *Service) outermost() *Service {
 // Round begins a round of a loop over rows of automations and their sessions.
 func (s *Service) Round(task db.Task) *aside.Round {
 	return &aside.Round{DB: s.DB, Now: s.Now, Log: s.Log, Task: task}
+}
+
+// PullRequests are the rules of the pull requests of sessions.
+func (s *Service) PullRequests() *pullrequest.Service {
+	return &pullrequest.Service{
+		DB: s.DB, Now: s.Now, Change: s.changeSession,
+		Ended: func(ctx context.Context, tx bun.Tx, session *db.Session, status db.SessionStatus, now time.Time) error {
+			return s.leave(ctx, tx, session, status, uuid.Nil, now)
+		},
+	}
 }
 
 // Trigger says who or what fires an automation, and with which values.

@@ -11,6 +11,7 @@ import (
 
 	"carillon/app/fault"
 	"carillon/app/inbox"
+	"carillon/app/pullrequest"
 	"carillon/db"
 )
 
@@ -55,7 +56,7 @@ func (s *Service) leave(ctx context.Context, tx bun.Tx, session *db.Session, sta
 		}
 		if !pending && status == db.SessionWaiting {
 			// a pull request may have come to its end while the agent was at work
-			if session.Status, err = s.settled(ctx, tx, session, now); err != nil {
+			if session.Status, err = pullrequest.FinalStatus(ctx, tx, session, now); err != nil {
 				return err
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"carillon/app/fault"
 	"carillon/app/inbox"
 	"carillon/app/provider"
+	"carillon/app/pullrequest"
 	"carillon/app/ticket"
 	"carillon/db"
 )
@@ -228,7 +229,7 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 		}
 	}
 	if e.Status == db.Succeeded && e.Snapshot.CreatePR && o.FilesChanged {
-		if err := s.askForPullRequest(ctx, tx, session.ID, uuid.Nil, now); err != nil {
+		if err := pullrequest.Ask(ctx, tx, session.ID, uuid.Nil, now); err != nil {
 			return err
 		}
 	}

@@ -87,3 +87,13 @@ func AwayWorkers(ctx context.Context, q bun.IDB, list []db.Session, now time.Tim
 	}
 	return away, nil
 }
+
+// auditSession records what was done to a session.
+func (s *Service) auditSession(ctx context.Context, q bun.IDB, actor account.Actor, action string, session *db.Session,
+	after map[string]any) error {
+	return db.AddAudit(ctx, q, db.AuditEvent{
+		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "session", SubjectID: session.ID,
+		SubjectName: session.Title,
+		WorkspaceID: session.WorkspaceID, After: after,
+	})
+}

@@ -71,7 +71,7 @@ func (k *kit) pullRequests(session uuid.UUID) []db.PullRequest {
 
 func (k *kit) told(p forge.PullRequest, want int) {
 	k.t.Helper()
-	n, err := k.ToldPullRequest(k.t.Context(), &k.workspace, p)
+	n, err := k.PullRequests().TakeEvent(k.t.Context(), &k.workspace, p)
 	check(k.t, err)
 	if n != want {
 		k.t.Errorf("it concerned %d sessions; want %d", n, want)
@@ -88,7 +88,7 @@ func TestAMergedPullRequestMakesItsSessionDoneAndAClosedOneCanceled(t *testing.T
 		s := k.open(k.create(gated(nil)))
 		k.told(k.pull(7, forge.Open, s.Branch), 1)
 		p := k.pull(7, tt.state, s.Branch)
-		n, err := k.ToldPullRequest(t.Context(), &k.workspace, p)
+		n, err := k.PullRequests().TakeEvent(t.Context(), &k.workspace, p)
 		check(t, err)
 		if got := k.session(s.ID); n == 0 || got.Status != tt.want || got.ClosedBy != uuid.Nil {
 			t.Errorf("%s: the session is %s; want %s", tt.state, got.Status, tt.want)
@@ -104,10 +104,10 @@ func TestASessionForWhichAPullRequestCannotBeTakenOverKeepsNoOtherFromIt(t *test
 	k.hub()
 	bad, good := k.open(k.create(gated(nil))), k.open(k.create(gated(nil)))
 	for _, s := range []db.Session{bad, good} {
-		check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+		check(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
 	}
 	k.refuse("pull_requests", "poison", fmt.Sprintf("session_id <> '%s' OR state <> 'merged'", bad.ID))
-	n, err := k.ToldPullRequest(t.Context(), &k.workspace, k.pull(7, forge.Merged, "theirs"))
+	n, err := k.PullRequests().TakeEvent(t.Context(), &k.workspace, k.pull(7, forge.Merged, "theirs"))
 	if n != 1 || err == nil {
 		t.Errorf("it was taken over for %d, %v; want 1 and the error of the other", n, err)
 	}
@@ -258,7 +258,7 @@ func TestABranchOfTheSameNameElsewhereIsAnother(t *testing.T) {
 	k.told(other, 0)
 	w := k.workspace
 	w.ID = db.NewID()
-	if n, err := k.ToldPullRequest(t.Context(), &w, k.pull(7, forge.Closed, s.Branch)); n != 0 || err != nil {
+	if n, err := k.PullRequests().TakeEvent(t.Context(), &w, k.pull(7, forge.Closed, s.Branch)); n != 0 || err != nil {
 		t.Errorf("another workspace's webhook concerned %d sessions (%v)", n, err)
 	}
 	if got := k.session(s.ID); got.Status != db.SessionWaiting {
@@ -273,7 +273,7 @@ func TestAnAgentsPullRequestsAreThoseOfItsOwnRepositoryAndOfItsOwnTime(t *testin
 	found := forge.FindURLs("Opened " + acme +
 		"/pull/7, like https://github.com/other/app/pull/9 and https://git.example.com/acme/app/pull/7. Before, " +
 		acme + "/pull/3.")
-	check(t, k.FoundPullRequests(t.Context(), &k.workspace, s.ID, "named-by-the-agent", found))
+	check(t, k.PullRequests().TakeMentions(t.Context(), &k.workspace, s.ID, "named-by-the-agent", found))
 	if list := k.pullRequests(s.ID); len(list) != 2 || list[0].Number != 7 || list[0].State != db.PullRequestOpen ||
 		list[0].FoundBy != db.FoundInOutput {
 		t.Fatalf("the session has %+v; want 7 and 3 of its own repository", list)
@@ -285,7 +285,7 @@ func TestAnAgentsPullRequestsAreThoseOfItsOwnRepositoryAndOfItsOwnTime(t *testin
 		if p.Number == 3 {
 			answer = old
 		}
-		check(t, k.CheckedPullRequest(t.Context(), &p, answer))
+		check(t, k.PullRequests().TakeAnswer(t.Context(), &p, answer))
 	}
 	if list := k.pullRequests(s.ID); len(list) != 1 || list[0].Number != 7 || list[0].Branch != "named-by-the-agent" ||
 		list[0].CheckedAt.IsZero() {
@@ -301,7 +301,7 @@ func TestAPullRequestThatAnAgentOnlyWroteOfMovesNothing(t *testing.T) {
 	k.hub()
 	s := k.open(k.create(func(in *Input) { gated(nil)(in); in.Trigger = "loop" }))
 	name := func(number string) {
-		check(t, k.FoundPullRequests(t.Context(), &k.workspace, s.ID, s.Branch,
+		check(t, k.PullRequests().TakeMentions(t.Context(), &k.workspace, s.ID, s.Branch,
 			forge.FindURLs("See "+acme+"/pull/"+number+".")))
 	}
 	name("7")
@@ -330,8 +330,8 @@ func TestAPullRequestOfAnotherBranchThatAPersonVouchesForIsFollowed(t *testing.T
 	k := setup(t)
 	k.hub()
 	s := k.open(k.create(gated(nil)))
-	check(t, k.FoundPullRequests(t.Context(), &k.workspace, s.ID, "", forge.FindURLs(acme+"/pull/7")))
-	check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	check(t, k.PullRequests().TakeMentions(t.Context(), &k.workspace, s.ID, "", forge.FindURLs(acme+"/pull/7")))
+	check(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
 	k.told(k.pull(7, forge.Merged, "release"), 1)
 	if got := k.session(s.ID); got.Status != db.SessionDone {
 		t.Errorf("the session is %s; want Done", got.Status)
@@ -344,12 +344,12 @@ func TestAPullRequestIsLinkedByHandByWhoMayManageTheSession(t *testing.T) {
 	s := k.open(k.create(gated(nil)))
 	for _, bad := range []string{"", "7", "github.com/acme/app/pull/7", "javascript:alert(1)", acme + "/issues/7",
 		acme + "/pull/7 " + acme + "/pull/8", "https://gitlab.com/acme/app/-/merge_requests/7"} {
-		wantInvalid(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, bad), "url")
+		wantInvalid(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, bad), "url")
 	}
 	anna := k.person("Anna", account.RoleMember)
-	wantErr(t, k.LinkPullRequest(t.Context(), anna, s.ID, acme+"/pull/7"), fault.ErrNotFound)
-	check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, " "+acme+"/pull/7/files?w=1 "))
-	check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	wantErr(t, k.PullRequests().Link(t.Context(), anna, s.ID, acme+"/pull/7"), fault.ErrNotFound)
+	check(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, " "+acme+"/pull/7/files?w=1 "))
+	check(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
 	if list := k.pullRequests(s.ID); len(list) != 1 || list[0].URL != acme+"/pull/7" ||
 		list[0].FoundBy != db.FoundByHand {
 		t.Errorf("the session has %+v; want the one", list)
@@ -364,12 +364,13 @@ func TestAPullRequestIsUnlinkedByWhoMayManageTheSession(t *testing.T) {
 	k := setup(t)
 	k.hub()
 	s := k.open(k.create(gated(nil)))
-	check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	check(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
 	pull := k.pullRequests(s.ID)[0].ID
-	wantErr(t, k.UnlinkPullRequest(t.Context(), k.person("Anna", account.RoleMember), s.ID, pull), fault.ErrNotFound)
+	anna := k.person("Anna", account.RoleMember)
+	wantErr(t, k.PullRequests().Unlink(t.Context(), anna, s.ID, pull), fault.ErrNotFound)
 	other := k.open(k.create(gated(nil)))
-	wantErr(t, k.UnlinkPullRequest(t.Context(), k.jonas, other.ID, pull), fault.ErrNotFound)
-	check(t, k.UnlinkPullRequest(t.Context(), k.jonas, s.ID, pull))
+	wantErr(t, k.PullRequests().Unlink(t.Context(), k.jonas, other.ID, pull), fault.ErrNotFound)
+	check(t, k.PullRequests().Unlink(t.Context(), k.jonas, s.ID, pull))
 	if list := k.pullRequests(s.ID); len(list) != 0 {
 		t.Errorf("the session still has %+v", list)
 	}
@@ -383,7 +384,7 @@ func TestAPullRequestIsRequestedOnlyWhereOneCanBeOpened(t *testing.T) {
 	k := setup(t)
 	a := k.create(gated(nil))
 	s := k.open(a)
-	ask := func() error { return k.RequestPullRequest(t.Context(), k.jonas, s.ID) }
+	ask := func() error { return k.PullRequests().Request(t.Context(), k.jonas, s.ID) }
 	if got := wantInvalid(t, ask(), "pull_request"); !strings.Contains(got, "on which forge") {
 		t.Errorf("got %q", got)
 	}
@@ -402,11 +403,11 @@ func TestAPullRequestIsRequestedOnlyWhereOneCanBeOpened(t *testing.T) {
 	if got.PRRequestedAt.IsZero() || got.PRRequestedBy != k.jonas.ID {
 		t.Fatalf("the request is %v by %v", got.PRRequestedAt, got.PRRequestedBy)
 	}
-	check(t, k.EndPullRequestRequest(t.Context(), got, "The forge said no."))
+	check(t, k.PullRequests().EndRequest(t.Context(), got, "The forge said no."))
 	if got = k.session(s.ID); !got.PRRequestedAt.IsZero() || got.PRError != "The forge said no." {
 		t.Errorf("it ended with %q at %v", got.PRError, got.PRRequestedAt)
 	}
-	check(t, k.LinkPullRequest(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	check(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
 	if got := wantInvalid(t, ask(), "pull_request"); !strings.Contains(got, "#7") {
 		t.Errorf("got %q", got)
 	}
@@ -416,14 +417,14 @@ func TestARequestThatNoWorkerTakesUpEndsAfterAQuarterOfAnHour(t *testing.T) {
 	k := setup(t)
 	k.hub()
 	s := k.open(k.create(gated(nil)))
-	check(t, k.RequestPullRequest(t.Context(), k.jonas, s.ID))
+	check(t, k.PullRequests().Request(t.Context(), k.jonas, s.ID))
 	k.clock.Add(14 * time.Minute)
-	check(t, k.ExpireRequests(t.Context()))
+	check(t, k.PullRequests().ExpireRequests(t.Context()))
 	if k.session(s.ID).PRRequestedAt.IsZero() {
 		t.Fatal("it ended early")
 	}
 	k.clock.Add(2 * time.Minute)
-	check(t, k.ExpireRequests(t.Context()))
+	check(t, k.PullRequests().ExpireRequests(t.Context()))
 	if got := k.session(s.ID); !got.PRRequestedAt.IsZero() || !strings.Contains(got.PRError, "worker") {
 		t.Errorf("got %v, %q; want it ended", got.PRRequestedAt, got.PRError)
 	}

@@ -411,7 +411,7 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 		}
 		return "", s.flow(ctx)
 	case Print:
-		return "", rules.FoundPullRequests(ctx, s.repository(), session, branch(session),
+		return "", rules.PullRequests().TakeMentions(ctx, s.repository(), session, branch(session),
 			[]forge.PullRequest{others(act.Session)})
 	case Transfer:
 		_, err := rules.Transfer(ctx, who, a, s.people[act.To.Name].ID)
@@ -435,7 +435,7 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 	case Reopen:
 		return answer(rules.Reopen(ctx, who, session))
 	case Link:
-		return answer(rules.LinkPullRequest(ctx, who, session, fmt.Sprintf("https://github.com/you/project/pull/%d",
+		return answer(rules.PullRequests().Link(ctx, who, session, fmt.Sprintf("https://github.com/you/project/pull/%d",
 			act.Session.N+1)))
 	case Forge:
 		switch act.Pull {
@@ -444,12 +444,12 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 				Forge: "github", Repository: "you/project", Number: int64(act.Session.N + 1),
 				State: forge.State(act.State), Branch: branch(session),
 			}
-			_, err := rules.ToldPullRequest(ctx, s.repository(), p)
+			_, err := rules.PullRequests().TakeEvent(ctx, s.repository(), p)
 			return "", err
 		case othersPull:
 			p := others(act.Session)
 			p.State, p.Branch = forge.State(act.State), "somebody/s"
-			_, err := rules.ToldPullRequest(ctx, s.repository(), p)
+			_, err := rules.PullRequests().TakeEvent(ctx, s.repository(), p)
 			return "", err
 		}
 		list, err := db.PullRequestsOf(ctx, s.db, []uuid.UUID{session})
@@ -461,7 +461,7 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 			Forge: forge.Kind(list[0].Forge), Repository: list[0].Repository, Number: list[0].Number,
 			State: forge.State(act.State),
 		}
-		return "", rules.CheckedPullRequest(ctx, &list[0], p)
+		return "", rules.PullRequests().TakeAnswer(ctx, &list[0], p)
 	case Leave:
 		since := s.now
 		if act.Who.Inactive {

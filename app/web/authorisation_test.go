@@ -539,7 +539,8 @@ func (x *walk) waiting() uuid.UUID {
 // pullRequest links a pull request to a session of the owner's.
 func (x *walk) pullRequest(session uuid.UUID) (id uuid.UUID) {
 	x.t.Helper()
-	check(x.t, x.rules.LinkPullRequest(x.t.Context(), x.who["owner"].actor, session, "https://github.com/a/b/pull/1"))
+	check(x.t, x.rules.PullRequests().Link(x.t.Context(), x.who["owner"].actor, session,
+		"https://github.com/a/b/pull/1"))
 	check(x.t, x.server.DB.NewRaw("SELECT id FROM pull_requests WHERE session_id = ?", session).
 		Scan(x.t.Context(), &id))
 	return id

@@ -301,7 +301,7 @@ func TestASessionsPageLinksAndCreatesPullRequests(t *testing.T) {
 		strings.Contains(shown.body, ">Create pull request<") {
 		t.Error("the page does not say that it is under way")
 	}
-	check(t, b.rules.EndPullRequestRequest(t.Context(), b.reload(session.ID), "The forge said no."))
+	check(t, b.rules.PullRequests().EndRequest(t.Context(), b.reload(session.ID), "The forge said no."))
 	b.get(page+"/head").expect(t, 200, "The forge said no.")
 	b.post(page+"/pull-request", "url", "https://github.com/acme/app/pull/7").expect(t, 303, "")
 	shown = b.get(page)

@@ -104,7 +104,8 @@ func (s *Server) take(r *http.Request, ws *db.Workspace, kind forge.Kind, body, 
 	}
 	answer := forgeAnswer{Success: true, Event: string(e.Kind)}
 	if e.Kind != forge.Ping && e.Kind != forge.Ignored {
-		if answer.Sessions, err = s.Rules.ToldOnce(r.Context(), ws, e.PullRequest, signature); err != nil {
+		answer.Sessions, err = s.Rules.PullRequests().TakeEventOnce(r.Context(), ws, e.PullRequest, signature)
+		if err != nil {
 			return forgeAnswer{}, err
 		}
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
-	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/form"
+	"carillon/app/pullrequest"
 	"carillon/db"
 	"carillon/views"
 )
@@ -66,7 +66,7 @@ func (s sessionPages) addPullRequests(ctx context.Context, p *views.SessionPage,
 	}
 	open := len(list) > 0 && list[0].Confirmed() && list[0].State == db.PullRequestOpen
 	p.CreatingPR = !session.PRRequestedAt.IsZero()
-	p.CanCreatePR = manage && !open && automation.CanOpenPullRequest(session)
+	p.CanCreatePR = manage && !open && pullrequest.CanOpen(session)
 	p.CanLinkPR = manage && session.Type != db.Chat && !open
 	p.LinkPR = views.Field{Name: "url", Label: "Link a pull request", Type: "url", Placeholder: "https://"}
 	return nil
@@ -82,7 +82,7 @@ var foundWords = map[db.FoundBy]string{
 // unlinkPullRequest takes a pull request off a session.
 func (s sessionPages) unlinkPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.change(w, r, "Unlinked.", func(id uuid.UUID) error {
-		return s.Rules.UnlinkPullRequest(r.Context(), actor, id, form.OptionalID(r.PostFormValue("id")))
+		return s.Rules.PullRequests().Unlink(r.Context(), actor, id, form.OptionalID(r.PostFormValue("id")))
 	})
 }
 
@@ -93,7 +93,7 @@ func (s sessionPages) linkPullRequest(w http.ResponseWriter, r *http.Request, ac
 		return err
 	}
 	address := r.PostFormValue("url")
-	err = s.Rules.LinkPullRequest(r.Context(), actor, session.ID, address)
+	err = s.Rules.PullRequests().Link(r.Context(), actor, session.ID, address)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) && invalid["url"] != "" {
 		return s.showOne(w, r, actor, session, http.StatusUnprocessableEntity, func(p *views.SessionPage) {
@@ -109,6 +109,6 @@ func (s sessionPages) linkPullRequest(w http.ResponseWriter, r *http.Request, ac
 // createPullRequest asks the worker of a session to open a pull request.
 func (s sessionPages) createPullRequest(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.change(w, r, "The pull request is being created.", func(id uuid.UUID) error {
-		return s.Rules.RequestPullRequest(r.Context(), actor, id)
+		return s.Rules.PullRequests().Request(r.Context(), actor, id)
 	})
 }

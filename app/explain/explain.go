@@ -1,4 +1,5 @@
-package automation
+// Package explain says why an automation did, or did not, run at a time, from its history and the log of changes.
+package explain
 
 import (
 	"context"
@@ -6,47 +7,43 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
-	"carillon/app/account"
 	"carillon/app/cron"
 	"carillon/db"
 )
 
-// Explanation answers why an automation did, or did not, run at a time.
-type Explanation struct {
+// Answer says why an automation did, or did not, run at a time.
+type Answer struct {
 	Text      string    // sentences for a person
 	Execution uuid.UUID // the row that answers that time, or zero
 }
 
-// explainWithin is how near to the minute asked about a row must be to answer it.
-const explainWithin = time.Minute
+// within is how near to the minute asked about a row must be to answer it.
+const within = time.Minute
 
-// Explain tells what happened to an automation at a time: the row that answers it, or from the log of changes why there
+// At tells what happened to an automation at a time: the row that answers it, or from the log of changes why there
 // could be none.
-func (s *Service) Explain(ctx context.Context, actor account.Actor, id uuid.UUID, at time.Time) (*Explanation, error) {
-	a, err := s.Automation(ctx, actor, id)
-	if err != nil {
-		return nil, err
+func At(ctx context.Context, q bun.IDB, a *db.Automation, at, now time.Time) (*Answer, error) {
+	if at.After(now) {
+		return &Answer{Text: "That time is still to come."}, nil
 	}
-	if at.After(s.Now()) {
-		return &Explanation{Text: "That time is still to come."}, nil
-	}
-	e, err := db.ExecutionAt(ctx, s.DB, id, at, explainWithin)
+	e, err := db.ExecutionAt(ctx, q, a.ID, at, within)
 	if err == nil {
-		return &Explanation{Text: s.explainRow(e, at), Execution: e.ID}, nil
+		return &Answer{Text: explainRow(e, at), Execution: e.ID}, nil
 	}
 	if !db.IsNotFound(err) {
 		return nil, err
 	}
-	was, err := s.asOf(ctx, a, at)
+	was, err := asOf(ctx, q, a, at)
 	if err != nil {
 		return nil, err
 	}
-	return &Explanation{Text: was.explain(at)}, nil
+	return &Answer{Text: was.explain(at)}, nil
 }
 
 // explainRow says what a row means for a time that it answers.
-func (s *Service) explainRow(e *db.Execution, at time.Time) string {
+func explainRow(e *db.Execution, at time.Time) string {
 	switch e.Status {
 	case db.Skipped:
 		return "It was skipped: " + e.Reason + "."
@@ -84,7 +81,7 @@ type past struct {
 }
 
 // asOf goes back through the log of changes to what an automation was at a time.
-func (s *Service) asOf(ctx context.Context, a *db.Automation, at time.Time) (*past, error) {
+func asOf(ctx context.Context, q bun.IDB, a *db.Automation, at time.Time) (*past, error) {
 	p := &past{
 		existed: !a.CreatedAt.After(at), trigger: a.Trigger, enabled: a.Enabled, cron: a.Cron, timeZone: a.TimeZone,
 		offReason: a.DisabledReason, offAt: a.DisabledAt,
@@ -92,7 +89,7 @@ func (s *Service) asOf(ctx context.Context, a *db.Automation, at time.Time) (*pa
 	if !a.RunAt.IsZero() {
 		p.runAt = a.RunAt.UTC().Format(time.RFC3339)
 	}
-	events, err := db.AuditOf(ctx, s.DB, a.ID, 1000)
+	events, err := db.AuditOf(ctx, q, a.ID, 1000)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,6 @@
-package automation
+// Package pullrequest holds the rules of the pull requests of sessions: which are a session's own, what their ends make
+// of it, and who is told. It knows rows and forges. It does not know how a session is changed or closed.
+package pullrequest
 
 import (
 	"context"
@@ -22,14 +24,27 @@ import (
 	"carillon/db"
 )
 
+// Service carries out what people, agents and forges say of pull requests.
+type Service struct {
+	DB  bun.IDB
+	Now func() time.Time // the instant of every rule
+
+	// Change locks a session that a person may manage, and lets change decide. It returns fault.ErrNotFound for one
+	// that the person does not see, and fault.ErrForbidden for one that they may not manage.
+	Change func(ctx context.Context, actor account.Actor, id uuid.UUID,
+		change func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error) error
+	// Ended closes an open session, which is locked, since its pull requests have come to their end.
+	Ended func(ctx context.Context, tx bun.Tx, session *db.Session, status db.SessionStatus, now time.Time) error
+}
+
 // mostFound is how many pull requests of one message's output are taken for the session's: an agent that lists more is
 // reporting on others'.
 const mostFound = 3
 
-// FoundPullRequests notes the pull requests whose addresses an agent wrote, the last one first, as far as they are of
+// TakeMentions notes the pull requests whose addresses an agent wrote, the last one first, as far as they are of
 // the workspace's own repository. Agents write of others' too, so they count for nothing until the forge has told that
 // they are of the session's branch, or of the one that its worktree was on, at.
-func (s *Service) FoundPullRequests(ctx context.Context, w *db.Workspace, session uuid.UUID, at string,
+func (s *Service) TakeMentions(ctx context.Context, w *db.Workspace, session uuid.UUID, at string,
 	found []forge.PullRequest) error {
 	f, ok := workspace.ForgeOf(w)
 	if !ok {
@@ -45,16 +60,16 @@ func (s *Service) FoundPullRequests(ctx context.Context, w *db.Workspace, sessio
 			break
 		}
 		p.Branch = at // what it has to be of
-		if err := s.TakePullRequest(ctx, w, session, p, db.FoundInOutput); err != nil {
+		if err := s.Take(ctx, w, session, p, db.FoundInOutput); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// TakePullRequest takes over what is known of a pull request of a session: it is noted if it is new, and its state
+// Take takes over what is known of a pull request of a session: it is noted if it is new, and its state
 // moves the session. A session that is gone is no error.
-func (s *Service) TakePullRequest(ctx context.Context, w *db.Workspace, session uuid.UUID, p forge.PullRequest,
+func (s *Service) Take(ctx context.Context, w *db.Workspace, session uuid.UUID, p forge.PullRequest,
 	by db.FoundBy) error {
 	key := p.Key()
 	if f, ok := workspace.ForgeOf(w); ok {
@@ -77,7 +92,7 @@ func (s *Service) TakePullRequest(ctx context.Context, w *db.Workspace, session 
 	return fault.Wrap(err, "take pull request %s over into session %s", key, session)
 }
 
-// take is TakePullRequest under the session's lock.
+// take is Take under the session's lock.
 func (s *Service) take(ctx context.Context, tx bun.Tx, session *db.Session, p forge.PullRequest, key string,
 	by db.FoundBy) error {
 	now := s.Now()
@@ -89,7 +104,7 @@ func (s *Service) take(ctx context.Context, tx bun.Tx, session *db.Session, p fo
 		case by == db.FoundByHand && !row.Confirmed():
 			row.FoundBy = by // a person vouches for it
 		}
-		return s.learn(ctx, tx, session, row, p, by != db.FoundByWebhook)
+		return s.update(ctx, tx, session, row, p, by != db.FoundByWebhook)
 	}
 	if !db.IsNotFound(err) {
 		return err
@@ -103,13 +118,13 @@ func (s *Service) take(ctx context.Context, tx bun.Tx, session *db.Session, p fo
 		return err
 	}
 	if by == db.FoundInOutput {
-		return s.showPullRequests(ctx, tx, session, now)
+		return refreshPages(ctx, tx, session, now)
 	}
-	return s.learn(ctx, tx, session, row, p, by != db.FoundByWebhook)
+	return s.update(ctx, tx, session, row, p, by != db.FoundByWebhook)
 }
 
-// CheckedPullRequest takes over what the forge answered about a pull request that it was asked for.
-func (s *Service) CheckedPullRequest(ctx context.Context, row *db.PullRequest, p forge.PullRequest) error {
+// TakeAnswer takes over what the forge answered about a pull request that it was asked for.
+func (s *Service) TakeAnswer(ctx context.Context, row *db.PullRequest, p forge.PullRequest) error {
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, row.SessionID)
 		if err != nil {
@@ -120,7 +135,7 @@ func (s *Service) CheckedPullRequest(ctx context.Context, row *db.PullRequest, p
 			return err
 		}
 		current.CheckedAt = s.Now()
-		if err := s.learn(ctx, tx, session, current, p, true); err != nil {
+		if err := s.update(ctx, tx, session, current, p, true); err != nil {
 			return err
 		}
 		crash.Here(crash.PullRequestChecked)
@@ -132,10 +147,10 @@ func (s *Service) CheckedPullRequest(ctx context.Context, row *db.PullRequest, p
 	return fault.Wrap(err, "take over the state of pull request %s", row.Key)
 }
 
-// ToldPullRequest takes over what a verified webhook of a workspace's forge tells of a pull request: for the sessions
+// TakeEvent takes over what a verified webhook of a workspace's forge tells of a pull request: for the sessions
 // that have it, and for the one that has its branch. A session for which that fails keeps no other from it. It returns
 // for how many it did.
-func (s *Service) ToldPullRequest(ctx context.Context, w *db.Workspace, p forge.PullRequest) (int, error) {
+func (s *Service) TakeEvent(ctx context.Context, w *db.Workspace, p forge.PullRequest) (int, error) {
 	crash.Here(crash.EventVerified)
 	branch := ""
 	if f, ok := workspace.ForgeOf(w); ok && f.Owns(p) && !p.Fork {
@@ -147,7 +162,7 @@ func (s *Service) ToldPullRequest(ctx context.Context, w *db.Workspace, p forge.
 	}
 	taken := 0
 	for _, id := range sessions {
-		e := s.TakePullRequest(ctx, w, id, p, db.FoundByWebhook)
+		e := s.Take(ctx, w, id, p, db.FoundByWebhook)
 		switch {
 		case e == nil:
 			taken++
@@ -159,14 +174,18 @@ func (s *Service) ToldPullRequest(ctx context.Context, w *db.Workspace, p forge.
 	return taken, err
 }
 
-// ToldOnce is ToldPullRequest for a webhook with a signature, nil where it has none: what was signed and taken is
+// answerKept is how long the answer to a signed webhook is given again.
+const answerKept = 24 * time.Hour
+
+// TakeEventOnce is TakeEvent for a webhook with a signature, nil where it has none: what was signed and taken is
 // answered again for as long as a delivery's key, and does nothing.
-func (s *Service) ToldOnce(ctx context.Context, w *db.Workspace, p forge.PullRequest, signature []byte) (int, error) {
+func (s *Service) TakeEventOnce(ctx context.Context, w *db.Workspace, p forge.PullRequest,
+	signature []byte) (int, error) {
 	if signature == nil {
-		return s.ToldPullRequest(ctx, w, p)
+		return s.TakeEvent(ctx, w, p)
 	}
 	b := &db.SignedBody{WorkspaceID: w.ID, Signature: signature, At: s.Now()}
-	text, err := db.AnswerToSigned(ctx, s.DB, b, b.At.Add(-keyFor))
+	text, err := db.AnswerToSigned(ctx, s.DB, b, b.At.Add(-answerKept))
 	if err != nil {
 		return 0, err
 	}
@@ -174,7 +193,7 @@ func (s *Service) ToldOnce(ctx context.Context, w *db.Workspace, p forge.PullReq
 	if text != nil {
 		return taken, json.Unmarshal(text, &taken)
 	}
-	if taken, err = s.ToldPullRequest(ctx, w, p); err != nil {
+	if taken, err = s.TakeEvent(ctx, w, p); err != nil {
 		return taken, err
 	}
 	if b.Answer, err = json.Marshal(taken); err != nil {
@@ -183,20 +202,20 @@ func (s *Service) ToldOnce(ctx context.Context, w *db.Workspace, p forge.PullReq
 	return taken, db.SaveSigned(ctx, s.DB, b)
 }
 
-// learn takes over what a forge told of a pull request, and lets it move the locked session. What was asked for is as
+// update takes over what a forge told of a pull request, and lets it move the locked session. What was asked for is as
 // it is now; what was told may come late, and is then passed over.
-func (s *Service) learn(ctx context.Context, tx bun.Tx, session *db.Session, row *db.PullRequest, p forge.PullRequest,
+func (s *Service) update(ctx context.Context, tx bun.Tx, session *db.Session, row *db.PullRequest, p forge.PullRequest,
 	asked bool) error {
 	now := s.Now()
 	if !asked && !p.Updated.IsZero() && p.Updated.Before(row.RemoteAt) {
 		return nil
 	}
 	if !row.Confirmed() {
-		if !ledTo(session, row, p) {
+		if !belongsTo(session, row, p) {
 			if err := db.DeletePullRequest(ctx, tx, row.ID); err != nil {
 				return err
 			}
-			return s.showPullRequests(ctx, tx, session, now)
+			return refreshPages(ctx, tx, session, now)
 		}
 		row.FoundBy = db.FoundByBranch
 	}
@@ -215,11 +234,11 @@ func (s *Service) learn(ctx context.Context, tx bun.Tx, session *db.Session, row
 	if err := db.SavePullRequest(ctx, tx, row); err != nil {
 		return err
 	}
-	if err := s.showPullRequests(ctx, tx, session, now); err != nil {
+	if err := refreshPages(ctx, tx, session, now); err != nil {
 		return err
 	}
 	if row.State == db.PullRequestClosed && was != db.PullRequestClosed {
-		if err := s.tellClosed(ctx, tx, session, row); err != nil {
+		if err := s.notifyOfClosing(ctx, tx, session, row); err != nil {
 			return err
 		}
 	}
@@ -227,34 +246,34 @@ func (s *Service) learn(ctx context.Context, tx bun.Tx, session *db.Session, row
 		return db.SettlePullRequests(ctx, tx, session.ID, now)
 	}
 	if session.Status != db.SessionWaiting {
-		return nil // leave looks again when its work ends
+		return nil // its release looks again when its work ends
 	}
-	status, err := s.settled(ctx, tx, session, now)
+	status, err := FinalStatus(ctx, tx, session, now)
 	if err != nil || status == db.SessionWaiting {
 		return err
 	}
-	return s.leave(ctx, tx, session, status, uuid.Nil, now)
+	return s.Ended(ctx, tx, session, status, now)
 }
 
-// ledTo reports whether a pull request that an agent wrote of is what its session led to: it is of the session's
+// belongsTo reports whether a pull request that an agent wrote of is what its session led to: it is of the session's
 // branch, or of the one that the worktree was on when the agent wrote of it, and no older than the session.
-func ledTo(session *db.Session, row *db.PullRequest, p forge.PullRequest) bool {
+func belongsTo(session *db.Session, row *db.PullRequest, p forge.PullRequest) bool {
 	own := p.Branch != "" && (p.Branch == session.Branch || p.Branch == row.Branch)
 	older := !p.Created.IsZero() && p.Created.Before(session.CreatedAt.Add(-time.Minute))
 	return own && !p.Fork && !older
 }
 
-// showPullRequests lets open pages of a session look again.
-func (s *Service) showPullRequests(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+// refreshPages lets open pages of a session look again.
+func refreshPages(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
 	if err := db.TouchPullRequests(ctx, tx, session.ID, now); err != nil {
 		return err
 	}
 	return db.Notify(ctx, tx, "session", session.ID)
 }
 
-// settled is what the ends of its pull requests make of an open session: Done when one was merged, Canceled when they
-// were closed, and still open while one is, or when their ends were applied before. Behaviour, "Loop, next run".
-func (s *Service) settled(ctx context.Context, tx bun.Tx, session *db.Session,
+// FinalStatus is what the ends of its pull requests make of an open session: Done when one was merged, Canceled when
+// they were closed, and still open while one is, or when their ends were applied before. Behaviour, "Loop, next run".
+func FinalStatus(ctx context.Context, tx bun.Tx, session *db.Session,
 	now time.Time) (db.SessionStatus, error) {
 	list, err := db.PullRequestsOf(ctx, tx, []uuid.UUID{session.ID})
 	if err != nil {
@@ -279,10 +298,10 @@ func (s *Service) settled(ctx context.Context, tx bun.Tx, session *db.Session,
 	return status, db.SettlePullRequests(ctx, tx, session.ID, now)
 }
 
-// tellClosed tells, of a loop, that a pull request was closed without merging: the creator of the automation, the owner
-// of the session and who is assigned to the ticket that it worked on, each once per iteration. Specification,
+// notifyOfClosing tells, of a loop, that a pull request was closed without merging: the creator of the automation, the
+// owner of the session and who is assigned to the ticket that it worked on, each once per iteration. Specification,
 // "Auto-disable & failure notifications".
-func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session, p *db.PullRequest) error {
+func (s *Service) notifyOfClosing(ctx context.Context, tx bun.Tx, session *db.Session, p *db.PullRequest) error {
 	e, err := db.ExecutionBySession(ctx, tx, session.ID)
 	if db.IsNotFound(err) {
 		return nil
@@ -297,10 +316,12 @@ func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session
 	if err != nil {
 		return err
 	}
-	people, err := audience(ctx, tx, a)
+	creator := db.Membership{WorkspaceID: a.WorkspaceID, UserID: a.CreatorID}
+	audiences, err := inbox.Audiences(ctx, tx, []db.Membership{creator})
 	if err != nil {
 		return err
 	}
+	people := audiences[creator]
 	others, err := db.AssigneesOfSession(ctx, tx, session.ID)
 	if err != nil {
 		return err
@@ -322,16 +343,17 @@ func (s *Service) tellClosed(ctx context.Context, tx bun.Tx, session *db.Session
 	if p.Title != "" {
 		name += " “" + p.Title + "”"
 	}
-	return s.notify(ctx, tx, a, people, inbox.Notice{
+	return inbox.Post(ctx, tx, s.Now(), inbox.Notice{
+		To: people, Workspace: a.WorkspaceID, Automation: a.ID,
 		Kind: inbox.PRClosed, Title: fmt.Sprintf("%s: pull request #%d was closed without merging", a.Name, p.Number),
 		Body: name + " was closed without merging: " + p.URL, Link: p.URL, Execution: e.ID, Session: session.ID,
 		Key: "pr_closed " + e.ID.String(),
 	})
 }
 
-// LinkPullRequest notes a pull request of a session by its address, as typed. Errors: those of every change of a
+// Link notes a pull request of a session by its address, as typed. Errors: those of every change of a
 // session, and fault.Invalid for "url".
-func (s *Service) LinkPullRequest(ctx context.Context, actor account.Actor, id uuid.UUID, address string) error {
+func (s *Service) Link(ctx context.Context, actor account.Actor, id uuid.UUID, address string) error {
 	address = strings.TrimSpace(address)
 	found := forge.FindURLs(address)
 	if len(found) != 1 || strings.ContainsAny(address, " \t\r\n") || !strings.HasPrefix(strings.ToLower(address),
@@ -339,7 +361,7 @@ func (s *Service) LinkPullRequest(ctx context.Context, actor account.Actor, id u
 		return fault.Invalid{"url": "Write the address of a pull request, such as " +
 			"https://github.com/you/project/pull/7."}
 	}
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+	err := s.Change(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
 		_ time.Time) error {
 		w, err := db.WorkspaceByID(ctx, tx, session.WorkspaceID)
 		if err != nil {
@@ -358,16 +380,16 @@ func (s *Service) LinkPullRequest(ctx context.Context, actor account.Actor, id u
 		if err := s.take(ctx, tx, session, p, key, db.FoundByHand); err != nil {
 			return err
 		}
-		return s.auditSession(ctx, tx, actor, "session.link_pull_request", session, map[string]any{"url": p.URL})
+		return s.audit(ctx, tx, actor, "session.link_pull_request", session, map[string]any{"url": p.URL})
 	})
 	return fault.Wrap(err, "link pull request to session %s", id)
 }
 
-// UnlinkPullRequest takes a pull request off a session that it does not belong to: a mistyped address, or one that the
+// Unlink takes a pull request off a session that it does not belong to: a mistyped address, or one that the
 // agent only wrote about. Errors: those of every change of a session, and fault.ErrNotFound when the session has it
 // not.
-func (s *Service) UnlinkPullRequest(ctx context.Context, actor account.Actor, id, pull uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+func (s *Service) Unlink(ctx context.Context, actor account.Actor, id, pull uuid.UUID) error {
+	err := s.Change(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
 		now time.Time) error {
 		list, err := db.PullRequestsOf(ctx, tx, []uuid.UUID{id})
 		if err != nil {
@@ -380,19 +402,19 @@ func (s *Service) UnlinkPullRequest(ctx context.Context, actor account.Actor, id
 		if err := db.DeletePullRequest(ctx, tx, pull); err != nil {
 			return err
 		}
-		if err := s.showPullRequests(ctx, tx, session, now); err != nil {
+		if err := refreshPages(ctx, tx, session, now); err != nil {
 			return err
 		}
-		return s.auditSession(ctx, tx, actor, "session.unlink_pull_request", session,
+		return s.audit(ctx, tx, actor, "session.unlink_pull_request", session,
 			map[string]any{"url": list[i].URL})
 	})
 	return fault.Wrap(err, "unlink pull request from session %s", id)
 }
 
-// RequestPullRequest asks the worker that has a session's worktree to open a pull request of it. Errors: those of every
+// Request asks the worker that has a session's worktree to open a pull request of it. Errors: those of every
 // change of a session, and fault.Invalid with what is missing.
-func (s *Service) RequestPullRequest(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+func (s *Service) Request(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	err := s.Change(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
 		now time.Time) error {
 		w, err := db.WorkspaceByID(ctx, tx, session.WorkspaceID)
 		if err != nil {
@@ -412,16 +434,16 @@ func (s *Service) RequestPullRequest(ctx context.Context, actor account.Actor, i
 		if !session.PRRequestedAt.IsZero() {
 			return nil // it is on its way
 		}
-		if err := s.askForPullRequest(ctx, tx, id, actor.ID, now); err != nil {
+		if err := Ask(ctx, tx, id, actor.ID, now); err != nil {
 			return err
 		}
-		return s.auditSession(ctx, tx, actor, "session.create_pull_request", session, nil)
+		return s.audit(ctx, tx, actor, "session.create_pull_request", session, nil)
 	})
 	return fault.Wrap(err, "request pull request of session %s", id)
 }
 
-// askForPullRequest queues the request and wakes the workers.
-func (s *Service) askForPullRequest(ctx context.Context, tx bun.Tx, session, by uuid.UUID, now time.Time) error {
+// Ask queues the request for a pull request of a session and wakes the workers.
+func Ask(ctx context.Context, tx bun.Tx, session, by uuid.UUID, now time.Time) error {
 	if err := db.RequestPullRequest(ctx, tx, session, by, now); err != nil {
 		return err
 	}
@@ -439,13 +461,13 @@ func cannotOpen(w *db.Workspace, session *db.Session) string {
 	return workspace.PullRequestProblem(w)
 }
 
-// CanOpenPullRequest reports whether a session could get a pull request now.
-func CanOpenPullRequest(session *db.Session) bool {
+// CanOpen reports whether a session could get a pull request now.
+func CanOpen(session *db.Session) bool {
 	return session.Workspace != nil && session.PRRequestedAt.IsZero() && cannotOpen(session.Workspace, session) == ""
 }
 
-// EndPullRequestRequest ends a request to open a pull request, with what went wrong as a sentence, or nothing.
-func (s *Service) EndPullRequestRequest(ctx context.Context, session *db.Session, problem string) error {
+// EndRequest ends a request to open a pull request, with what went wrong as a sentence, or nothing.
+func (s *Service) EndRequest(ctx context.Context, session *db.Session, problem string) error {
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.EndPullRequestRequest(ctx, tx, session.ID, session.PRRequestedAt, problem, s.Now()); err != nil {
 			return err
@@ -472,7 +494,7 @@ func (s *Service) ExpireRequests(ctx context.Context) error {
 	return fault.Wrap(err, "expire requests for pull requests")
 }
 
-func (s *Service) auditSession(ctx context.Context, q bun.IDB, actor account.Actor, action string, session *db.Session,
+func (s *Service) audit(ctx context.Context, q bun.IDB, actor account.Actor, action string, session *db.Session,
 	after map[string]any) error {
 	return db.AddAudit(ctx, q, db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "session", SubjectID: session.ID,
