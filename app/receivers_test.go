@@ -18,9 +18,7 @@ const maxMethods = 120
 
 // manyMethods has the types that are still above, with the count that each has now.
 // A bound here is lowered, never raised.
-var manyMethods = map[string]int{
-	"app/automation.Service": 294,
-}
+var manyMethods = map[string]int{}
 
 // maxPackageLines is the most lines of code of a package, without its tests and without what templ generates. Empty
 // lines and comments do not count: no package is to save on them.
@@ -28,9 +26,7 @@ const maxPackageLines = 7000
 
 // longPackages has the packages that are still above, with the lines that each has now, in round figures.
 // A bound here is lowered, never raised.
-var longPackages = map[string]int{
-	"app/automation": 9450,
-}
+var longPackages = map[string]int{}
 
 // TestNoTypeHasTooManyMethods counts the methods of each type, without those that it has from what it embeds.
 func TestNoTypeHasTooManyMethods(t *testing.T) {

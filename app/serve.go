@@ -559,7 +559,7 @@ func newRules(c *config, agents *catalogue, database *db.DB, keys *secret.Keys, 
 func newWorkflows(rules *automation.Service) *workflow.Service {
 	return &workflow.Service{
 		DB: rules.DB, Now: rules.Now, Keys: rules.Keys, RunsScripts: rules.Providers.RunsScripts,
-		Changed: rules.StopAutomating, Lost: rules.DisableUsers,
+		Changed: rules.Definitions().StopAutomating, Lost: rules.Definitions().DisableUsers,
 	}
 }
 
@@ -567,7 +567,7 @@ func newWorkflows(rules *automation.Service) *workflow.Service {
 func newBots(rules *automation.Service) *bot.Service {
 	return &bot.Service{
 		DB: rules.DB, Now: rules.Now, Provider: rules.Providers.Find,
-		Changed: rules.StopAutomating, Lost: rules.DisableUsers,
+		Changed: rules.Definitions().StopAutomating, Lost: rules.Definitions().DisableUsers,
 	}
 }
 

@@ -137,7 +137,7 @@ func TestASessionThatMovesOutlastsADatabaseThatGoesAwayWhateverItIsAskedFor(t *t
 		k.ended(run)
 		k.stop()
 		check(t, os.RemoveAll(k.runner.Store.Root))
-		check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "echo more > more.txt"))
+		check(t, k.rules.Sessions().Reply(t.Context(), k.actor, run.Session.ID, "echo more > more.txt"))
 		cut := k.plague(line, table, replyIsOver, run.Session.ID)
 		s := k.answered(run.Session.ID)
 		turns, err := db.TurnsOf(t.Context(), k.db, s.ID)

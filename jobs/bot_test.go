@@ -49,7 +49,7 @@ func TestABotsInstructionsAndLimitsReachItsAgent(t *testing.T) {
 	}
 	// A reply goes to the bot as it is now; one that is off or gone answers nobody.
 	s := k.waits(run.Session.ID, db.SessionWaiting)
-	check(t, k.rules.Reply(t.Context(), k.actor, s.ID, "Another."))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, s.ID, "Another."))
 	k.eventually("the second call", func() error {
 		if len(f.calls()) < 2 {
 			return os.ErrNotExist
@@ -58,7 +58,7 @@ func TestABotsInstructionsAndLimitsReachItsAgent(t *testing.T) {
 	})
 	k.waits(s.ID, db.SessionWaiting)
 	check(t, k.bots.Remove(t.Context(), k.actor, bot.ID))
-	check(t, k.rules.Reply(t.Context(), k.actor, s.ID, "And another."))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, s.ID, "And another."))
 	k.eventually("the reply to be refused", func() error {
 		if !strings.Contains(k.events(s.ID), "the bot of this session was removed") {
 			return os.ErrNotExist

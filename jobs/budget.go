@@ -46,7 +46,7 @@ func (w *work) watchBudget(ctx context.Context) (context.Context, context.Cancel
 				return
 			case <-time.After(wait):
 			}
-			switch a, err := w.Rules.Allowance(ctx, w.execution.ID, false); {
+			switch a, err := w.Rules.Budgets().Allowance(ctx, w.execution.ID, false); {
 			case err != nil:
 				wait = time.Second // the database may be reachable again by then
 			case a.Reason != "":
@@ -65,7 +65,7 @@ func (w *work) watchBudget(ctx context.Context) (context.Context, context.Cancel
 // allowance reads what the run's budget leaves, and waits while the database cannot be reached.
 func (w *work) allowance(ctx context.Context, next bool) (automation.Allowance, error) {
 	return retryValue(ctx, w, "look at the budget", func(ctx context.Context) (automation.Allowance, error) {
-		return w.Rules.Allowance(ctx, w.execution.ID, next)
+		return w.Rules.Budgets().Allowance(ctx, w.execution.ID, next)
 	})
 }
 

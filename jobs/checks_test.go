@@ -227,11 +227,11 @@ func TestAGateOnTheBranchSkipsUntilItMoves(t *testing.T) {
 		Gate:           spec.Gate{BranchMoved: true},
 		Retries:        2,
 	}}
-	a, _, err := k.rules.Create(t.Context(), k.actor, in)
+	a, _, err := k.rules.Definitions().Create(t.Context(), k.actor, in)
 	check(t, err)
 	again := func() *db.Execution {
 		t.Helper()
-		run, err := k.rules.RunNow(t.Context(), k.actor, a.ID, nil)
+		run, err := k.rules.Runs().RunNow(t.Context(), k.actor, a.ID, nil)
 		check(t, err)
 		return k.ended(run)
 	}

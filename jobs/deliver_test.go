@@ -453,7 +453,7 @@ func TestADeadMailServerDelaysNoRun(t *testing.T) {
 	<-taken // from here on the sender waits, and would for half a minute
 
 	a := p.automation("Audit")
-	_, err = p.rules.RunNow(t.Context(), p.mira, a, nil)
+	_, err = p.rules.Runs().RunNow(t.Context(), p.mira, a, nil)
 	check(t, err)
 	var list []db.Session
 	check(t, p.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
@@ -466,7 +466,7 @@ func TestADeadMailServerDelaysNoRun(t *testing.T) {
 	quick, done := context.WithTimeout(t.Context(), patience)
 	defer done()
 	lease := db.Lease{Session: list[0].ID, Worker: list[0].Worker, Fence: list[0].Fence}
-	if err := p.rules.Finish(quick, lease, automation.Outcome{
+	if err := p.rules.Runs().Finish(quick, lease, automation.Outcome{
 		Status: db.Failed, Reason: "exit 1", Class: "agent",
 	}); err != nil {
 		t.Errorf("while the mail server is silent, finishing a run says %v", err)

@@ -43,7 +43,7 @@ func (w *work) gate(ctx context.Context, ws *db.Workspace, environment workspace
 		return w.worktreeFailure(ctx, err)
 	}
 	reason, err := retryValue(ctx, w, "check the gate", func(ctx context.Context) (string, error) {
-		return w.Rules.GateRefuses(ctx, e.AutomationID, e.Snapshot.Gate, tree.Base)
+		return w.Rules.Runs().GateRefuses(ctx, e.AutomationID, e.Snapshot.Gate, tree.Base)
 	})
 	if err != nil {
 		return w.databaseFailure(ctx, "check the gate", err)

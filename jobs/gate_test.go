@@ -77,7 +77,7 @@ func TestALoopWhoseGateIsClosedHasOneRowWhileAllPlacesAreTaken(t *testing.T) {
 	k := setup(t)
 	let := k.occupied()
 	defer let()
-	a, _, err := k.rules.Create(t.Context(), k.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := k.rules.Definitions().Create(t.Context(), k.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Loop",
 		Workspace:      k.workspace.String(),
@@ -93,7 +93,7 @@ func TestALoopWhoseGateIsClosedHasOneRowWhileAllPlacesAreTaken(t *testing.T) {
 		t.Helper()
 		_, err := k.db.NewRaw("UPDATE automations SET next_run_at = now() WHERE id = ?", a.ID).Exec(t.Context())
 		check(t, err)
-		_, err = k.rules.StartDue(t.Context())
+		_, err = k.rules.Schedules().StartDue(t.Context())
 		check(t, err)
 		k.eventually("its gate to be judged", func() error {
 			var rows []db.Execution
@@ -238,7 +238,7 @@ func TestAGateWhoseWorkerIsKilledIsJudgedAgainByAnother(t *testing.T) {
 	_, err = d.NewRaw("UPDATE sessions SET lease_until = now() - interval '1 second' WHERE id = ?", s.ID).
 		Exec(t.Context())
 	check(t, err)
-	n, err := k.rules.Interrupt(t.Context(), Resumable(k.runner.Providers))
+	n, err := k.rules.Runs().Interrupt(t.Context(), Resumable(k.runner.Providers))
 	if err != nil || n != 1 {
 		t.Fatalf("%d sessions were without a worker, %v; want one", n, err)
 	}
@@ -293,7 +293,7 @@ func TestARunIsCanceledAtItsGateAndBehindIt(t *testing.T) {
 	behind := k.run("echo ran", func(in *automation.Input) { in.Name, in.Gate.Command = "Behind", "touch "+looked })
 	k.waitsForPlace(behind, looked)
 	for _, run := range []*automation.Run{at, behind} {
-		check(t, k.rules.CancelExecution(t.Context(), k.actor, run.Execution.ID))
+		check(t, k.rules.Runs().Cancel(t.Context(), k.actor, run.Execution.ID))
 		e := k.ended(run)
 		if s := k.session(run.Session.ID); e.Status != db.Canceled || s.Status != db.SessionCanceled || s.AtGate {
 			t.Errorf("%s: it is %s and its session %s: %s", run.Automation, e.Status, s.Status, e.Reason)

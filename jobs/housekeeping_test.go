@@ -56,7 +56,7 @@ func TestWorktreesOfClosedSessionsGoAtOnceIfCleanElseAfterSevenDays(t *testing.T
 	expect("after eight days", map[*automation.Run]bool{changed: false, open: true, unknown: false})
 
 	// Opened again, a session has what its branch holds.
-	check(t, k.rules.Reply(t.Context(), k.actor, changed.Session.ID, "git log --format=%s; echo back"))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, changed.Session.ID, "git log --format=%s; echo back"))
 	k.eventually("the reply to be answered", func() error {
 		if s := k.session(changed.Session.ID); s.Status != db.SessionWaiting {
 			return fmt.Errorf("the session is %s", s.Status)
@@ -94,7 +94,7 @@ func TestAReopenedSessionDoesNotCountTheCommitsOfOthers(t *testing.T) {
 			t.Fatalf("git %v: %v\n%s", args, err, out)
 		}
 	}
-	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "git log -1 --format=%s"))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, run.Session.ID, "git log -1 --format=%s"))
 	k.eventually("the reply to be answered", func() error {
 		if s := k.session(run.Session.ID); s.Status != db.SessionWaiting {
 			return fmt.Errorf("the session is %s", s.Status)

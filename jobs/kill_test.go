@@ -41,7 +41,7 @@ func scheduleUntilNothingIsDue(url string) int {
 		},
 	}
 	for {
-		n, err := rules.StartDue(ctx)
+		n, err := rules.Schedules().StartDue(ctx)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1

@@ -55,16 +55,16 @@ func TestASessionWaitsForItsWorkerAndGoesOnElsewhereWhenThatIsGivenUp(t *testing
 	other.seen(time.Now())
 	k.seen(time.Now().Add(-db.WorkerSilence - time.Minute))
 	other.start()
-	check(t, k.rules.Reply(t.Context(), k.actor, id, "cat work.txt; ls"))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, id, "cat work.txt; ls"))
 	// the other is at work, and leaves it
 	other.ended(other.run("true", func(in *automation.Input) { in.Name = "Beside" }))
 	if s := k.session(id); s.Status != db.SessionQueued || s.Worker != "test" {
 		t.Fatalf("while its worker is silent the session is %s on %q", s.Status, s.Worker)
 	}
-	if err := k.rules.GiveUpWorker(t.Context(), account.Actor{ID: k.actor.ID}, id); err == nil {
+	if err := k.rules.Sessions().GiveUpWorker(t.Context(), account.Actor{ID: k.actor.ID}, id); err == nil {
 		t.Error("somebody without permissions gave the worker up")
 	}
-	check(t, k.rules.GiveUpWorker(t.Context(), k.actor, id))
+	check(t, k.rules.Sessions().GiveUpWorker(t.Context(), k.actor, id))
 	s := other.answered(id)
 	if s.Worker != "other" || s.FilesChanged != 2 || !strings.Contains(other.transcript(id), "work.txt") {
 		t.Errorf("on %q the session has %d files; want both on the other worker", s.Worker, s.FilesChanged)
@@ -73,7 +73,7 @@ func TestASessionWaitsForItsWorkerAndGoesOnElsewhereWhenThatIsGivenUp(t *testing
 		t.Errorf("of what was lost it says %q", s.NotSaved)
 	}
 	var invalid fault.Invalid
-	if err := k.rules.GiveUpWorker(t.Context(), k.actor, id); !errors.As(err, &invalid) {
+	if err := k.rules.Sessions().GiveUpWorker(t.Context(), k.actor, id); !errors.As(err, &invalid) {
 		t.Errorf("a session that waits for nobody was given up: %v", err)
 	}
 	// The worker comes back.
@@ -97,7 +97,7 @@ func TestASessionWhoseWorkerIsGoneIsNeverTakenForOneWithoutChanges(t *testing.T)
 	k.seen(time.Now().Add(-db.WorkerGone - time.Minute))
 	other := k.beside("other")
 	other.seen(time.Now())
-	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "true"))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, run.Session.ID, "true"))
 	other.start()
 	s := other.answered(run.Session.ID)
 	if s.Worker != "other" || !strings.Contains(s.NotSaved,
@@ -112,8 +112,8 @@ func TestAWorkerThatComesBackInTimeHasItsSessionsAsTheyWere(t *testing.T) {
 	k.ended(run)
 	k.stop()
 	k.seen(time.Now().Add(-db.WorkerSilence - time.Minute))
-	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "echo more > more.txt"))
-	check(t, k.rules.GiveUpWorker(t.Context(), k.actor, run.Session.ID))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, run.Session.ID, "echo more > more.txt"))
+	check(t, k.rules.Sessions().GiveUpWorker(t.Context(), k.actor, run.Session.ID))
 	k.start()
 	if s := k.answered(run.Session.ID); s.Worker != "test" || s.FilesChanged != 2 || s.NotSaved != "" {
 		t.Errorf("on %q it has %d files and says %q; want both files and no loss", s.Worker, s.FilesChanged, s.NotSaved)
@@ -133,7 +133,7 @@ func TestARepositoryWithoutRemoteThatIsDamagedIsMended(t *testing.T) {
 			t.Errorf("%s: the run %s (%s), the session is %s with %d files; want it open with one", what, e.Status,
 				e.Reason, s.Status, s.FilesChanged)
 		}
-		check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "echo more > more.txt"))
+		check(t, k.rules.Sessions().Reply(t.Context(), k.actor, run.Session.ID, "echo more > more.txt"))
 		if s := k.answered(run.Session.ID); s.FilesChanged != 2 {
 			t.Errorf("%s: after a reply the session has %d files; want both", what, s.FilesChanged)
 		}
@@ -181,7 +181,7 @@ func TestAStateThatCouldNotBePushedIsPushedAfterALaterTurn(t *testing.T) {
 		t.Fatalf("the remote took %s", refs)
 	}
 	check(t, os.Remove(hook))
-	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "true"))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, run.Session.ID, "true"))
 	k.answered(run.Session.ID)
 	if refs := g.git(g.bare, "for-each-ref", "refs/carillon"); !strings.Contains(refs, run.Session.ID.String()) {
 		t.Errorf("the remote has %q; want the state that it did not take before", refs)

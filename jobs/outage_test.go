@@ -185,7 +185,7 @@ func TestAStopThatIsAskedWhileTheDatabaseIsAwayIsCarriedOutWhenItIsBack(t *testi
 	run := k.run("touch "+dir+"/begun; sleep 1000", nil)
 	k.eventually("the script to run", func() error { _, err := os.Stat(dir + "/begun"); return err })
 	line.set(true)
-	check(t, k.rules.Stop(t.Context(), k.actor, run.Session.ID))
+	check(t, k.rules.Sessions().Stop(t.Context(), k.actor, run.Session.ID))
 	line.set(false)
 	if e := k.ended(run); e.Status != db.Canceled {
 		t.Errorf("it %s: %q; want canceled", e.Status, e.Reason)
@@ -296,10 +296,10 @@ func TestWhatATurnOfALostSessionWritesIsRefused(t *testing.T) {
 		"the conversation":  db.SetConversation(t.Context(), k.db, stale, "other"),
 		"the changes":       db.SetChanges(t.Context(), k.db, stale, db.ChangeSummary{Files: 3}, time.Now()),
 		"the worktree":      db.SetWorktree(t.Context(), k.db, stale, db.Worktree{Branch: "other"}),
-		"a review": k.rules.NoteReview(t.Context(), stale, k.executionOf(stale.Session),
+		"a review": k.rules.Runs().NotifyOfReview(t.Context(), stale, k.executionOf(stale.Session),
 			"Bad.\nREVIEW: BLOCKING"),
-		"a token":       k.rules.AdmitSession(t.Context(), stale, turn, automation.NewSessionToken()),
-		"the run's end": k.rules.Finish(t.Context(), stale, automation.Outcome{Status: db.Succeeded}),
+		"a token":       k.rules.Agents().IssueToken(t.Context(), stale, turn, automation.NewSessionToken()),
+		"the run's end": k.rules.Runs().Finish(t.Context(), stale, automation.Outcome{Status: db.Succeeded}),
 	} {
 		if !isLost(err) {
 			t.Errorf("%s of a worker that lost the session: %v; want %v", what, err, db.ErrLeaseLost)

@@ -57,7 +57,7 @@ func (w *work) runReviewPasses(ctx context.Context, p agent.Provider, tree git.W
 		if o.Status == db.Succeeded && pass.Kind == db.ReviewTurn {
 			answer := w.answer
 			err := w.retryPastEnd(ctx, "note a review", func(ctx context.Context) error {
-				return w.Rules.NoteReview(ctx, w.lease, w.execution.ID, answer)
+				return w.Rules.Runs().NotifyOfReview(ctx, w.lease, w.execution.ID, answer)
 			})
 			if err != nil {
 				w.Log.Error("note a review", "session", w.session.ID, "err", err)

@@ -76,7 +76,7 @@ func TestASessionGoesToAWorkerThatHasItsAgentAsLongAsOneLives(t *testing.T) {
 	if s := with.session(second.Session.ID); s.Status != db.SessionQueued {
 		t.Errorf("with its agent's only worker full a session is %s", s.Status)
 	}
-	check(t, with.rules.CancelExecution(t.Context(), with.actor, first.Execution.ID))
+	check(t, with.rules.Runs().Cancel(t.Context(), with.actor, first.Execution.ID))
 	if e := with.ended(second); e.Status != db.Succeeded || with.session(second.Session.ID).Worker != "with" {
 		t.Errorf("when there was a place the run is %s on %s: %s", e.Status, with.session(second.Session.ID).Worker,
 			e.Reason)

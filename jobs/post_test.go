@@ -224,7 +224,7 @@ func (p *post) automation(name string) uuid.UUID {
 		Provider:       "agent",
 		Retries:        2,
 	}}
-	a, _, err := p.rules.Create(p.t.Context(), p.mira, in)
+	a, _, err := p.rules.Definitions().Create(p.t.Context(), p.mira, in)
 	check(p.t, err)
 	_, err = p.DB.NewUpdate().Table("automations").Set("name = ?", name).Where("id = ?", a.ID).Exec(p.t.Context())
 	check(p.t, err)

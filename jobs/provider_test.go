@@ -198,7 +198,7 @@ func TestACancelEndsARunThatWaitsForItsNextAttempt(t *testing.T) {
 		}
 		return nil
 	})
-	check(t, k.rules.Stop(t.Context(), k.actor, run.Session.ID))
+	check(t, k.rules.Sessions().Stop(t.Context(), k.actor, run.Session.ID))
 	if e := k.ended(run); e.Status != db.Canceled {
 		t.Errorf("the run is %s; want canceled", e.Status)
 	}
@@ -249,13 +249,13 @@ func TestAChatGoesOnAfterARestartAndForgetsWhenAsked(t *testing.T) {
 	id := run.Session.ID
 	k.waits(id, db.SessionWaiting)
 	k.stop()
-	check(t, k.rules.Reply(t.Context(), k.actor, id, "second"))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, id, "second"))
 	k.start()
 	k.waits(id, db.SessionWaiting)
-	check(t, k.rules.ResetContext(t.Context(), k.actor, id))
+	check(t, k.rules.Sessions().ResetContext(t.Context(), k.actor, id))
 	k.stop()
 	k.start()
-	check(t, k.rules.Reply(t.Context(), k.actor, id, "third"))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, id, "third"))
 	k.eventually("the third call", func() error {
 		if n := len(f.calls()); n != 3 {
 			return fmt.Errorf("%d calls", n)
@@ -263,7 +263,7 @@ func TestAChatGoesOnAfterARestartAndForgetsWhenAsked(t *testing.T) {
 		return nil
 	})
 	k.waits(id, db.SessionWaiting)
-	check(t, k.rules.Reply(t.Context(), k.actor, id, "fourth"))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, id, "fourth"))
 	k.eventually("the fourth call", func() error {
 		if n := len(f.calls()); n != 4 {
 			return fmt.Errorf("%d calls", n)
@@ -289,8 +289,8 @@ func TestAnInterruptEndsTheTurnAndTheNextMessageFollows(t *testing.T) {
 	run := k.run("first", fakeChat)
 	id := run.Session.ID
 	k.eventually("the agent to hang", func() error { _, err := os.Stat(filepath.Join(f.dir, "hanging")); return err })
-	check(t, k.rules.Reply(t.Context(), k.actor, id, "do this instead"))
-	check(t, k.rules.InterruptTurn(t.Context(), k.actor, id))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, id, "do this instead"))
+	check(t, k.rules.Sessions().InterruptTurn(t.Context(), k.actor, id))
 	if e := k.ended(run); e.Status != db.Canceled || !strings.HasPrefix(e.Reason, "interrupted by ") {
 		t.Errorf("the run is %s: %s", e.Status, e.Reason)
 	}

@@ -47,24 +47,25 @@ func TestARunOutlivesAPostgreSQLThatIsStoppedInItsLastSecond(t *testing.T) {
 			fake.answers("held")
 			k.start()
 			due := time.Now().UTC().Add(time.Minute).Truncate(time.Minute)
-			a, _, err := k.rules.Create(t.Context(), k.actor, automation.Input{Automation: spec.Automation{
-				TimeoutMinutes: 360,
-				Name:           "Once",
-				Workspace:      k.workspace.String(),
-				Trigger:        "one_time",
-				RunAt:          due.Format("2006-01-02T15:04"),
-				TimeZone:       "UTC",
-				SessionType:    "develop",
-				Prompt:         "do it",
-				Provider:       "fake",
-				AutoComplete:   true,
-				OnlyUnchanged:  true,
-				Retries:        2,
-			}})
+			a, _, err := k.rules.Definitions().Create(t.Context(), k.actor,
+				automation.Input{Automation: spec.Automation{
+					TimeoutMinutes: 360,
+					Name:           "Once",
+					Workspace:      k.workspace.String(),
+					Trigger:        "one_time",
+					RunAt:          due.Format("2006-01-02T15:04"),
+					TimeZone:       "UTC",
+					SessionType:    "develop",
+					Prompt:         "do it",
+					Provider:       "fake",
+					AutoComplete:   true,
+					OnlyUnchanged:  true,
+					Retries:        2,
+				}})
 			check(t, err)
 			_, err = d.NewRaw("UPDATE automations SET next_run_at = now() WHERE id = ?", a.ID).Exec(t.Context())
 			check(t, err)
-			_, err = k.rules.StartDue(t.Context())
+			_, err = k.rules.Schedules().StartDue(t.Context())
 			check(t, err)
 			k.eventually("the agent to be at work", func() error {
 				_, err := os.Stat(filepath.Join(fake.dir, "hanging"))

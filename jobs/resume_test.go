@@ -58,7 +58,7 @@ func TestAConversationThatTheAgentDoesNotKnowIsBegunAnewWithANote(t *testing.T) 
 	k.start()
 	run := k.run("One.", func(in *automation.Input) { fakeChat(in); in.Provider = "claude" })
 	k.ended(run)
-	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "Two."))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, run.Session.ID, "Two."))
 	k.eventually("the answer", func() error {
 		turns, err := db.TurnsOf(t.Context(), k.db, run.Session.ID)
 		if err == nil && (len(turns) != 2 || turns[1].FinishedAt.IsZero()) {
@@ -102,7 +102,7 @@ func TestTheConversationThatIsBegunAnewIsStoredAsSoonAsItIsNamed(t *testing.T) {
 	k.start()
 	run := k.run("One.", func(in *automation.Input) { fakeChat(in); in.Provider = "claude" })
 	k.ended(run)
-	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "Two."))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, run.Session.ID, "Two."))
 	k.eventually("the new conversation to be stored", func() error {
 		if s := k.session(run.Session.ID); s.Conversation != "conversation-3" {
 			return fmt.Errorf("it is %q after %d calls", s.Conversation, len(fake.calls()))
@@ -164,7 +164,7 @@ func TestAReplyThatARemoteKeepsFromTheAgentIsTriedAgainAndThatIsSaid(t *testing.
 		}
 	}
 	turns("http://127.0.0.1:1/origin.git", true)
-	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "Two."))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, run.Session.ID, "Two."))
 	k.eventually("the message to rest", func() error {
 		if s := k.session(run.Session.ID); s.Status != db.SessionQueued || s.Outages != 1 {
 			return fmt.Errorf("the session is %s after %d outages", s.Status, s.Outages)

@@ -87,7 +87,7 @@ func newWorking(b *testing.B, files, places int) *working {
 // script makes an automation of a script that may run any number of times at once.
 func (x *working) script(text string) uuid.UUID {
 	x.b.Helper()
-	a, _, err := x.rules.Create(x.b.Context(), x.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := x.rules.Definitions().Create(x.b.Context(), x.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Script",
 		Workspace:      x.workspace.String(),
@@ -127,7 +127,7 @@ func BenchmarkRunNow(b *testing.B) {
 	a := x.script("date +%s%N")
 	once := func() float64 {
 		begun := time.Now()
-		run, err := x.rules.RunNow(b.Context(), x.actor, a, nil)
+		run, err := x.rules.Runs().RunNow(b.Context(), x.actor, a, nil)
 		must(b, err)
 		e := x.ended(run.Execution.ID)
 		at, err := strconv.ParseInt(strings.TrimSpace(e.Answer), 10, 64)
@@ -162,7 +162,7 @@ func BenchmarkSessions(b *testing.B) {
 		begun := time.Now()
 		var list []*automation.Run
 		for range sessions {
-			run, err := x.rules.RunNow(b.Context(), x.actor, a, nil)
+			run, err := x.rules.Runs().RunNow(b.Context(), x.actor, a, nil)
 			must(b, err)
 			list = append(list, run)
 		}
@@ -185,7 +185,7 @@ func BenchmarkEvents(b *testing.B) {
 		runtime.GC()
 		before := resident(b)
 		begun := time.Now()
-		run, err := x.rules.RunNow(b.Context(), x.actor, a, nil)
+		run, err := x.rules.Runs().RunNow(b.Context(), x.actor, a, nil)
 		must(b, err)
 		x.ended(run.Execution.ID)
 		took := time.Since(begun)

@@ -279,7 +279,7 @@ func (r *Runner) tryEndFormerSessions(ctx context.Context) error {
 	if err := db.AbandonTrials(ctx, r.DB, r.Worker, "interrupted by a restart", r.Now()); err != nil {
 		return err
 	}
-	_, err := r.Rules.InterruptFormer(ctx, r.Worker, Resumable(r.Providers))
+	_, err := r.Rules.Runs().InterruptFormer(ctx, r.Worker, Resumable(r.Providers))
 	return err
 }
 
@@ -505,7 +505,7 @@ func (r *Runner) runSession(ctx, life context.Context, session *db.Session, run 
 	}
 	if w.retryPlanned {
 		again, err := retryValuePastEnd(ctx, w, "try session again", func(ctx context.Context) (bool, error) {
-			return r.Rules.Again(ctx, w.lease, w.retryTurn, outcome)
+			return r.Rules.Runs().Retry(ctx, w.lease, w.retryTurn, outcome)
 		})
 		if again {
 			return
@@ -516,7 +516,7 @@ func (r *Runner) runSession(ctx, life context.Context, session *db.Session, run 
 	}
 	if w.gatePassed {
 		err := w.retryPastEnd(ctx, "pass the gate", func(ctx context.Context) error {
-			return r.Rules.PassGate(ctx, w.lease)
+			return r.Rules.Runs().PassGate(ctx, w.lease)
 		})
 		if err == nil || errors.Is(err, db.ErrLeaseLost) || life.Err() != nil {
 			crash.Here(crash.GatePassed)
@@ -547,7 +547,7 @@ func (w *work) releaseSession(ctx context.Context) {
 	w.cleanUp(ctx)
 	if err == nil {
 		err = w.retryPastEnd(ctx, "give the session back", func(ctx context.Context) error {
-			return w.Rules.Release(ctx, w.lease, errCutOff.Error(), Resumable(w.Providers))
+			return w.Rules.Runs().Release(ctx, w.lease, errCutOff.Error(), Resumable(w.Providers))
 		})
 	}
 	if err != nil && !errors.Is(err, db.ErrLeaseLost) && w.life.Err() == nil {
@@ -573,7 +573,7 @@ const maxFinishAttempts = 10
 func (w *work) finish(ctx context.Context, o automation.Outcome) {
 	for refused := 1; refused <= maxFinishAttempts; refused++ {
 		err := w.retryPastEnd(ctx, "finish session", func(ctx context.Context) error {
-			return w.Rules.Finish(ctx, w.lease, o)
+			return w.Rules.Runs().Finish(ctx, w.lease, o)
 		})
 		if err == nil || errors.Is(err, db.ErrLeaseLost) || w.life.Err() != nil {
 			return // if the server stops, the next start finds the session

@@ -87,11 +87,11 @@ func prepare(t *testing.T) *kit {
 	}
 	k.workflows = &workflow.Service{
 		DB: d, Now: time.Now, Keys: keys, RunsScripts: k.rules.Providers.RunsScripts,
-		Changed: k.rules.StopAutomating, Lost: k.rules.DisableUsers,
+		Changed: k.rules.Definitions().StopAutomating, Lost: k.rules.Definitions().DisableUsers,
 	}
 	k.bots = &bot.Service{
-		DB: d, Now: time.Now, Provider: k.rules.Providers.Find, Changed: k.rules.StopAutomating,
-		Lost: k.rules.DisableUsers,
+		DB: d, Now: time.Now, Provider: k.rules.Providers.Find, Changed: k.rules.Definitions().StopAutomating,
+		Lost: k.rules.Definitions().DisableUsers,
 	}
 	k.moveTo(d)
 	data := t.TempDir()
@@ -185,9 +185,9 @@ func (k *kit) run(script string, change func(*automation.Input)) *automation.Run
 	if change != nil {
 		change(&in)
 	}
-	a, _, err := k.rules.Create(k.t.Context(), k.actor, in)
+	a, _, err := k.rules.Definitions().Create(k.t.Context(), k.actor, in)
 	check(k.t, err)
-	run, err := k.rules.RunNow(k.t.Context(), k.actor, a.ID, nil)
+	run, err := k.rules.Runs().RunNow(k.t.Context(), k.actor, a.ID, nil)
 	check(k.t, err)
 	return run
 }
@@ -302,7 +302,7 @@ func TestStoppingEndsARunAsCanceledAndLeavesNoProcess(t *testing.T) {
 	mark := "carillon-test-" + uuid.NewString()
 	run := k.run("trap '' TERM; setsid nohup sleep 1000 "+"2>/dev/null & exec -a "+mark+" sleep 1000", nil)
 	k.eventually("the script to run", func() error { return process(mark, true) })
-	check(t, k.rules.Stop(t.Context(), k.actor, run.Session.ID))
+	check(t, k.rules.Sessions().Stop(t.Context(), k.actor, run.Session.ID))
 	e := k.ended(run)
 	if e.Status != db.Canceled || !e.Neutral {
 		t.Errorf("it %s (neutral %t); want canceled and neutral", e.Status, e.Neutral)
@@ -430,7 +430,7 @@ func TestTheWholeOfALongAnswerIsJudged(t *testing.T) {
 				len(e.Answer))
 		}
 	}
-	loop, _, err := k.rules.Create(t.Context(), k.actor, automation.Input{Automation: spec.Automation{
+	loop, _, err := k.rules.Definitions().Create(t.Context(), k.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Loop",
 		Workspace:      k.workspace.String(),
@@ -445,7 +445,7 @@ func TestTheWholeOfALongAnswerIsJudged(t *testing.T) {
 	check(t, err)
 	var reason string
 	k.eventually("the loop to stop", func() error {
-		_, err := k.rules.StartDue(t.Context())
+		_, err := k.rules.Schedules().StartDue(t.Context())
 		check(t, err)
 		a, err := db.AutomationByID(t.Context(), k.db, loop.ID)
 		if reason = a.DisabledReason; err == nil && a.Enabled {
@@ -462,7 +462,7 @@ func TestARepliedMessageRunsInTheSameWorktree(t *testing.T) {
 	k := setup(t)
 	run := k.run("echo one > file.txt", func(in *automation.Input) { in.SessionType, in.AutoComplete = "chat", false })
 	k.ended(run)
-	check(t, k.rules.Reply(t.Context(), k.actor, run.Session.ID, "cat file.txt; echo two >> file.txt"))
+	check(t, k.rules.Sessions().Reply(t.Context(), k.actor, run.Session.ID, "cat file.txt; echo two >> file.txt"))
 	k.eventually("the answer", func() error {
 		s := k.session(run.Session.ID)
 		if s.Status != db.SessionWaiting || s.LinesAdded != 2 {

@@ -256,7 +256,7 @@ func BenchmarkStartUp(b *testing.B) {
 		rules := &automation.Service{
 			DB: d, Now: x.rules.Now, Keys: x.rules.Keys, Log: x.rules.Log, Providers: x.rules.Providers,
 		}
-		n, err := rules.StartDue(b.Context())
+		n, err := rules.Schedules().StartDue(b.Context())
 		must(b, err)
 		if n != 1 {
 			b.Fatalf("%d were due; want 1", n)

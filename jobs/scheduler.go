@@ -87,7 +87,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	jobs := []scheduledJob{
 		{"claim-due", time.Second, s.claim},
 		{"reap-lost", 5 * time.Second, s.single("reap lost sessions", s.reap)},
-		{"review-gate", time.Minute, s.single("watch review gates", s.Rules.WatchGates)},
+		{"review-gate", time.Minute, s.single("watch review gates", s.Rules.Schedules().WatchGates)},
 		{"watchdog", time.Minute, s.single("check schedules", s.checkSchedules)},
 		{"follow-pull-requests", crash.Every(forgeEvery), s.single("follow pull requests", s.followPullRequests)},
 		{"sweep", crash.Every(10 * time.Minute), s.single("sweep", s.sweep)},
@@ -289,7 +289,7 @@ const startTimeout = 2 * time.Minute
 func (s *Scheduler) startDue(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	n, err := s.Rules.StartDue(ctx)
+	n, err := s.Rules.Schedules().StartDue(ctx)
 	if err == nil {
 		s.notePass()
 	}
@@ -310,7 +310,7 @@ func (s *Scheduler) reap(ctx context.Context) error {
 	if now.Sub(s.awakeSince) < reapDelay {
 		return nil
 	}
-	n, err := s.Rules.Interrupt(ctx, s.Resumable)
+	n, err := s.Rules.Runs().Interrupt(ctx, s.Resumable)
 	if err != nil {
 		s.awakeSince = now // the delay begins again when the database can be reached
 	}
@@ -324,16 +324,16 @@ func (s *Scheduler) reap(ctx context.Context) error {
 func (s *Scheduler) checkSchedules(ctx context.Context) error {
 	return s.runSteps(ctx, db.TaskWatch, []step{
 		{"lost schedules", func(ctx context.Context) error {
-			n, err := s.Rules.RepairSchedules(ctx)
+			n, err := s.Rules.Schedules().Repair(ctx)
 			if n > 0 {
 				s.Log.Error("automations without a next run were scheduled again", "count", n)
 			}
 			s.Gaps.Add(int64(n))
 			return err
 		}},
-		{"times ahead of the clock", s.Rules.CorrectFutureTimes},
+		{"times ahead of the clock", s.Rules.Schedules().CorrectFutureTimes},
 		{"gaps", func(ctx context.Context) error {
-			gaps, next, err := s.Rules.FindGaps(ctx, s.gapCursor)
+			gaps, next, err := s.Rules.Schedules().FindGaps(ctx, s.gapCursor)
 			s.gapCursor = next
 			s.Gaps.Add(int64(gaps))
 			return err
@@ -365,7 +365,7 @@ func (s *Scheduler) sweep(ctx context.Context) error {
 		{"deliveries", func(ctx context.Context) error {
 			return db.PruneDeliveries(ctx, s.DB, now.Add(-keepDeliveriesFor), now.Add(-24*time.Hour))
 		}},
-		{"idle sessions", s.Rules.CloseIdle},
+		{"idle sessions", s.Rules.Sessions().CloseIdle},
 		{"rows set aside", func(ctx context.Context) error {
 			return db.PruneSetAside(ctx, s.DB, now.Add(-keepSetAsideFor))
 		}},

@@ -116,7 +116,7 @@ func TestARunEndsThoughTheTableOfEventsIsHeld(t *testing.T) {
 		run := k.run(script, nil)
 		begun()
 		k.heldTable()
-		check(t, k.rules.Stop(t.Context(), k.actor, run.Session.ID))
+		check(t, k.rules.Sessions().Stop(t.Context(), k.actor, run.Session.ID))
 		if e := k.ended(run); e.Status != db.Canceled {
 			t.Errorf("it %s: %q; want canceled", e.Status, e.Reason)
 		}

@@ -26,7 +26,7 @@ func (w *work) judgeRun(ctx context.Context, p agent.Provider, tree git.Worktree
 	if begun == nil {
 		var err error
 		o.NothingToDo, err = retryValuePastEnd(ctx, w, "look for a report", func(ctx context.Context) (bool, error) {
-			return w.Rules.FoundNothing(ctx, w.execution, o.Answer, o.FilesChanged)
+			return w.Rules.Runs().FoundNothing(ctx, w.execution, o.Answer, o.FilesChanged)
 		})
 		if err != nil {
 			w.Log.Warn("look for a report", "session", w.session.ID, "err", err)
@@ -68,7 +68,7 @@ func (w *work) checkSuccess(ctx context.Context, c db.SuccessCheck, tree git.Wor
 	}
 	check := func(c db.SuccessCheck) (string, error) {
 		return retryValuePastEnd(ctx, w, "check its success", func(ctx context.Context) (string, error) {
-			return w.Rules.Unmet(ctx, c, w.session.ID, o.Answer, o.FilesChanged)
+			return w.Rules.Runs().Unmet(ctx, c, w.session.ID, o.Answer, o.FilesChanged)
 		})
 	}
 	reason, err := check(c)

@@ -24,7 +24,7 @@ func (w *work) grantTools(ctx context.Context, p agent.Provider, turn uuid.UUID)
 		return nil, nil, nil
 	}
 	err := w.retry(ctx, "admit the session's agent", func(ctx context.Context) error {
-		return w.Rules.AdmitSession(ctx, w.lease, turn, w.token)
+		return w.Rules.Agents().IssueToken(ctx, w.lease, turn, w.token)
 	})
 	if err != nil {
 		return nil, nil, err
@@ -45,7 +45,7 @@ func (w *work) revokeTools(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 	defer cancel()
-	if err := w.Rules.DismissSession(ctx, w.lease); err != nil {
+	if err := w.Rules.Agents().EndTokens(ctx, w.lease); err != nil {
 		w.Log.Warn("end the session's token", "session", w.session.ID, "err", err)
 	}
 	w.recordRefusedCalls(ctx)
@@ -57,7 +57,7 @@ func (w *work) revokeTools(ctx context.Context) {
 func (w *work) recordRefusedCalls(ctx context.Context) {
 	refused, err := []automation.RefusedCall(nil), w.transcript.waitForLinked(ctx)
 	if err == nil {
-		refused, err = w.Rules.RefusedCalls(ctx, w.session.ID)
+		refused, err = w.Rules.Agents().RefusedCalls(ctx, w.session.ID)
 	}
 	if err != nil { // the calls stay in the table and are recorded later
 		w.Log.Warn("read the session's refused calls", "session", w.session.ID, "err", err)
@@ -67,7 +67,7 @@ func (w *work) recordRefusedCalls(ctx context.Context) {
 		w.transcript.addWith(transcript.KindPermission, transcript.Event{
 			Kind: transcript.KindPermission, Text: c.Text(),
 		}, func(ctx context.Context, tx bun.Tx) error {
-			return w.Rules.ToldRefusedCall(ctx, tx, c)
+			return w.Rules.Agents().DropRefusedCall(ctx, tx, c)
 		})
 	}
 }

@@ -32,9 +32,9 @@ func serveTools(t *testing.T, rules *automation.Service) *toolServer {
 	s := &toolServer{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-		actor, err := rules.SessionActor(r.Context(), token)
+		actor, err := rules.Agents().Actor(r.Context(), token)
 		if err == nil {
-			err = rules.NoteRefusedCall(r.Context(), actor, "edit_automation", "lacks the permission")
+			err = rules.Agents().RecordRefusedCall(r.Context(), actor, "edit_automation", "lacks the permission")
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func TestAScriptReachesTheToolsWithATokenThatEndsWithItAndIsNotWrittenDown(t *te
 	if e.Status != db.Succeeded || len(tokens) != 1 || as[0] != fmt.Sprint("Mira ", run.Session.ID, " <nil>") {
 		t.Fatalf("it %s (%s), and asked as %v", e.Status, e.Reason, as)
 	}
-	if _, err := k.rules.SessionActor(t.Context(), tokens[0]); err == nil {
+	if _, err := k.rules.Agents().Actor(t.Context(), tokens[0]); err == nil {
 		t.Error("the token outlives its turn")
 	}
 	session := k.session(run.Session.ID)

@@ -116,7 +116,7 @@ func (w *work) planRetry(ctx context.Context, turn *db.Turn, o automation.Outcom
 	}
 	o.Began, o.OwnAccount = w.began, w.ownAccount
 	plan, err := retryValuePastEnd(ctx, w, "plan retry", func(ctx context.Context) (*automation.Retry, error) {
-		return w.Rules.PlanRetry(ctx, w.session.ID, o)
+		return w.Rules.Runs().PlanRetry(ctx, w.session.ID, o)
 	})
 	if err != nil {
 		w.Log.Warn("plan retry", "session", w.session.ID, "err", err)

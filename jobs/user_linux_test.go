@@ -103,7 +103,7 @@ func TestAConversationGoesOnWhenTheUserOfAgentsChanges(t *testing.T) {
 				k.waits(id, db.SessionWaiting)
 				k.stop()
 				k.use(user)
-				check(t, k.rules.Reply(t.Context(), k.actor, id, fmt.Sprintf("message %d", i)))
+				check(t, k.rules.Sessions().Reply(t.Context(), k.actor, id, fmt.Sprintf("message %d", i)))
 				k.start()
 			}
 			k.eventually("all messages to be committed", func() error {

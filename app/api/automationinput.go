@@ -73,7 +73,7 @@ func (a automations) create(
 		return Automation{}, "", err
 	}
 	fields.into(&input, in.Body.Patch)
-	made, token, err := a.Rules.Create(ctx, actor, input)
+	made, token, err := a.Rules.Definitions().Create(ctx, actor, input)
 	if err != nil {
 		return Automation{}, "", err
 	}
@@ -88,7 +88,7 @@ type updateAutomationQuery struct {
 
 func (a automations) update(ctx context.Context, actor account.Actor,
 	in *updateAutomationQuery) (Automation, error) {
-	was, err := a.Rules.Editable(ctx, actor, in.id())
+	was, err := a.Rules.Definitions().Editable(ctx, actor, in.id())
 	if err != nil {
 		return Automation{}, err
 	}
@@ -99,7 +99,7 @@ func (a automations) update(ctx context.Context, actor account.Actor,
 	}
 	change.into(&input, in.Body.Patch)
 	input.Version = change.Version
-	saved, token, err := a.Rules.Update(ctx, actor, was.ID, input)
+	saved, token, err := a.Rules.Definitions().Update(ctx, actor, was.ID, input)
 	if err != nil {
 		return Automation{}, err
 	}

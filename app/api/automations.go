@@ -152,7 +152,7 @@ func (a automations) list(ctx context.Context, actor account.Actor,
 	if f.AfterName, f.AfterID, err = in.afterName(); err != nil {
 		return PageOf[AutomationItem]{}, err
 	}
-	list, err := a.Rules.Automations(ctx, actor, f)
+	list, err := a.Rules.Definitions().List(ctx, actor, f)
 	if err != nil {
 		return PageOf[AutomationItem]{}, err
 	}
@@ -206,14 +206,15 @@ func lastOf(r *db.AutomationRow) *LastExecution {
 
 // full is an automation in full, as it is now.
 func (a automations) full(ctx context.Context, actor account.Actor, id uuid.UUID) (Automation, error) {
-	r, err := a.Rules.AutomationRow(ctx, actor, id)
+	r, err := a.Rules.Definitions().Row(ctx, actor, id)
 	if err != nil {
 		return Automation{}, err
 	}
 	is, secrets := automation.Shown(&r.Automation)
 	return Automation{AutomationItem: a.item(r), AutomationDetail: AutomationDetail{
 		Automation: is, RunAt: moment(r.RunAt), WorkflowID: is.Workflow, BotID: is.Bot, Iterations: r.Iterations,
-		TokenFingerprint: r.Fingerprint, Placeholders: append([]string{}, a.Rules.Names(r.Provider, r.Prompt)...),
+		TokenFingerprint: r.Fingerprint, Placeholders: append([]string{},
+			a.Rules.Definitions().Names(r.Provider, r.Prompt)...),
 		SecretParameters: secrets,
 	}}, nil
 }
@@ -223,7 +224,7 @@ func (a automations) get(ctx context.Context, actor account.Actor, in *OneByID) 
 }
 
 func (a automations) delete(ctx context.Context, actor account.Actor, in *OneByID) error {
-	return a.Rules.Delete(ctx, actor, in.id())
+	return a.Rules.Definitions().Delete(ctx, actor, in.id())
 }
 
 type runQuery struct {
@@ -238,7 +239,7 @@ func (a automations) run(ctx context.Context, actor account.Actor, in *runQuery)
 	if in.Body != nil {
 		parameters = in.Body.Parameters
 	}
-	run, err := a.Rules.RunNow(ctx, actor, in.id(), parameters)
+	run, err := a.Rules.Runs().RunNow(ctx, actor, in.id(), parameters)
 	if err != nil {
 		return Started{}, "", err
 	}
@@ -253,7 +254,7 @@ type enableQuery struct {
 }
 
 func (a automations) enable(ctx context.Context, actor account.Actor, in *enableQuery) (Automation, error) {
-	if err := a.Rules.SetEnabled(ctx, actor, in.id(), in.Body.Enabled); err != nil {
+	if err := a.Rules.Definitions().SetEnabled(ctx, actor, in.id(), in.Body.Enabled); err != nil {
 		return Automation{}, err
 	}
 	return a.full(ctx, actor, in.id())
@@ -272,7 +273,7 @@ func (a automations) regenerate(ctx context.Context, actor account.Actor, in *re
 		grace = in.Body.Grace
 	}
 	left, _ := automation.GraceOf(grace) // the schema lets no other text in
-	token, err := a.Rules.Regenerate(ctx, actor, in.id(), left)
+	token, err := a.Rules.Webhooks().RegenerateToken(ctx, actor, in.id(), left)
 	if err != nil {
 		return Webhook{}, err
 	}

@@ -28,23 +28,23 @@ func (a sessions) converseRoutes() {
 		method: http.MethodDelete, path: "/sessions/{id}/messages/{message}", name: "withdrawMessage", tag: sessionsTag,
 		summary: "Take a message back", about: "One that the agent has begun with stays.",
 	}, func(ctx context.Context, actor account.Actor, in *oneMessage) error {
-		return a.Rules.Withdraw(ctx, actor, in.id(), form.OptionalID(in.Message))
+		return a.Rules.Sessions().Withdraw(ctx, actor, in.id(), form.OptionalID(in.Message))
 	})
 	answers(a.Server, operation{
 		method: http.MethodPost, path: "/sessions/{id}/interruption", name: "interruptSession", tag: sessionsTag,
 		summary: "End what the agent is doing, and keep the session open",
 		about:   "What was written to it meanwhile comes next. A session that is not at work stays as it is.",
-	}, a.change(a.Rules.InterruptTurn))
+	}, a.change(a.Rules.Sessions().InterruptTurn))
 	answers(a.Server, operation{
 		method: http.MethodPost, path: "/sessions/{id}/context", name: "resetContext", tag: sessionsTag,
 		summary: "Let the next message begin a new conversation",
 		about:   "The agent forgets what was said, and keeps the worktree.",
-	}, a.change(a.Rules.ResetContext))
+	}, a.change(a.Rules.Sessions().ResetContext))
 	answers(a.Server, operation{
 		method: http.MethodPost, path: "/sessions/{id}/relocation", name: "giveUpWorker", tag: sessionsTag,
 		summary: "Let another worker go on with a session",
 		about:   "Of a worker that is gone for good. For administrators.",
-	}, a.change(a.Rules.GiveUpWorker))
+	}, a.change(a.Rules.Sessions().GiveUpWorker))
 }
 
 type oneMessage struct {
@@ -53,7 +53,7 @@ type oneMessage struct {
 }
 
 func (a sessions) listQueued(ctx context.Context, actor account.Actor, in *OneByID) (PageOf[QueuedMessage], error) {
-	if _, err := a.Rules.Session(ctx, actor, in.id()); err != nil {
+	if _, err := a.Rules.Sessions().Find(ctx, actor, in.id()); err != nil {
 		return PageOf[QueuedMessage]{}, err
 	}
 	list, err := db.QueuedReplies(ctx, a.DB, in.id())

@@ -71,7 +71,7 @@ func (a deliveries) list(
 	if f.Before, err = in.afterID(); err != nil {
 		return PageOf[Delivery]{}, err
 	}
-	list, err := a.Rules.Deliveries(ctx, actor, in.id(), f)
+	list, err := a.Rules.Webhooks().Deliveries(ctx, actor, in.id(), f)
 	if err != nil {
 		return PageOf[Delivery]{}, err
 	}
@@ -85,7 +85,7 @@ type OneDelivery struct {
 }
 
 func (a deliveries) get(ctx context.Context, actor account.Actor, in *OneDelivery) (Delivery, error) {
-	d, err := a.Rules.Delivery(ctx, actor, in.id(), form.OptionalID(in.Delivery))
+	d, err := a.Rules.Webhooks().Delivery(ctx, actor, in.id(), form.OptionalID(in.Delivery))
 	if err != nil {
 		return Delivery{}, err
 	}
@@ -97,7 +97,7 @@ func (a deliveries) get(ctx context.Context, actor account.Actor, in *OneDeliver
 func (a deliveries) replay(
 	ctx context.Context, actor account.Actor, in *OneDelivery,
 ) (Started, string, error) {
-	run, err := a.Rules.Replay(ctx, actor, in.id(), form.OptionalID(in.Delivery))
+	run, err := a.Rules.Webhooks().Replay(ctx, actor, in.id(), form.OptionalID(in.Delivery))
 	if err != nil {
 		return Started{}, "", err
 	}

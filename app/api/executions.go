@@ -117,7 +117,7 @@ func (q *ExecutionsQuery) filter() (db.ExecutionFilter, error) {
 
 func (a executions) page(ctx context.Context, actor account.Actor,
 	f db.ExecutionFilter) (PageOf[ExecutionItem], error) {
-	list, err := a.Rules.Executions(ctx, actor, f)
+	list, err := a.Rules.Runs().List(ctx, actor, f)
 	if err != nil {
 		return PageOf[ExecutionItem]{}, err
 	}
@@ -142,7 +142,7 @@ func (a executions) ofAutomation(ctx context.Context, actor account.Actor,
 	if err != nil {
 		return PageOf[ExecutionItem]{}, err
 	}
-	if _, err := a.Rules.Automation(ctx, actor, in.id()); err != nil {
+	if _, err := a.Rules.Definitions().Find(ctx, actor, in.id()); err != nil {
 		return PageOf[ExecutionItem]{}, err
 	}
 	f.Automation = in.id()
@@ -188,7 +188,7 @@ func (a executions) full(e *db.Execution) Execution {
 }
 
 func (a executions) get(ctx context.Context, actor account.Actor, in *OneByID) (Execution, error) {
-	e, err := a.Rules.Execution(ctx, actor, in.id())
+	e, err := a.Rules.Runs().Find(ctx, actor, in.id())
 	if err != nil {
 		return Execution{}, err
 	}
@@ -196,14 +196,14 @@ func (a executions) get(ctx context.Context, actor account.Actor, in *OneByID) (
 }
 
 func (a executions) cancel(ctx context.Context, actor account.Actor, in *OneByID) (Execution, error) {
-	if err := a.Rules.CancelExecution(ctx, actor, in.id()); err != nil {
+	if err := a.Rules.Runs().Cancel(ctx, actor, in.id()); err != nil {
 		return Execution{}, err
 	}
 	return a.get(ctx, actor, in)
 }
 
 func (a executions) repeat(ctx context.Context, actor account.Actor, in *OneByID) (Started, string, error) {
-	run, _, err := a.Rules.RunAgain(ctx, actor, in.id())
+	run, _, err := a.Rules.Runs().RunAgain(ctx, actor, in.id())
 	if err != nil {
 		return Started{}, "", err
 	}

@@ -165,6 +165,6 @@ func (a people) handOver(ctx context.Context, actor account.Actor, in *handOverQ
 	if _, err := a.Accounts.Person(ctx, actor, in.id()); err != nil { // of the page that has this, too
 		return BulkResult{}, err
 	}
-	result, err := a.Rules.HandOver(ctx, actor, in.id(), form.OptionalID(in.Body.To))
+	result, err := a.Rules.Transfers().HandOver(ctx, actor, in.id(), form.OptionalID(in.Body.To))
 	return BulkResult{Done: result.Done, Skipped: result.Skipped}, err
 }

@@ -68,7 +68,7 @@ type onePullRequest struct {
 func (a pullRequests) list(
 	ctx context.Context, actor account.Actor, in *OneByID,
 ) (PageOf[PullRequest], error) {
-	if _, err := a.Rules.Session(ctx, actor, in.id()); err != nil {
+	if _, err := a.Rules.Sessions().Find(ctx, actor, in.id()); err != nil {
 		return PageOf[PullRequest]{}, err
 	}
 	list, err := db.PullRequestsOf(ctx, a.DB, []uuid.UUID{in.id()})

@@ -83,16 +83,16 @@ func (a sessions) routes() {
 	answers(a.Server, operation{
 		method: http.MethodPost, path: "/sessions/{id}/completion", name: "completeSession", tag: sessionsTag,
 		summary: "Mark a waiting session Done",
-	}, a.change(a.Rules.MarkDone))
+	}, a.change(a.Rules.Sessions().MarkDone))
 	answers(a.Server, operation{method: http.MethodPost, path: "/sessions/{id}/stop", name: "stopSession",
 		tag:     sessionsTag,
 		summary: "Stop what a session is doing",
 		about:   "One that is at work ends as soon as its agent has. One that does nothing stays as it is."},
-		a.change(a.Rules.Stop))
+		a.change(a.Rules.Sessions().Stop))
 	answers(a.Server, operation{
 		method: http.MethodPost, path: "/sessions/{id}/reopening", name: "reopenSession", tag: sessionsTag,
 		summary: "Open a closed session again",
-	}, a.change(a.Rules.Reopen))
+	}, a.change(a.Rules.Sessions().Reopen))
 }
 
 type listSessionsQuery struct {
@@ -119,7 +119,7 @@ func (a sessions) list(ctx context.Context, actor account.Actor,
 	if f.Before, err = in.afterID(); err != nil {
 		return PageOf[SessionItem]{}, err
 	}
-	list, err := a.Rules.Sessions(ctx, actor, f)
+	list, err := a.Rules.Sessions().List(ctx, actor, f)
 	if err != nil {
 		return PageOf[SessionItem]{}, err
 	}
@@ -151,11 +151,11 @@ func (a sessions) item(s *db.Session) SessionItem {
 }
 
 func (a sessions) get(ctx context.Context, actor account.Actor, in *OneByID) (Session, error) {
-	s, err := a.Rules.Session(ctx, actor, in.id())
+	s, err := a.Rules.Sessions().Find(ctx, actor, in.id())
 	if err != nil {
 		return Session{}, err
 	}
-	acts, err := a.Rules.ActsFor(ctx, actor, s.ID)
+	acts, err := a.Rules.Agents().ActsFor(ctx, actor, s.ID)
 	if err != nil {
 		return Session{}, err
 	}
@@ -196,7 +196,7 @@ func (a sessions) listEvents(ctx context.Context, actor account.Actor, in *listE
 	if err != nil {
 		return PageOf[Event]{}, err
 	}
-	list, err := a.Rules.Transcript(ctx, actor, in.id(), in.After, in.Limit+1)
+	list, err := a.Rules.Sessions().Transcript(ctx, actor, in.id(), in.After, in.Limit+1)
 	if err != nil {
 		return PageOf[Event]{}, err
 	}
@@ -213,7 +213,7 @@ type postMessageQuery struct {
 }
 
 func (a sessions) postMessage(ctx context.Context, actor account.Actor, in *postMessageQuery) error {
-	return a.Rules.Reply(ctx, actor, in.id(), in.Body.Message)
+	return a.Rules.Sessions().Reply(ctx, actor, in.id(), in.Body.Message)
 }
 
 // change makes an operation that changes a session and answers with it.

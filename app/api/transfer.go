@@ -50,7 +50,7 @@ func (a automations) change(
 	for i, text := range in.Body.IDs {
 		ids[i] = form.OptionalID(text) // none is not found, and so is left out
 	}
-	result, err := a.Rules.Bulk(ctx, actor, automation.BulkAction(in.Body.Action), ids)
+	result, err := a.Rules.Definitions().Bulk(ctx, actor, automation.BulkAction(in.Body.Action), ids)
 	return BulkResult{Done: result.Done, Skipped: result.Skipped}, err
 }
 
@@ -64,6 +64,6 @@ type transferQuery struct {
 func (a automations) transfer(
 	ctx context.Context, actor account.Actor, in *transferQuery,
 ) (Transferred, error) {
-	offered, err := a.Rules.Transfer(ctx, actor, in.id(), form.OptionalID(in.Body.To))
+	offered, err := a.Rules.Transfers().Transfer(ctx, actor, in.id(), form.OptionalID(in.Body.To))
 	return Transferred{Offered: offered}, err
 }

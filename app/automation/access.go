@@ -13,9 +13,9 @@ import (
 	"carillon/db"
 )
 
-// Automation finds an automation that a person may see: as a member of its workspace, their own or, with the
+// Find finds an automation that a person may see: as a member of its workspace, their own or, with the
 // permission, everybody's, and one that they were told of. Otherwise it returns fault.ErrNotFound.
-func (s *Service) Automation(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
+func (s Definitions) Find(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
 	a, err := account.Found(db.AutomationByID(ctx, s.DB, id))
 	if err != nil {
 		return nil, err
@@ -38,8 +38,8 @@ func CanManage(actor account.Actor, a *db.Automation) bool { return actor.Manage
 
 // manageable finds an automation that a person may change: fault.ErrNotFound if they may not see it, and
 // fault.ErrForbidden if they may not change it.
-func (s *Service) manageable(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
-	a, err := s.Automation(ctx, actor, id)
+func (s Definitions) manageable(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
+	a, err := s.Find(ctx, actor, id)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (s *Service) manageable(ctx context.Context, actor account.Actor, id uuid.U
 // was asked before it: who waited for it may have lost the automation to another owner, or the right to change any,
 // meanwhile. It returns the actor as of now too, whom all else that the change needs is to be asked of, and the errors
 // of manageable.
-func (s *Service) lockManageable(ctx context.Context, tx bun.Tx, actor account.Actor,
+func lockManageable(ctx context.Context, tx bun.Tx, actor account.Actor,
 	id uuid.UUID) (*db.Automation, account.Actor, error) {
 	a, err := account.Found(db.LockAutomation(ctx, tx, id))
 	if err != nil {
@@ -75,31 +75,32 @@ func (s *Service) lockManageable(ctx context.Context, tx bun.Tx, actor account.A
 }
 
 // Editable finds an automation for its edit page, with the errors of every change.
-func (s *Service) Editable(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
+func (s Definitions) Editable(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Automation, error) {
 	return s.manageable(ctx, actor, id)
 }
 
-// Automations lists the automations that a person may see.
-func (s *Service) Automations(ctx context.Context, actor account.Actor,
+// List lists the automations that a person may see.
+func (s Definitions) List(ctx context.Context, actor account.Actor,
 	f db.AutomationFilter) ([]db.AutomationRow, error) {
 	f.Access = actor.Access()
 	return db.Automations(ctx, s.DB, f)
 }
 
 // Count sums up the automations that a person may see.
-func (s *Service) Count(ctx context.Context, actor account.Actor, f db.AutomationFilter) (db.AutomationCounts, error) {
+func (s Definitions) Count(ctx context.Context, actor account.Actor,
+	f db.AutomationFilter) (db.AutomationCounts, error) {
 	f.Access = actor.Access()
 	return db.CountAutomations(ctx, s.DB, f)
 }
 
-// Executions lists the history that a person may see.
-func (s *Service) Executions(ctx context.Context, actor account.Actor, f db.ExecutionFilter) ([]db.Execution, error) {
+// List lists the history that a person may see.
+func (s Runs) List(ctx context.Context, actor account.Actor, f db.ExecutionFilter) ([]db.Execution, error) {
 	f.Access = actor.Access()
 	return db.Executions(ctx, s.DB, f)
 }
 
-// Execution finds one execution of an automation that a person may see.
-func (s *Service) Execution(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Execution, error) {
+// Find finds one execution of an automation that a person may see.
+func (s Runs) Find(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Execution, error) {
 	e, err := account.Found(db.ExecutionByID(ctx, s.DB, id))
 	if err != nil {
 		return nil, err
@@ -117,23 +118,23 @@ func (s *Service) Execution(ctx context.Context, actor account.Actor, id uuid.UU
 	return e, nil
 }
 
-// Sessions lists the sessions that a person may see.
-func (s *Service) Sessions(ctx context.Context, actor account.Actor, f db.SessionFilter) ([]db.Session, error) {
+// List lists the sessions that a person may see.
+func (s Sessions) List(ctx context.Context, actor account.Actor, f db.SessionFilter) ([]db.Session, error) {
 	f.Access = actor.Access()
 	return db.Sessions(ctx, s.DB, f)
 }
 
-// Live counts the sessions at work that a person may see.
-func (s *Service) Live(ctx context.Context, actor account.Actor) (int64, error) {
+// CountActive counts the sessions at work that a person may see.
+func (s Sessions) CountActive(ctx context.Context, actor account.Actor) (int64, error) {
 	return db.CountActiveSessions(ctx, s.DB, actor.Access())
 }
 
-// AutomationRow is Automation with what a list shows beside it. A session may read the automation that started it.
-func (s *Service) AutomationRow(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.AutomationRow, error) {
-	if own, err := s.isOwnAutomation(ctx, actor, id); err != nil {
+// Row is Automation with what a list shows beside it. A session may read the automation that started it.
+func (s Definitions) Row(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.AutomationRow, error) {
+	if own, err := s.Agents().isOwnAutomation(ctx, actor, id); err != nil {
 		return nil, err
 	} else if !own {
-		if _, err := s.Automation(ctx, actor, id); err != nil {
+		if _, err := s.Find(ctx, actor, id); err != nil {
 			return nil, err
 		}
 	}
@@ -141,18 +142,18 @@ func (s *Service) AutomationRow(ctx context.Context, actor account.Actor, id uui
 }
 
 // Transcript lists at most limit events after seq, in order, of a session that a person may see.
-func (s *Service) Transcript(ctx context.Context, actor account.Actor, session uuid.UUID, seq int64,
+func (s Sessions) Transcript(ctx context.Context, actor account.Actor, session uuid.UUID, seq int64,
 	limit int) ([]db.SessionEvent, error) {
-	if _, err := s.Session(ctx, actor, session); err != nil {
+	if _, err := s.Find(ctx, actor, session); err != nil {
 		return nil, err
 	}
 	return db.EventsOf(ctx, s.DB, session, seq, limit)
 }
 
 // Explain says why an automation that a person may see did, or did not, run at a time.
-func (s *Service) Explain(ctx context.Context, actor account.Actor, id uuid.UUID,
+func (s Definitions) Explain(ctx context.Context, actor account.Actor, id uuid.UUID,
 	at time.Time) (*explain.Answer, error) {
-	a, err := s.Automation(ctx, actor, id)
+	a, err := s.Find(ctx, actor, id)
 	if err != nil {
 		return nil, err
 	}

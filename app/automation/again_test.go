@@ -56,7 +56,7 @@ func TestAOneTimeSwitchedOnAgainWithinItsGraceRunsOnceMore(t *testing.T) {
 				over.after(k, a)
 			}
 			k.clock.Set(at("02 07:02:30"))
-			check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, true))
+			check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, true))
 			k.tick(at("02 07:02:30"))
 			k.expectStatuses(a, over.want)
 			k.finish(success)
@@ -79,9 +79,9 @@ func TestAOneTimeSwitchedOffAndOnDuringItsRunStopsNobodyAndHasARowOfItsOwn(t *te
 	k := setup(t)
 	a, other := k.create(oneTime("2026-06-02T09:00")), k.create(recurring("0 * * * *"))
 	k.tick(at("02 07:00:00"))
-	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, false))
+	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, false))
 	k.clock.Set(at("02 07:01:00"))
-	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, true))
+	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, true))
 	for i := range 40 { // its run takes ten minutes, and the scheduler looks each 15 s
 		k.tick(at("02 07:01:00").Add(time.Duration(i) * 15 * time.Second))
 	}
@@ -106,7 +106,7 @@ func TestAOneTimeWithAUsedUpBudgetThatIsSwitchedOnAgainStopsNobody(t *testing.T)
 		in.Budget = spec.Budget{Day: spec.Limits{Turns: 1}}
 	})
 	other := k.create(recurring("* * * * *"))
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	k.clock.Set(at("02 06:30:00"))
 	k.exec("UPDATE executions SET status = 'succeeded', created_at = ?0, started_at = ?0, finished_at = ?0, turns = 1",
@@ -114,7 +114,7 @@ func TestAOneTimeWithAUsedUpBudgetThatIsSwitchedOnAgainStopsNobody(t *testing.T)
 	k.tick(at("02 07:00:00"))
 	k.expectStatuses(a, "succeeded skipped")
 	k.clock.Set(at("02 07:02:00"))
-	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, true))
+	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, true))
 	k.tick(at("02 07:02:00"))
 	k.expectStatuses(a, "succeeded skipped skipped")
 	before := len(k.history(other))
@@ -198,8 +198,8 @@ func TestAnAutomationThatIsSetAsideIsTriedAgainAtOnceWhenAPersonChangesIt(t *tes
 	for name, change := range map[string]func(*kit, *db.Automation){
 		"an edit": func(k *kit, a *db.Automation) { k.update(a, func(in *Input) { loop(in); in.Name = "Good" }) },
 		"switched off and on": func(k *kit, a *db.Automation) {
-			check(k.t, k.SetEnabled(k.t.Context(), k.jonas, a.ID, false))
-			check(k.t, k.SetEnabled(k.t.Context(), k.jonas, a.ID, true))
+			check(k.t, k.Definitions().SetEnabled(k.t.Context(), k.jonas, a.ID, false))
+			check(k.t, k.Definitions().SetEnabled(k.t.Context(), k.jonas, a.ID, true))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -226,7 +226,7 @@ func TestAnAutomationThatAnotherTransactionHoldsIsSetAsideAndTheOthersStart(t *t
 	held, good := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))
 	tx, err := k.DB.BeginTx(t.Context(), nil) // of a process that has stopped in the middle
 	check(t, err)
-	_, err = k.start(t.Context(), tx, held.ID, Trigger{Source: db.ByHand, UserID: k.jonas.ID})
+	_, err = k.Runs().start(t.Context(), tx, held.ID, Trigger{Source: db.ByHand, UserID: k.jonas.ID})
 	check(t, err)
 	k.tick(at("01 13:00:00"))
 	k.expectStatuses(good, "queued")
@@ -261,7 +261,7 @@ func TestASessionThatCannotBeInterruptedKeepsNoOtherFromIt(t *testing.T) {
 	k.atWork()
 	k.clock.Add(time.Minute + time.Second)
 	k.refuse("executions", "poison", fmt.Sprintf("automation_id <> '%s' OR status <> 'failed'", bad.ID))
-	n, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	n, err := k.Runs().Interrupt(t.Context(), func(string) bool { return false })
 	check(t, err)
 	if n != 1 {
 		t.Errorf("%d were interrupted; want 1", n)
@@ -270,11 +270,11 @@ func TestASessionThatCannotBeInterruptedKeepsNoOtherFromIt(t *testing.T) {
 	k.expectStatuses(bad, "running")
 	k.expectInbox(k.mira, inbox.Server)
 	k.exec("ALTER TABLE executions DROP CONSTRAINT poison")
-	if n, err = k.Interrupt(t.Context(), func(string) bool { return false }); n != 0 || err != nil {
+	if n, err = k.Runs().Interrupt(t.Context(), func(string) bool { return false }); n != 0 || err != nil {
 		t.Errorf("at once %d are interrupted, %v; want none: it rests", n, err)
 	}
 	k.clock.Add(time.Minute)
-	if n, err = k.Interrupt(t.Context(), func(string) bool { return false }); n != 1 || err != nil {
+	if n, err = k.Runs().Interrupt(t.Context(), func(string) bool { return false }); n != 1 || err != nil {
 		t.Errorf("after its rest %d are interrupted, %v; want 1", n, err)
 	}
 }
@@ -287,7 +287,7 @@ func TestALoopWhoseGateCannotBeToldOfKeepsNoOtherFromIt(t *testing.T) {
 	k.finish(success)
 	k.clock.Add(2 * time.Hour)
 	k.refuse("executions", "poison", fmt.Sprintf("automation_id <> '%s' OR status <> 'skipped'", bad.ID))
-	check(t, k.WatchGates(t.Context()))
+	check(t, k.Schedules().WatchGates(t.Context()))
 	k.expectStatuses(good, "succeeded skipped")
 	k.expectStatuses(bad, "succeeded")
 	k.expectInbox(k.jonas, inbox.Skipped)
@@ -299,7 +299,7 @@ func TestAScheduleThatCannotBeRepairedKeepsNoOtherFromIt(t *testing.T) {
 	bad, good := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))
 	k.exec("UPDATE automations SET next_run_at = NULL")
 	k.refuse("automations", "poison", fmt.Sprintf("id <> '%s' OR next_run_at IS NULL", bad.ID))
-	n, err := k.RepairSchedules(t.Context())
+	n, err := k.Schedules().Repair(t.Context())
 	check(t, err)
 	if n != 1 || k.reload(good).NextRunAt.IsZero() {
 		t.Errorf("%d were repaired; want the good one", n)
@@ -357,7 +357,7 @@ func TestARowThatWasNotSetAsideCostsNoStatementBesideWhatIsDoneWithIt(t *testing
 	k.tick(at("01 13:00:00"))
 	k.atWork()
 	k.clock.Add(time.Minute + time.Second)
-	n, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	n, err := k.Runs().Interrupt(t.Context(), func(string) bool { return false })
 	if n != 3 || err != nil {
 		t.Fatalf("%d were interrupted, %v; want 3", n, err)
 	}
@@ -367,13 +367,13 @@ func TestARowThatWasNotSetAsideCostsNoStatementBesideWhatIsDoneWithIt(t *testing
 	k.atWork()
 	k.clock.Add(time.Minute + time.Second)
 	k.refuse("executions", "poison", fmt.Sprintf("automation_id <> '%s' OR status <> 'failed'", bad.ID))
-	if n, err = k.Interrupt(t.Context(), func(string) bool { return false }); n != 3 || err != nil {
+	if n, err = k.Runs().Interrupt(t.Context(), func(string) bool { return false }); n != 3 || err != nil {
 		t.Fatalf("%d were interrupted beside the bad one, %v; want 3", n, err)
 	}
 	k.exec("ALTER TABLE executions DROP CONSTRAINT poison")
 	expect(0)
 	k.clock.Add(time.Minute)
-	if n, err = k.Interrupt(t.Context(), func(string) bool { return false }); n != 1 || err != nil {
+	if n, err = k.Runs().Interrupt(t.Context(), func(string) bool { return false }); n != 1 || err != nil {
 		t.Fatalf("%d were interrupted after the rest of the bad one, %v; want 1", n, err)
 	}
 	expect(1)
@@ -419,9 +419,9 @@ func TestWhatCannotBeToldOfIsSetAsideAllTheSame(t *testing.T) {
 	}
 }
 
-// TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered lets the look for gaps meet the answer of a due time: the
+// TestTheWatchdogFindsNoGapInADueTimeThatIsBeingAnswered lets the look for gaps meet the answer of a due time: the
 // answer is committed between what the look reads and what it locks.
-func TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered(t *testing.T) {
+func TestTheWatchdogFindsNoGapInADueTimeThatIsBeingAnswered(t *testing.T) {
 	k := setup(t)
 	const n = 60
 	for range n {
@@ -434,7 +434,7 @@ func TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered(t *testing.T) {
 		answered := make(chan error, 1)
 		go func() {
 			for {
-				started, err := k.StartDue(t.Context())
+				started, err := k.Schedules().StartDue(t.Context())
 				if err != nil || started == 0 {
 					answered <- err
 					return
@@ -448,7 +448,7 @@ func TestTheWatchdogFindsNoHoleInADueTimeThatIsBeingAnswered(t *testing.T) {
 				done = true
 			default:
 			}
-			gaps, _, err := k.FindGaps(t.Context(), uuid.Nil)
+			gaps, _, err := k.Schedules().FindGaps(t.Context(), uuid.Nil)
 			check(t, err)
 			found += gaps
 		}
@@ -466,14 +466,14 @@ func TestTheWatchdogLocksBeforeItJudges(t *testing.T) {
 	k.finish(success)
 	list, err := db.SchedulesToCheck(t.Context(), k.DB, k.Now(), uuid.Nil, 10)
 	check(t, err)
-	// a hole, as an older look would see it
+	// a gap, as an older look would see it
 	k.exec("UPDATE automations SET next_run_at = ? WHERE id = ?", at("01 17:00:00"), a.ID)
 	// and its answer, committed together
 	k.exec("UPDATE executions SET last_skipped_for = ?", at("01 16:00:00"))
 	check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		closed, err := k.closeHole(ctx, tx, list[0].ID)
+		closed, err := k.Schedules().closeGap(ctx, tx, list[0].ID)
 		if closed {
-			t.Error("it takes an answered due time for a hole")
+			t.Error("it takes an answered due time for a gap")
 		}
 		return err
 	}))

@@ -29,9 +29,9 @@ const SessionTokenPrefix = "carillon_session_"
 // NewSessionToken makes a token that opens nothing yet.
 func NewSessionToken() string { return SessionTokenPrefix + secret.Token() }
 
-// AdmitSession makes a token good for the turn that a worker has begun. It opens what the session's agent may ask for,
+// IssueToken makes a token good for the turn that a worker has begun. It opens what the session's agent may ask for,
 // and ends with the turn, or when the worker loses the session. Only the token's hash is stored.
-func (s *Service) AdmitSession(ctx context.Context, lease db.Lease, turn uuid.UUID, token string) error {
+func (s Agents) IssueToken(ctx context.Context, lease db.Lease, turn uuid.UUID, token string) error {
 	hash := sha256.Sum256([]byte(token))
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.CheckLease(ctx, tx, lease); err != nil {
@@ -44,41 +44,41 @@ func (s *Service) AdmitSession(ctx context.Context, lease db.Lease, turn uuid.UU
 	return fault.Wrap(err, "admit session %s", lease.Session)
 }
 
-// DismissSession ends the tokens that a worker has made for a session.
-func (s *Service) DismissSession(ctx context.Context, lease db.Lease) error {
+// EndTokens ends the tokens that a worker has made for a session.
+func (s Agents) EndTokens(ctx context.Context, lease db.Lease) error {
 	return db.DeleteSessionTokens(ctx, s.DB, lease.Session, lease.Fence)
 }
 
-// SessionActor is as whom the session of a token asks: its owner, within its workspace, with the permissions of
+// Actor is as whom the session of a token asks: its owner, within its workspace, with the permissions of
 // account.Actor.InSession, which everybody has who had a word in it. It returns fault.ErrNotFound for a token that
 // opens nothing, or nothing any more: the turn is over, or its owner or the author of its message may not work in the
 // workspace now.
-func (s *Service) SessionActor(ctx context.Context, token string) (account.Actor, error) {
+func (s Agents) Actor(ctx context.Context, token string) (account.Actor, error) {
 	hash := sha256.Sum256([]byte(token))
 	session, err := account.Found(db.SessionByToken(ctx, s.DB, hash[:]))
 	if err != nil {
 		return account.Actor{}, err
 	}
-	return s.spokenFor(ctx, session, true)
+	return s.actorOf(ctx, session, true)
 }
 
 // ActsFor is as whom the agent of a session that a person may see asks, or would ask if it were at work now.
-func (s *Service) ActsFor(ctx context.Context, actor account.Actor, id uuid.UUID) (account.Actor, error) {
-	if _, err := s.Session(ctx, actor, id); err != nil {
+func (s Agents) ActsFor(ctx context.Context, actor account.Actor, id uuid.UUID) (account.Actor, error) {
+	if _, err := s.Sessions().Find(ctx, actor, id); err != nil {
 		return account.Actor{}, err
 	}
 	session, err := db.CallingSession(ctx, s.DB, id)
 	if err != nil {
 		return account.Actor{}, err
 	}
-	return s.spokenFor(ctx, session, false)
+	return s.actorOf(ctx, session, false)
 }
 
-// spokenFor is as whom the agent of a session asks. What it may do is what everybody may do who had a word in it: the
+// actorOf is as whom the agent of a session asks. What it may do is what everybody may do who had a word in it: the
 // owner of its automation, who created that and who last changed it, the same of its bot and its workflow, who pressed
 // Run now, and who wrote to it. Where asks, its owner and the author of the message at work must be able to work in the
 // workspace now: else it returns fault.ErrNotFound. Others who cannot any more are account.Actor.Former.
-func (s *Service) spokenFor(ctx context.Context, session *db.Session, asks bool) (account.Actor, error) {
+func (s Agents) actorOf(ctx context.Context, session *db.Session, asks bool) (account.Actor, error) {
 	authors, now, err := db.Authors(ctx, s.DB, session.ID)
 	if err != nil {
 		return account.Actor{}, err
@@ -120,8 +120,8 @@ func (s *Service) spokenFor(ctx context.Context, session *db.Session, asks bool)
 	return self.InSession(session.ID, session.WorkspaceID, automates, others...).OnBehalfOf(owner), nil
 }
 
-// NoteRefusedCall keeps for the transcript of a session that a call of a tool was refused, and why.
-func (s *Service) NoteRefusedCall(ctx context.Context, actor account.Actor, tool, why string) error {
+// RecordRefusedCall keeps for the transcript of a session that a call of a tool was refused, and why.
+func (s Agents) RecordRefusedCall(ctx context.Context, actor account.Actor, tool, why string) error {
 	return db.AddRefusedCall(ctx, s.DB, &db.RefusedCall{
 		SessionID: actor.Session, Tool: tool, Reason: db.Printable(why, 500), Times: 1, At: s.Now(),
 	})
@@ -141,8 +141,8 @@ func (c RefusedCall) Text() string {
 }
 
 // RefusedCalls lists the refused calls of a session that its transcript does not hold yet. They stay listed until
-// ToldRefusedCall, in the transaction that writes them there.
-func (s *Service) RefusedCalls(ctx context.Context, session uuid.UUID) ([]RefusedCall, error) {
+// DropRefusedCall, in the transaction that writes them there.
+func (s Agents) RefusedCalls(ctx context.Context, session uuid.UUID) ([]RefusedCall, error) {
 	rows, err := db.RefusedCalls(ctx, s.DB, session)
 	list := make([]RefusedCall, len(rows))
 	for i, row := range rows {
@@ -151,13 +151,13 @@ func (s *Service) RefusedCalls(ctx context.Context, session uuid.UUID) ([]Refuse
 	return list, err
 }
 
-// ToldRefusedCall notes that the transcript holds a refused call, once the transaction commits.
-func (s *Service) ToldRefusedCall(ctx context.Context, tx bun.Tx, c RefusedCall) error {
+// DropRefusedCall notes that the transcript holds a refused call, once the transaction commits.
+func (s Agents) DropRefusedCall(ctx context.Context, tx bun.Tx, c RefusedCall) error {
 	return db.DropRefusedCall(ctx, tx, &c.RefusedCall, s.Now())
 }
 
-// OwnSession is the session as which the actor asks. It returns fault.ErrForbidden for a person.
-func (s *Service) OwnSession(ctx context.Context, actor account.Actor) (*db.Session, error) {
+// Session is the session as which the actor asks. It returns fault.ErrForbidden for a person.
+func (s Agents) Session(ctx context.Context, actor account.Actor) (*db.Session, error) {
 	if actor.Session == uuid.Nil {
 		return nil, fault.ErrForbidden
 	}
@@ -167,10 +167,10 @@ func (s *Service) OwnSession(ctx context.Context, actor account.Actor) (*db.Sess
 // Hidden stands where a session repeats one of its secrets.
 const Hidden = "••••••"
 
-// SessionMasker is what replaces the secrets of a session in what its agent wants to have stored: those of its
+// Masker is what replaces the secrets of a session in what its agent wants to have stored: those of its
 // workspace, the secret values of its run, and its token. It returns fault.ErrForbidden for a person.
-func (s *Service) SessionMasker(ctx context.Context, actor account.Actor, token string) (func([]byte) []byte, error) {
-	session, err := s.OwnSession(ctx, actor)
+func (s Agents) Masker(ctx context.Context, actor account.Actor, token string) (func([]byte) []byte, error) {
+	session, err := s.Session(ctx, actor)
 	if err != nil {
 		return nil, err
 	}
@@ -198,10 +198,10 @@ func (s *Service) SessionMasker(ctx context.Context, actor account.Actor, token 
 	return secret.Masker(secrets, Hidden), nil
 }
 
-// OwnAutomation is the automation that started the session as which the actor asks, whoever created it: a session may
+// Automation is the automation that started the session as which the actor asks, whoever created it: a session may
 // read what it was started by. It returns fault.ErrNotFound when there is none, or none any more.
-func (s *Service) OwnAutomation(ctx context.Context, actor account.Actor) (*db.Automation, error) {
-	session, err := s.OwnSession(ctx, actor)
+func (s Agents) Automation(ctx context.Context, actor account.Actor) (*db.Automation, error) {
+	session, err := s.Session(ctx, actor)
 	if err != nil {
 		return nil, err
 	}
@@ -212,11 +212,11 @@ func (s *Service) OwnAutomation(ctx context.Context, actor account.Actor) (*db.A
 }
 
 // isOwnAutomation reports whether an automation started the session as which the actor asks.
-func (s *Service) isOwnAutomation(ctx context.Context, actor account.Actor, id uuid.UUID) (bool, error) {
+func (s Agents) isOwnAutomation(ctx context.Context, actor account.Actor, id uuid.UUID) (bool, error) {
 	if actor.Session == uuid.Nil {
 		return false, nil
 	}
-	a, err := s.OwnAutomation(ctx, actor)
+	a, err := s.Automation(ctx, actor)
 	if errors.Is(err, fault.ErrNotFound) {
 		return false, nil
 	}
@@ -225,7 +225,7 @@ func (s *Service) isOwnAutomation(ctx context.Context, actor account.Actor, id u
 
 // PastRuns lists the newest executions of an automation that the actor sees, or that its session was started by. A zero
 // before is the newest.
-func (s *Service) PastRuns(ctx context.Context, actor account.Actor, automation, before uuid.UUID,
+func (s Agents) PastRuns(ctx context.Context, actor account.Actor, automation, before uuid.UUID,
 	limit int) ([]db.Execution, error) {
 	access := actor.Access()
 	own, err := s.isOwnAutomation(ctx, actor, automation)
@@ -234,7 +234,7 @@ func (s *Service) PastRuns(ctx context.Context, actor account.Actor, automation,
 	}
 	if own {
 		access.All = true // it is of the session's own workspace
-	} else if _, err := s.Automation(ctx, actor, automation); err != nil {
+	} else if _, err := s.Definitions().Find(ctx, actor, automation); err != nil {
 		return nil, err
 	}
 	return db.Executions(ctx, s.DB, db.ExecutionFilter{
@@ -261,8 +261,8 @@ const (
 )
 
 // Report notes what a session says came of its work. It decides nothing: how the run ended is the execution's.
-func (s *Service) Report(ctx context.Context, actor account.Actor, in ReportInput) (*db.SessionReport, error) {
-	session, err := s.OwnSession(ctx, actor)
+func (s Agents) Report(ctx context.Context, actor account.Actor, in ReportInput) (*db.SessionReport, error) {
+	session, err := s.Session(ctx, actor)
 	if err != nil {
 		return nil, err
 	}
@@ -316,8 +316,8 @@ func (s *Service) Report(ctx context.Context, actor account.Actor, in ReportInpu
 type MessageInput struct{ Title, Body, To string }
 
 // Message puts a message of a session into inboxes, into each once. It returns how many people got it.
-func (s *Service) Message(ctx context.Context, actor account.Actor, in MessageInput) (int, error) {
-	session, err := s.OwnSession(ctx, actor)
+func (s Agents) Message(ctx context.Context, actor account.Actor, in MessageInput) (int, error) {
+	session, err := s.Session(ctx, actor)
 	if err != nil {
 		return 0, err
 	}
@@ -339,7 +339,7 @@ func (s *Service) Message(ctx context.Context, actor account.Actor, in MessageIn
 		if n >= maxMessages {
 			return fault.Invalid{"title": fmt.Sprintf("This session has sent %d messages. That is the limit.", n)}
 		}
-		if people, err = s.readers(ctx, tx, session, in.To); err != nil {
+		if people, err = recipients(ctx, tx, session, in.To); err != nil {
 			return err
 		}
 		a := session.Automation
@@ -359,8 +359,8 @@ func (s *Service) Message(ctx context.Context, actor account.Actor, in MessageIn
 	return len(people), fault.Wrap(err, "message of session %s", session.ID)
 }
 
-// readers are who gets a message of a session.
-func (s *Service) readers(ctx context.Context, tx bun.Tx, session *db.Session, to string) ([]uuid.UUID, error) {
+// recipients are who gets a message of a session.
+func recipients(ctx context.Context, tx bun.Tx, session *db.Session, to string) ([]uuid.UUID, error) {
 	if to = strings.TrimSpace(to); to != "" {
 		members, err := db.MembersOf(ctx, tx, session.WorkspaceID)
 		if err != nil {
@@ -381,7 +381,7 @@ func (s *Service) readers(ctx context.Context, tx bun.Tx, session *db.Session, t
 		}
 	}
 	if !slices.Contains(people, session.OwnerID) {
-		people = append(people, session.OwnerID) // SessionActor has seen that they may hear
+		people = append(people, session.OwnerID) // Actor has seen that they may hear
 	}
 	return people, nil
 }

@@ -44,12 +44,12 @@ func TestATokenOfASessionEndsWithItsTurnItsWorkerAndItsOwnersAccess(t *testing.T
 			_, err := k.DB.NewRaw("UPDATE turns SET status = 'succeeded' WHERE session_id = ?", s.ID).Exec(t.Context())
 			return err
 		},
-		"the session ended": func(s db.Session) error { return k.Finish(t.Context(), lease(s), success) },
+		"the session ended": func(s db.Session) error { return k.Runs().Finish(t.Context(), lease(s), success) },
 		"another worker has it": func(s db.Session) error {
 			_, err := k.DB.NewRaw("UPDATE sessions SET fence = fence + 1 WHERE id = ?", s.ID).Exec(t.Context())
 			return err
 		},
-		"it was dismissed": func(s db.Session) error { return k.DismissSession(t.Context(), lease(s)) },
+		"it was dismissed": func(s db.Session) error { return k.Agents().EndTokens(t.Context(), lease(s)) },
 		"the next turn has another": func(s db.Session) error {
 			_, err := k.DB.NewRaw("UPDATE turns SET status = 'queued' WHERE session_id = ?", s.ID).Exec(t.Context())
 			k.admit(s)
@@ -60,24 +60,24 @@ func TestATokenOfASessionEndsWithItsTurnItsWorkerAndItsOwnersAccess(t *testing.T
 		},
 	} {
 		check(t, db.AddMember(t.Context(), k.DB, k.workspace.ID, k.jonas.ID))
-		_, err := k.RunNow(t.Context(), k.jonas, k.create(nil).ID, nil)
+		_, err := k.Runs().RunNow(t.Context(), k.jonas, k.create(nil).ID, nil)
 		check(t, err)
 		session := k.claim()[0]
 		token := k.admit(session)
-		_, err = k.SessionActor(t.Context(), token)
+		_, err = k.Agents().Actor(t.Context(), token)
 		check(t, err)
 		check(t, end(session))
-		if _, err = k.SessionActor(t.Context(), token); !errors.Is(err, fault.ErrNotFound) {
+		if _, err = k.Agents().Actor(t.Context(), token); !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("%s: the token still opens something (%v)", name, err)
 		}
 	}
-	_, err := k.SessionActor(t.Context(), NewSessionToken())
+	_, err := k.Agents().Actor(t.Context(), NewSessionToken())
 	wantErr(t, err, fault.ErrNotFound)
 }
 
 func TestAWorkerThatLostASessionTakesNoTokenFromTheOneThatHasIt(t *testing.T) {
 	k := setup(t)
-	_, err := k.RunNow(t.Context(), k.jonas, k.create(nil).ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, k.create(nil).ID, nil)
 	check(t, err)
 	lost := k.claim()[0]
 	k.admit(lost)
@@ -86,13 +86,13 @@ func TestAWorkerThatLostASessionTakesNoTokenFromTheOneThatHasIt(t *testing.T) {
 	check(t, err)
 	has := *k.session(lost.ID)
 	token := k.admit(has)
-	check(t, k.DismissSession(t.Context(), lease(lost)))
+	check(t, k.Agents().EndTokens(t.Context(), lease(lost)))
 	stale := NewSessionToken()
-	wantErr(t, k.AdmitSession(t.Context(), lease(lost), db.NewID(), stale), db.ErrLeaseLost)
-	if _, err := k.SessionActor(t.Context(), stale); !errors.Is(err, fault.ErrNotFound) {
+	wantErr(t, k.Agents().IssueToken(t.Context(), lease(lost), db.NewID(), stale), db.ErrLeaseLost)
+	if _, err := k.Agents().Actor(t.Context(), stale); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("the token of the worker that lost the session opens something (%v)", err)
 	}
-	if _, err := k.SessionActor(t.Context(), token); err != nil {
+	if _, err := k.Agents().Actor(t.Context(), token); err != nil {
 		t.Errorf("the token of the worker that has it: %v", err)
 	}
 }
@@ -104,10 +104,10 @@ func TestASessionManagesAutomationsOnlyWhereItsAutomationAllowsIt(t *testing.T) 
 		_, agent := k.agent(func(in *Input) { in.MayAutomate = allowed })
 		in := k.input()
 		in.MayAutomate = true
-		made, _, err := k.Create(t.Context(), agent, in)
-		_, runErr := k.RunNow(t.Context(), agent, target.ID, nil)
+		made, _, err := k.Definitions().Create(t.Context(), agent, in)
+		_, runErr := k.Runs().RunNow(t.Context(), agent, target.ID, nil)
 		in.Version = target.Version
-		changed, _, editErr := k.Update(t.Context(), agent, target.ID, in)
+		changed, _, editErr := k.Definitions().Update(t.Context(), agent, target.ID, in)
 		if !allowed {
 			for _, err := range []error{err, runErr, editErr} {
 				wantErr(t, err, fault.ErrForbidden)
@@ -143,24 +143,24 @@ func TestASessionHasNoMoreThanItsOwnerAndNothingOfOtherWorkspaces(t *testing.T) 
 func TestASessionReadsTheAutomationThatStartedItAndItsRuns(t *testing.T) {
 	k := setup(t)
 	a := k.create(nil)
-	_, err := k.RunNow(t.Context(), k.mira, a.ID, nil) // whoever started it
+	_, err := k.Runs().RunNow(t.Context(), k.mira, a.ID, nil) // whoever started it
 	check(t, err)
 	session := k.claim()[0]
 	_, err = k.DB.NewRaw("UPDATE roles SET permissions = '{}' WHERE key = ?", account.RoleAdministrator).
 		Exec(t.Context())
 	check(t, err)
-	agent, err := k.SessionActor(t.Context(), k.admit(session))
+	agent, err := k.Agents().Actor(t.Context(), k.admit(session))
 	check(t, err)
-	own, err := k.OwnAutomation(t.Context(), agent)
+	own, err := k.Agents().Automation(t.Context(), agent)
 	check(t, err)
-	runs, err := k.PastRuns(t.Context(), agent, a.ID, uuid.Nil, 10)
+	runs, err := k.Agents().PastRuns(t.Context(), agent, a.ID, uuid.Nil, 10)
 	check(t, err)
 	if own.ID != a.ID || len(runs) != 1 {
 		t.Errorf("it reads %s and %d runs", own.Name, len(runs))
 	}
-	_, err = k.PastRuns(t.Context(), agent, k.create(nil).ID, uuid.Nil, 10)
+	_, err = k.Agents().PastRuns(t.Context(), agent, k.create(nil).ID, uuid.Nil, 10)
 	wantErr(t, err, fault.ErrNotFound)
-	_, err = k.OwnAutomation(t.Context(), k.jonas)
+	_, err = k.Agents().Automation(t.Context(), k.jonas)
 	wantErr(t, err, fault.ErrForbidden)
 }
 
@@ -170,30 +170,30 @@ func TestAReportGoesToTheSessionAndTheTicketThatItHas(t *testing.T) {
 	session, agent := k.agent(nil)
 	_, err := k.tickets.Claim(t.Context(), agent, "")
 	check(t, err)
-	r, err := k.Report(t.Context(), agent, ReportInput{Outcome: "nothing_to_do", Summary: " All well. "})
+	r, err := k.Agents().Report(t.Context(), agent, ReportInput{Outcome: "nothing_to_do", Summary: " All well. "})
 	check(t, err)
 	if r.TicketID != tk.ID || r.SessionID != session.ID || r.Summary != "All well." {
 		t.Errorf("the report is %+v", r)
 	}
-	_, err = k.Report(t.Context(), agent, ReportInput{Outcome: "great", Ticket: 99})
+	_, err = k.Agents().Report(t.Context(), agent, ReportInput{Outcome: "great", Ticket: 99})
 	for _, field := range []string{"outcome", "summary", "ticket"} {
 		wantInvalid(t, err, field)
 	}
-	_, err = k.Report(t.Context(), k.jonas, ReportInput{Outcome: "done", Summary: "x"})
+	_, err = k.Agents().Report(t.Context(), k.jonas, ReportInput{Outcome: "done", Summary: "x"})
 	wantErr(t, err, fault.ErrForbidden)
 }
 
 func TestAMessageOfASessionReachesItsPeopleEachOnceAndNotWithoutEnd(t *testing.T) {
 	k := setup(t)
 	_, agent := k.agent(nil)
-	n, err := k.Message(t.Context(), agent, MessageInput{Title: "Found two", Body: "See the tickets."})
+	n, err := k.Agents().Message(t.Context(), agent, MessageInput{Title: "Found two", Body: "See the tickets."})
 	check(t, err)
 	if n != 1 { // Jonas is the creator and the owner
 		t.Errorf("it went to %d people", n)
 	}
-	_, err = k.Message(t.Context(), agent, MessageInput{Title: "For you", Body: "x", To: "MIRA@example.com"})
+	_, err = k.Agents().Message(t.Context(), agent, MessageInput{Title: "For you", Body: "x", To: "MIRA@example.com"})
 	check(t, err)
-	_, err = k.Message(t.Context(), agent, MessageInput{Title: "x", Body: "x", To: "eve@example.com"})
+	_, err = k.Agents().Message(t.Context(), agent, MessageInput{Title: "x", Body: "x", To: "eve@example.com"})
 	wantInvalid(t, err, "to")
 	k.expectInbox(k.jonas, inbox.Message)
 	k.expectInbox(k.mira, inbox.Message)
@@ -201,6 +201,6 @@ func TestAMessageOfASessionReachesItsPeopleEachOnceAndNotWithoutEnd(t *testing.T
 		if n++; n > 100 {
 			t.Fatal("there is no limit")
 		}
-		_, err = k.Message(t.Context(), agent, MessageInput{Title: "Again", Body: "x"})
+		_, err = k.Agents().Message(t.Context(), agent, MessageInput{Title: "Again", Body: "x"})
 	}
 }

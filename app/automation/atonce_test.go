@@ -57,7 +57,7 @@ func TestWhatManyUseIsChangedByAsManyStatementsAsWhatFewUse(t *testing.T) {
 			in := k.input()
 			in.Trigger, in.Cron, in.TimeZone = "recurring", "0 9 * * *", "UTC"
 			in.MayAutomate, in.SessionType, in.Bot, in.CreatePR = true, "bot", reviewer.ID.String(), false
-			a, _, err := k.Create(t.Context(), owner, in)
+			a, _, err := k.Definitions().Create(t.Context(), owner, in)
 			check(t, err)
 			list = append(list, a.ID)
 		}
@@ -126,16 +126,16 @@ func TestListsDoNotReadWhatMayBeMegabytes(t *testing.T) {
 		in.ExecutionType, in.Workflow, in.Prompt, in.Parameters = "workflow", wf.ID.String(), "",
 			map[string]string{"what": strings.Repeat("x", workflow.MaxValue)}
 	})
-	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
-	runs, err := k.Executions(t.Context(), k.jonas, db.ExecutionFilter{Limit: 10})
+	runs, err := k.Runs().List(t.Context(), k.jonas, db.ExecutionFilter{Limit: 10})
 	check(t, err)
 	if len(runs) != 1 || runs[0].Parameters != nil || runs[0].Snapshot.Steps != nil ||
 		runs[0].Snapshot.Parameters != nil || runs[0].Snapshot.WorkflowName != "Long" {
 		t.Errorf("the history has %d runs with %d values and %d steps", len(runs), len(runs[0].Parameters),
 			len(runs[0].Snapshot.Steps))
 	}
-	if e, err := k.Execution(t.Context(), k.jonas, run.Execution.ID); err != nil || len(e.Snapshot.Steps) != 2 ||
+	if e, err := k.Runs().Find(t.Context(), k.jonas, run.Execution.ID); err != nil || len(e.Snapshot.Steps) != 2 ||
 		len(e.Parameters) == 0 {
 		t.Errorf("one run alone has %d steps, %v", len(e.Snapshot.Steps), err)
 	}
@@ -148,13 +148,13 @@ func TestWhatIsTypedIsBoundedInNumberToo(t *testing.T) {
 	for i := range maxNames + 1 {
 		in.Prompt += fmt.Sprintf("{{a%d}} ", i)
 	}
-	_, _, err := k.Create(t.Context(), k.jonas, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "prompt")
-	if n := len(k.Names("agent", in.Prompt)); n != maxNames {
+	if n := len(k.Definitions().Names("agent", in.Prompt)); n != maxNames {
 		t.Errorf("a form would have %d fields; want %d", n, maxNames)
 	}
 	in.Prompt = in.Prompt[:strings.LastIndex(in.Prompt, "{{")]
-	_, _, err = k.Create(t.Context(), k.jonas, in)
+	_, _, err = k.Definitions().Create(t.Context(), k.jonas, in)
 	check(t, err)
 
 	steps := slices.Repeat([]workflow.StepInput{{Kind: "message", Text: strings.Repeat(":\n", workflow.MaxStepText/2)}},
@@ -162,9 +162,9 @@ func TestWhatIsTypedIsBoundedInNumberToo(t *testing.T) {
 	wf, err := k.workflows.Create(t.Context(), k.mira, workflow.Input{Name: "Long", Steps: steps})
 	check(t, err)
 	in.ExecutionType, in.Workflow, in.Prompt, in.Provider = "workflow", wf.ID.String(), "", "shell"
-	_, _, err = k.Create(t.Context(), k.jonas, in)
+	_, _, err = k.Definitions().Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "workflow")
 	in.Provider = "agent"
-	_, _, err = k.Create(t.Context(), k.jonas, in)
+	_, _, err = k.Definitions().Create(t.Context(), k.jonas, in)
 	check(t, err)
 }

@@ -71,7 +71,7 @@ func TestWhatOthersWorkspacesUseIsChangedOnlyByTheirMembers(t *testing.T) {
 			in := k.input()
 			in.Workspace = workspace.String()
 			change(&in)
-			_, _, err := k.Create(t.Context(), k.mira, in)
+			_, _, err := k.Definitions().Create(t.Context(), k.mira, in)
 			check(t, err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestTheStoredFormOfASecretIsTakenFromNobody(t *testing.T) {
 	in := k.input()
 	in.ExecutionType, in.Workflow, in.Prompt, in.Parameters = "workflow", wf.ID.String(), "",
 		map[string]string{"key": stored}
-	_, _, err := k.Create(t.Context(), k.jonas, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "param.key")
 	_, err = k.workflows.Create(t.Context(), k.mira,
 		workflow.Input{
@@ -132,19 +132,19 @@ func TestTheStoredFormOfASecretIsTakenFromNobody(t *testing.T) {
 		})
 	wantInvalid(t, err, "parameters.0.default")
 	mine, _ := k.flow(secret, func(in *Input) { in.Name = "Mine" })
-	_, err = k.RunNow(t.Context(), k.jonas, mine.ID, map[string]string{"key": stored})
+	_, err = k.Runs().RunNow(t.Context(), k.jonas, mine.ID, map[string]string{"key": stored})
 	wantInvalid(t, err, "parameters.key")
 	var missing *workflow.MissingParameter
-	if _, err := k.Start(t.Context(), mine.ID, Trigger{
+	if _, err := k.Runs().Start(t.Context(), mine.ID, Trigger{
 		Source: db.ByWebhook, Parameters: map[string]string{"key": stored},
 	}); !errors.As(err, &missing) {
 		t.Errorf("by webhook it started, or answered %v", err)
 	}
 	// A run with the same input has it all the same.
-	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
-	check(t, k.Stop(t.Context(), k.jonas, run.Session.ID))
-	again, _, err := k.RunAgain(t.Context(), k.jonas, run.Execution.ID)
+	check(t, k.Sessions().Stop(t.Context(), k.jonas, run.Session.ID))
+	again, _, err := k.Runs().RunAgain(t.Context(), k.jonas, run.Execution.ID)
 	check(t, err)
 	if value, ok := workflow.Unseal(k.Keys, "key", again.Execution.Parameters["key"]); !ok ||
 		value != "hunter2-hunter2" {
@@ -160,13 +160,13 @@ func TestTheRightToRunCommandsThatIsTakenDuringAWaitForALockIsGone(t *testing.T)
 	check(t, db.InsertRole(t.Context(), k.DB, &plain))
 	lee := k.holding("Lee", account.Manage, account.ManageSettings, account.UseShell)
 	in := k.input()
-	a, _, err := k.Create(t.Context(), lee, in)
+	a, _, err := k.Definitions().Create(t.Context(), lee, in)
 	check(t, err)
 	in.Version, in.Provider, in.Prompt = a.Version, "shell", "make"
 	err = k.whileItWaits(a, func(ctx context.Context, tx bun.Tx) error {
 		return db.SetRoles(ctx, tx, lee.ID, []uuid.UUID{plain.ID})
 	}, func() error {
-		_, _, err := k.Update(t.Context(), lee, a.ID, in)
+		_, _, err := k.Definitions().Update(t.Context(), lee, a.ID, in)
 		return err
 	})
 	wantInvalid(t, err, "provider")

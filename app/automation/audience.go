@@ -10,16 +10,16 @@ import (
 	"carillon/db"
 )
 
-// tell puts a notice into the inbox of an automation's creator. When the creator has no active account any more, or is
-// no member of the automation's workspace, those of its members get it who hold automations.manage_all, and
+// notifyCreator puts a notice into the inbox of an automation's creator. When the creator has no active account any
+// more, or is no member of the automation's workspace, those of its members get it who hold automations.manage_all, and
 // administrators: a notice says what only who may see the automation may read.
-func (s *Service) tell(ctx context.Context, tx bun.Tx, a *db.Automation, n inbox.Notice) error {
-	return s.tellEach(ctx, tx, []*db.Automation{a}, func(*db.Automation) inbox.Notice { return n })
+func (s *Service) notifyCreator(ctx context.Context, tx bun.Tx, a *db.Automation, n inbox.Notice) error {
+	return s.notifyCreators(ctx, tx, []*db.Automation{a}, func(*db.Automation) inbox.Notice { return n })
 }
 
-// tellEach is tell for several automations, each with a notice of its own. How many statements it takes does not depend
-// on how many they are.
-func (s *Service) tellEach(ctx context.Context, tx bun.Tx, list []*db.Automation,
+// notifyCreators is notifyCreator for several automations, each with a notice of its own. How many statements it takes
+// does not depend on how many they are.
+func (s *Service) notifyCreators(ctx context.Context, tx bun.Tx, list []*db.Automation,
 	say func(a *db.Automation) inbox.Notice) error {
 	creators := make([]db.Membership, len(list))
 	for i, a := range list {
@@ -36,7 +36,7 @@ func (s *Service) tellEach(ctx context.Context, tx bun.Tx, list []*db.Automation
 	return inbox.Post(ctx, tx, s.Now(), notices...)
 }
 
-// audience is who is told of what happens to an automation: see tell.
+// audience is who is told of what happens to an automation: see notifyCreator.
 func audience(ctx context.Context, tx bun.Tx, a *db.Automation) ([]uuid.UUID, error) {
 	creator := creatorOf(a)
 	people, err := inbox.Audiences(ctx, tx, []db.Membership{creator})

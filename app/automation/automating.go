@@ -25,7 +25,8 @@ func coversOwner(actor account.Actor, owner *db.User) bool {
 // keepAutomating decides whether the sessions of an automation that is saved may manage automations. Who may not do all
 // that its owner may do cannot allow it, which is fault.Invalid; and where they change what was allowed before, it is
 // switched off, and the owner told. A program with a token that holds less than the person is among those.
-func (s *Service) keepAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, before, a *db.Automation) error {
+func (s Definitions) keepAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, before,
+	a *db.Automation) error {
 	if !a.MayAutomate {
 		return nil
 	}
@@ -39,7 +40,7 @@ func (s *Service) keepAutomating(ctx context.Context, tx bun.Tx, actor account.A
 			"Only who may do all that %s, the owner, may do can allow this.", owner.Name)}
 	}
 	a.MayAutomate = false
-	return s.tell(ctx, tx, a, stoppedAutomating(actor, a, "this automation"))
+	return s.notifyCreator(ctx, tx, a, stoppedAutomating(actor, a, "this automation"))
 }
 
 // idsOf are the ids of automations.

@@ -61,12 +61,57 @@ func (s *Service) Round(task db.Task) *aside.Round {
 	return &aside.Round{DB: s.DB, Now: s.Now, Log: s.Log, Task: task}
 }
 
+// The operations are divided by the word that they are about. Each of these types is the service, with operations of
+// its own; the unexported methods of Service itself are what several of them need.
+type (
+	// Definitions are what automations are: who sees them, and how they are made, changed, switched and removed.
+	Definitions struct{ *Service }
+	// Transfers give automations to other owners.
+	Transfers struct{ *Service }
+	// Schedules start what is due, and see to it that each due time is answered once.
+	Schedules struct{ *Service }
+	// Webhooks are the calls of HTTP Triggers: their tokens, what was received, and what came of it.
+	Webhooks struct{ *Service }
+	// Runs are executions: how they start, pass their gates, are tried again and end.
+	Runs struct{ *Service }
+	// Budgets are the limits of what automations may use, and what was used.
+	Budgets struct{ *Service }
+	// Sessions are the work of agents, which people read, answer, stop and close.
+	Sessions struct{ *Service }
+	// Agents are sessions as their agents see them: what they may ask for while they are at work.
+	Agents struct{ *Service }
+)
+
+// Definitions are the operations on what automations are.
+func (s *Service) Definitions() Definitions { return Definitions{s} }
+
+// Transfers are the operations on who owns automations.
+func (s *Service) Transfers() Transfers { return Transfers{s} }
+
+// Schedules are the operations of the scheduler.
+func (s *Service) Schedules() Schedules { return Schedules{s} }
+
+// Webhooks are the operations on the calls of HTTP Triggers.
+func (s *Service) Webhooks() Webhooks { return Webhooks{s} }
+
+// Runs are the operations on executions.
+func (s *Service) Runs() Runs { return Runs{s} }
+
+// Budgets are the operations on limits and usage.
+func (s *Service) Budgets() Budgets { return Budgets{s} }
+
+// Sessions are the operations on sessions.
+func (s *Service) Sessions() Sessions { return Sessions{s} }
+
+// Agents are the operations of the agents of sessions.
+func (s *Service) Agents() Agents { return Agents{s} }
+
 // PullRequests are the rules of the pull requests of sessions.
 func (s *Service) PullRequests() *pullrequest.Service {
 	return &pullrequest.Service{
-		DB: s.DB, Now: s.Now, Change: s.changeSession,
+		DB: s.DB, Now: s.Now, Change: s.Sessions().change,
 		Ended: func(ctx context.Context, tx bun.Tx, session *db.Session, status db.SessionStatus, now time.Time) error {
-			return s.leave(ctx, tx, session, status, uuid.Nil, now)
+			return s.Sessions().release(ctx, tx, session, status, uuid.Nil, now)
 		},
 	}
 }

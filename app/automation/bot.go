@@ -16,7 +16,7 @@ import (
 )
 
 // applyBot takes over the bot of an automation, and with it the agent where that is not chosen or the bot decides.
-func (s *Service) applyBot(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input,
+func (s Definitions) applyBot(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input,
 	bad fault.Invalid) error {
 	a.BotID = uuid.Nil
 	if db.SessionType(in.SessionType) != db.BotType {

@@ -106,7 +106,7 @@ func TestABotThatLocksItsAgentDecidesWhateverTheAutomationSays(t *testing.T) {
 	k := setup(t)
 	locked := k.newBot(func(in *bot.Input) { in.LocksAgent = true })
 	a := k.create(ofBot(locked, func(in *Input) { in.Provider, in.Model = "agent", "large" }))
-	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	if run.Session.Provider != "agent" || run.Session.Model != "small" || run.Session.BotID != locked.ID ||
 		run.Session.Type != db.BotType {
@@ -114,13 +114,13 @@ func TestABotThatLocksItsAgentDecidesWhateverTheAutomationSays(t *testing.T) {
 	}
 	free := k.newBot(nil)
 	b := k.create(ofBot(free, func(in *Input) { in.Provider, in.Model = "agent", "large" }))
-	run, err = k.RunNow(t.Context(), k.jonas, b.ID, nil)
+	run, err = k.Runs().RunNow(t.Context(), k.jonas, b.ID, nil)
 	check(t, err)
 	if run.Session.Model != "large" {
 		t.Errorf("the model is %s; want the automation's", run.Session.Model)
 	}
 	c := k.create(ofBot(free, nil))
-	run, err = k.RunNow(t.Context(), k.jonas, c.ID, nil)
+	run, err = k.Runs().RunNow(t.Context(), k.jonas, c.ID, nil)
 	check(t, err)
 	if run.Session.Provider != "agent" || run.Session.Model != "small" {
 		t.Errorf("the agent is %s, %s; want the bot's, since none is chosen", run.Session.Provider, run.Session.Model)
@@ -131,7 +131,7 @@ func TestARunKeepsTheBotAsItWas(t *testing.T) {
 	k := setup(t)
 	b := k.newBot(func(in *bot.Input) { in.ReadOnly, in.AllowedTools = true, []string{"Read\nGrep, Glob"} })
 	a := k.create(ofBot(b, nil))
-	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	in := k.botInput()
 	in.Instructions, in.Version = "Shout.", b.Version
@@ -157,12 +157,12 @@ func TestAnAutomationTakesABotOfItsOwnWorkspaceAndNoScripts(t *testing.T) {
 	} {
 		in := k.input()
 		change(&in)
-		_, _, err := k.Create(t.Context(), k.mira, in)
+		_, _, err := k.Definitions().Create(t.Context(), k.mira, in)
 		wantInvalid(t, err, want)
 	}
 	in := k.input()
 	in.SessionType = "bot"
-	_, _, err = k.Create(t.Context(), k.mira, in)
+	_, _, err = k.Definitions().Create(t.Context(), k.mira, in)
 	wantInvalid(t, err, "bot")
 }
 
@@ -182,7 +182,7 @@ func TestRemovingABotDisablesWhatAScheduleStartsAndTellsItsCreator(t *testing.T)
 			t.Errorf("%s is %v %s “%s”; want it disabled for the removal", got.Trigger, got.Enabled, got.DisabledKind,
 				got.DisabledReason)
 		}
-		if err := k.SetEnabled(t.Context(), k.jonas, a.ID, true); err == nil {
+		if err := k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, true); err == nil {
 			t.Error("it can be switched on without a bot")
 		}
 	}
@@ -191,7 +191,7 @@ func TestRemovingABotDisablesWhatAScheduleStartsAndTellsItsCreator(t *testing.T)
 		if !k.reload(a).Enabled {
 			t.Errorf("%s was disabled; want it left", a.Trigger)
 		}
-		_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+		_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 		var unable *Unable
 		if !errors.As(err, &unable) || !strings.Contains(unable.Reason, "bot of this automation was removed") {
 			t.Errorf("running it gives %v", err)
@@ -207,7 +207,7 @@ func TestARunWithABotThatIsOffFailsAndSaysSo(t *testing.T) {
 	in.Enabled, in.Version = false, b.Version
 	_, err := k.bots.Update(t.Context(), k.mira, b.ID, in)
 	check(t, err)
-	_, err = k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err = k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	var unable *Unable
 	if !errors.As(err, &unable) || unable.Reason != "the bot Ada is switched off" {
 		t.Errorf("got %v", err)

@@ -18,9 +18,9 @@ import (
 	"carillon/db"
 )
 
-// complete adds to automations that are to start what their rows do not say: the texts of their toggles, and what their
-// budgets count. Those that have neither cost no query.
-func (s *Service) complete(ctx context.Context, q bun.IDB, list []*db.Startable, now time.Time) error {
+// loadContext adds to automations that are to start what their rows do not say: the texts of their toggles, and what
+// their budgets count. Those that have neither cost no query.
+func loadContext(ctx context.Context, q bun.IDB, list []*db.Startable, now time.Time) error {
 	var periods []db.Period
 	var texts map[string]string
 	var err error
@@ -51,7 +51,7 @@ func (s *Service) complete(ctx context.Context, q bun.IDB, list []*db.Startable,
 
 // skipForBudget records a due time at which the budget is used up. Due times that follow are counted in the same row.
 // What is tried again at its own pace waits until the budget is full again.
-func (s *Service) skipForBudget(ctx context.Context, tx bun.Tx, f *firing, unable *Unable, now time.Time) error {
+func (s Schedules) skipForBudget(ctx context.Context, tx bun.Tx, f *firing, unable *Unable, now time.Time) error {
 	a := f.a
 	next := f.next
 	if a.Trigger == db.Loop {
@@ -80,7 +80,7 @@ func (s *Service) skipForBudget(ctx context.Context, tx bun.Tx, f *firing, unabl
 		if err := s.switchOff(ctx, tx, &a.Automation, db.ByMissing, unable.Reason); err != nil {
 			return err
 		}
-		return s.tell(ctx, tx, &a.Automation, inbox.Notice{
+		return s.notifyCreator(ctx, tx, &a.Automation, inbox.Notice{
 			Kind: inbox.Missed, Title: a.Name + " was missed", Execution: e.ID, Key: "missed " + e.ID.String(),
 			Body: form.Capitalize(unable.Reason) +
 				", so it did not run. Raise the budget and set a new time to run it.",
@@ -101,7 +101,7 @@ type Allowance struct {
 // Allowance says what a run may still use by the budget that its automation has now, and tells people once of each
 // limit that is used up to 80 % or wholly. next says that a message is about to be sent: a run that has sent as many as
 // it may is worth telling of only when it would send another.
-func (s *Service) Allowance(ctx context.Context, execution uuid.UUID, next bool) (Allowance, error) {
+func (s Budgets) Allowance(ctx context.Context, execution uuid.UUID, next bool) (Allowance, error) {
 	var allowance Allowance
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		allowance = Allowance{}
@@ -139,7 +139,7 @@ func (s *Service) Allowance(ctx context.Context, execution uuid.UUID, next bool)
 			if g.Key() == "run.turns" && !next {
 				continue
 			}
-			if err := s.tellOfBudget(ctx, tx, e, g); err != nil {
+			if err := s.notifyOfLimit(ctx, tx, e, g); err != nil {
 				return err
 			}
 		}
@@ -149,7 +149,7 @@ func (s *Service) Allowance(ctx context.Context, execution uuid.UUID, next bool)
 }
 
 // gaugesOf are the limits of an automation with what is used of them; those of a run where one is given.
-func (s *Service) gaugesOf(ctx context.Context, q bun.IDB, a *db.Automation, e *db.Execution) ([]budget.Gauge, error) {
+func (s Budgets) gaugesOf(ctx context.Context, q bun.IDB, a *db.Automation, e *db.Execution) ([]budget.Gauge, error) {
 	now := s.Now()
 	var list []budget.Gauge
 	if e != nil {
@@ -174,8 +174,8 @@ func (s *Service) gaugesOf(ctx context.Context, q bun.IDB, a *db.Automation, e *
 	return append(list, budget.Gauges("month", a.Budget.Month, of.Month)...), nil
 }
 
-// tellOfBudget tells, once for each period and limit, that 80 % of it or all is used.
-func (s *Service) tellOfBudget(ctx context.Context, tx bun.Tx, e *db.Execution, g budget.Gauge) error {
+// notifyOfLimit tells, once for each period and limit, that 80 % of it or all is used.
+func (s Budgets) notifyOfLimit(ctx context.Context, tx bun.Tx, e *db.Execution, g budget.Gauge) error {
 	if g.Part() < budget.WarnAt {
 		return nil
 	}
@@ -200,12 +200,12 @@ func (s *Service) tellOfBudget(ctx context.Context, tx bun.Tx, e *db.Execution, 
 		}
 	}
 	n.Key = fmt.Sprintf("%s%s %s %s %s %g", budgetKey, g.Key(), reached, a.ID, since, g.Limit)
-	return s.tell(ctx, tx, a, n)
+	return s.notifyCreator(ctx, tx, a, n)
 }
 
 const budgetKey = "budget "
 
-// NoticeLimit is the limit that a notice of the kind inbox.Budget is about, for RaiseBudget; empty for other notices.
+// NoticeLimit is the limit that a notice of the kind inbox.Budget is about, for Raise; empty for other notices.
 func NoticeLimit(n *db.Notification) string {
 	rest, ok := strings.CutPrefix(n.DedupKey, budgetKey)
 	if !ok || n.Kind != inbox.Budget {
@@ -217,8 +217,8 @@ func NoticeLimit(n *db.Notification) string {
 
 // Gauges lists the limits of an automation for a day and a month with what is used of them, and those for a run with
 // nothing used.
-func (s *Service) Gauges(ctx context.Context, actor account.Actor, id uuid.UUID) ([]budget.Gauge, error) {
-	a, err := s.Automation(ctx, actor, id)
+func (s Budgets) Gauges(ctx context.Context, actor account.Actor, id uuid.UUID) ([]budget.Gauge, error) {
+	a, err := s.Definitions().Find(ctx, actor, id)
 	if err != nil {
 		return nil, err
 	}
@@ -226,15 +226,15 @@ func (s *Service) Gauges(ctx context.Context, actor account.Actor, id uuid.UUID)
 	return append(budget.Gauges("run", a.Budget.Run, db.Spent{}), list...), err
 }
 
-// RaiseBudget makes a limit of an automation half as large again: "day.money". It returns the new one in words, and
+// Raise makes a limit of an automation half as large again: "day.money". It returns the new one in words, and
 // fault.ErrNotFound when there is no such limit. A loop that waits for its budget goes on at once.
-func (s *Service) RaiseBudget(ctx context.Context, actor account.Actor, id uuid.UUID, limit string) (string, error) {
-	if _, err := s.manageable(ctx, actor, id); err != nil {
+func (s Budgets) Raise(ctx context.Context, actor account.Actor, id uuid.UUID, limit string) (string, error) {
+	if _, err := s.Definitions().manageable(ctx, actor, id); err != nil {
 		return "", err
 	}
 	var raised string
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-		a, actor, err := s.lockManageable(ctx, tx, actor, id)
+		a, actor, err := lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
 		}
@@ -251,11 +251,11 @@ func (s *Service) RaiseBudget(ctx context.Context, actor account.Actor, id uuid.
 			return err
 		}
 		if waitsForBudget(a, s.Now()) {
-			if err := s.schedule(ctx, tx, a, s.Now()); err != nil {
+			if err := setNextRun(ctx, tx, a, s.Now()); err != nil {
 				return err
 			}
 		}
-		return s.announceChange(ctx, tx, id)
+		return notifyChange(ctx, tx, id)
 	})
 	return raised, fault.Wrap(err, "raise budget of automation %s", id)
 }

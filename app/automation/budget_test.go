@@ -20,9 +20,9 @@ func (k *kit) spend(a *db.Automation, u db.TurnUsage) *Run {
 	run := k.runNow(a)
 	s := k.claim()[0]
 	k.use(run, u)
-	_, err := k.Allowance(k.t.Context(), run.Execution.ID, false)
+	_, err := k.Budgets().Allowance(k.t.Context(), run.Execution.ID, false)
 	check(k.t, err)
-	check(k.t, k.Finish(k.t.Context(), lease(s), success))
+	check(k.t, k.Runs().Finish(k.t.Context(), lease(s), success))
 	return run
 }
 
@@ -46,7 +46,7 @@ func TestAMessageCutOffByARestartCountsWithItsUsageUnknown(t *testing.T) {
 	_, err := db.NextTurn(t.Context(), k.DB, lease(claimed), run.Execution.ID, k.Now())
 	check(t, err)
 	k.clock.Add(time.Hour)
-	n, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	n, err := k.Runs().Interrupt(t.Context(), func(string) bool { return false })
 	check(t, err)
 	e, err := db.ExecutionByID(t.Context(), k.DB, run.Execution.ID)
 	check(t, err)
@@ -65,10 +65,10 @@ func TestUsageIsSummedByRunAutomationPersonAndWorkspace(t *testing.T) {
 	k.use(run, db.TurnUsage{Counted: true, TokensIn: 1, TokensOut: 2})
 	// noted again, as after a restart, it counts once
 	k.use(run, db.TurnUsage{Counted: true, TokensIn: 10, TokensOut: 20})
-	check(t, k.Finish(ctx, lease(s), success))
+	check(t, k.Runs().Finish(ctx, lease(s), success))
 	_, err := k.DB.NewRaw("UPDATE turns SET finished_at = started_at + interval '90 seconds'").Exec(ctx)
 	check(t, err)
-	list, err := k.Usage(ctx, k.jonas, begun.AddDate(0, 0, -1), begun.AddDate(0, 0, 1), 10)
+	list, err := k.Budgets().Usage(ctx, k.jonas, begun.AddDate(0, 0, -1), begun.AddDate(0, 0, 1), 10)
 	check(t, err)
 	names := map[string]string{"automation": "Audit", "person": "Jonas", "workspace": "Scratch", "total": ""}
 	if len(list) != 4 {
@@ -80,11 +80,11 @@ func TestUsageIsSummedByRunAutomationPersonAndWorkspace(t *testing.T) {
 			t.Errorf("%s: %+v", u.By, u)
 		}
 	}
-	if list, err = k.Usage(ctx, k.person("Eve", "member"), begun.AddDate(0, 0, -1), begun.AddDate(0, 0, 1),
+	if list, err = k.Budgets().Usage(ctx, k.person("Eve", "member"), begun.AddDate(0, 0, -1), begun.AddDate(0, 0, 1),
 		10); err != nil || len(list) > 1 || list[0].Turns != 0 {
 		t.Errorf("somebody else sees %+v, %v; want nothing", list, err)
 	}
-	if list, err = k.Usage(ctx, k.jonas, begun.AddDate(0, 0, -9), begun.AddDate(0, 0, -1), 10); err != nil ||
+	if list, err = k.Budgets().Usage(ctx, k.jonas, begun.AddDate(0, 0, -9), begun.AddDate(0, 0, -1), 10); err != nil ||
 		len(list) > 1 || list[0].Turns != 0 {
 		t.Errorf("the week before has %+v, %v; want nothing", list, err)
 	}
@@ -112,7 +112,7 @@ func TestAUsedUpBudgetRefusesToStartAndIsNoFailure(t *testing.T) {
 	ctx := t.Context()
 	a := k.create(limited("month", spec.Limits{Tokens: 1000}))
 	k.spend(a, db.TurnUsage{Counted: true, TokensIn: 900, TokensOut: 200})
-	_, err := k.RunNow(ctx, k.jonas, a.ID, nil)
+	_, err := k.Runs().RunNow(ctx, k.jonas, a.ID, nil)
 	var unable *Unable
 	if !errors.As(err, &unable) || unable.Reason != "its budget of 1,000 tokens a month is used up" {
 		t.Fatalf("starting gave %v", err)
@@ -159,21 +159,21 @@ func TestALoopWithoutBudgetWaitsUntilItIsFullAgainOrRaised(t *testing.T) {
 	turns, err := db.TurnsOf(ctx, k.DB, s.ID)
 	check(t, err)
 	check(t, db.AddUsage(ctx, k.DB, lease(s), turns[0].ID, cents(1.2)))
-	check(t, k.Finish(ctx, lease(s), success))
+	check(t, k.Runs().Finish(ctx, lease(s), success))
 	k.tick(begun.Add(time.Minute))
 	k.expectStatuses(a, "succeeded skipped")
 	if next := k.reload(a).NextRunAt; !next.Equal(time.Date(2026, 6, 2, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("the loop goes on at %s; want midnight", next)
 	}
 	wantErr(t, func() error {
-		_, err := k.RaiseBudget(ctx, k.person("Eve", "member"), a.ID, "day.money")
+		_, err := k.Budgets().Raise(ctx, k.person("Eve", "member"), a.ID, "day.money")
 		return err
 	}(), fault.ErrNotFound)
 	wantErr(t, func() error {
-		_, err := k.RaiseBudget(ctx, k.jonas, a.ID, "month.money")
+		_, err := k.Budgets().Raise(ctx, k.jonas, a.ID, "month.money")
 		return err
 	}(), fault.ErrNotFound)
-	raised, err := k.RaiseBudget(ctx, k.jonas, a.ID, "day.money")
+	raised, err := k.Budgets().Raise(ctx, k.jonas, a.ID, "day.money")
 	check(t, err)
 	if raised != "$1.50 a day" {
 		t.Errorf("it was raised to %s; want $1.50 a day", raised)
@@ -205,14 +205,14 @@ func TestMoneyOfAProviderThatTellsNoneIsRefusedWithWhatToLimitInstead(t *testing
 	}
 	in := k.input()
 	limited("month", spec.Limits{Money: 5, Tokens: 1000, Minutes: 2.5})(&in)
-	_, _, err := k.Create(t.Context(), k.jonas, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 	if got := wantInvalid(t, err,
 		"budget_month_money"); got != "Codex does not tell what it costs, so money cannot be limited. Limit tokens "+
 		"or minutes instead." {
 		t.Errorf("it is refused with %q", got)
 	}
 	limited("month", spec.Limits{Tokens: 1000, Minutes: 2.5})(&in)
-	a, _, err := k.Create(t.Context(), k.jonas, in)
+	a, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 	check(t, err)
 	if want := (db.Budget{Month: db.Limits{Tokens: 1000, Minutes: 2.5}}); k.reload(a).Budget != want {
 		t.Errorf("the budget is %+v; want %+v", k.reload(a).Budget, want)
@@ -223,7 +223,7 @@ func TestMoneyOfAProviderThatTellsNoneIsRefusedWithWhatToLimitInstead(t *testing
 		"budget_run_money":  {Money: math.Inf(1)},
 	} {
 		limited("run", l)(&in)
-		_, _, err := k.Create(t.Context(), k.jonas, in)
+		_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 		wantInvalid(t, err, field)
 	}
 }
@@ -232,7 +232,7 @@ func TestARunThatSentAsManyMessagesAsItMayIsToldOfOnlyWhenItWouldSendAnother(t *
 	k := setup(t)
 	run := k.spend(k.create(limited("run", spec.Limits{Turns: 1})), db.TurnUsage{})
 	k.expectInbox(k.jonas)
-	got, err := k.Allowance(t.Context(), run.Execution.ID, true)
+	got, err := k.Budgets().Allowance(t.Context(), run.Execution.ID, true)
 	check(t, err)
 	if got.Reason != "its budget of 1 message a run is used up" {
 		t.Errorf("another message is kept back because %q", got.Reason)
@@ -247,7 +247,7 @@ func TestTheLastMessageThatABudgetAllowsIsLetFinish(t *testing.T) {
 	}))
 	k.claim()
 	k.use(run, db.TurnUsage{Counted: true, TokensIn: 1}) // noted while it is at work
-	got, err := k.Allowance(t.Context(), run.Execution.ID, false)
+	got, err := k.Budgets().Allowance(t.Context(), run.Execution.ID, false)
 	check(t, err)
 	if got.Reason != "" {
 		t.Errorf("the message at work is stopped because %q", got.Reason)
@@ -262,7 +262,7 @@ func TestMinutesOfARunAreWatchedUpToTheirLimits(t *testing.T) {
 	look := func(after, want time.Duration, over bool) {
 		t.Helper()
 		k.clock.Set(begun.Add(after))
-		got, err := k.Allowance(t.Context(), run.Execution.ID, false)
+		got, err := k.Budgets().Allowance(t.Context(), run.Execution.ID, false)
 		check(t, err)
 		if got.Look != want || (got.Reason != "") != over {
 			t.Errorf("after %s: %+v; want to look again in %s", after, got, want)

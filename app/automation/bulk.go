@@ -59,7 +59,7 @@ func (r BulkResult) String() string {
 
 // Bulk does one thing to several automations, each as if alone. It leaves out those of others, HTTP Triggers that
 // cannot be switched, and those that cannot start, and counts them by reason.
-func (s *Service) Bulk(ctx context.Context, actor account.Actor, action BulkAction,
+func (s Definitions) Bulk(ctx context.Context, actor account.Actor, action BulkAction,
 	ids []uuid.UUID) (BulkResult, error) {
 	result := BulkResult{Action: action, Skipped: map[string]int{}}
 	switch {
@@ -86,7 +86,8 @@ func (s *Service) Bulk(ctx context.Context, actor account.Actor, action BulkActi
 }
 
 // bulkOne returns why it left an automation out, or nothing.
-func (s *Service) bulkOne(ctx context.Context, actor account.Actor, action BulkAction, id uuid.UUID) (string, error) {
+func (s Definitions) bulkOne(ctx context.Context, actor account.Actor, action BulkAction,
+	id uuid.UUID) (string, error) {
 	a, err := s.manageable(ctx, actor, id)
 	switch {
 	case errors.Is(err, fault.ErrForbidden):
@@ -107,7 +108,7 @@ func (s *Service) bulkOne(ctx context.Context, actor account.Actor, action BulkA
 	case BulkDelete:
 		err = s.Delete(ctx, actor, id)
 	case BulkRun:
-		_, err = s.RunNow(ctx, actor, id, nil)
+		_, err = s.Runs().RunNow(ctx, actor, id, nil)
 	}
 	var busy *Busy
 	var unable *Unable

@@ -15,9 +15,9 @@ import (
 	"carillon/db"
 )
 
-// after is what becomes of a session when its run has ended: stopped by a person it is canceled; with Auto-Complete
-// it is Done, unless files changed and those are to be looked at; else it stays open.
-func after(e *db.Execution, o Outcome) db.SessionStatus {
+// statusAfter is what becomes of a session when its run has ended: stopped by a person it is canceled; with
+// Auto-Complete it is Done, unless files changed and those are to be looked at; else it stays open.
+func statusAfter(e *db.Execution, o Outcome) db.SessionStatus {
 	switch {
 	case o.Interrupted:
 		return db.SessionWaiting
@@ -34,9 +34,9 @@ func after(e *db.Execution, o Outcome) db.SessionStatus {
 	}
 }
 
-// leave ends a worker's hold on a session. One that stays open goes back to the queue when a person's message
+// release ends a worker's hold on a session. One that stays open goes back to the queue when a person's message
 // arrived in the meantime.
-func (s *Service) leave(ctx context.Context, tx bun.Tx, session *db.Session, status db.SessionStatus, by uuid.UUID,
+func (s Sessions) release(ctx context.Context, tx bun.Tx, session *db.Session, status db.SessionStatus, by uuid.UUID,
 	now time.Time) error {
 	if session.Status == db.SessionInProgress || session.Status == db.SessionQueued {
 		// a person's closing it later is not its work
@@ -76,15 +76,15 @@ func (s *Service) leave(ctx context.Context, tx bun.Tx, session *db.Session, sta
 		return db.Notify(ctx, tx, "queue", uuid.Nil)
 	}
 	if session.Status.Closed() {
-		return s.closed(ctx, tx, session, now)
+		return s.onClosed(ctx, tx, session, now)
 	}
 	return nil
 }
 
-// closed goes on with what waits for a session to be over: the next iteration of its loop.
+// onClosed goes on with what waits for a session to be over: the next iteration of its loop.
 //
 // Behaviour, "Loop, next run": 5 s after a success, 30 s after the first failure, 2 min after the second.
-func (s *Service) closed(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
+func (s Sessions) onClosed(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error {
 	if session.AutomationID == uuid.Nil {
 		return nil
 	}
@@ -112,12 +112,12 @@ func (s *Service) closed(ctx context.Context, tx bun.Tx, session *db.Session, no
 		if err := s.switchOff(ctx, tx, a, db.ByFinishing, reason); err != nil {
 			return err
 		}
-		return s.tell(ctx, tx, a, inbox.Notice{
+		return s.notifyCreator(ctx, tx, a, inbox.Notice{
 			Kind: inbox.LoopFinished, Title: a.Name + " has finished its loop", Body: fault.Sentence(reason),
 			Execution: e.ID, Session: e.SessionID, Key: "finished " + e.ID.String(),
 		})
 	}
-	return s.schedule(ctx, tx, a, now.Add(loopPause(a.FailureStreak)))
+	return setNextRun(ctx, tx, a, now.Add(loopPause(a.FailureStreak)))
 }
 
 // loopPause is how long a loop rests after a session, by how many failures it has in a row.
@@ -143,8 +143,8 @@ func loopDone(a *db.Automation, e *db.Execution) (bool, string) {
 	return false, ""
 }
 
-// schedule sets when an automation is due next and wakes the schedulers.
-func (s *Service) schedule(ctx context.Context, tx bun.Tx, a *db.Automation, at time.Time) error {
+// setNextRun sets when an automation is due next and wakes the schedulers.
+func setNextRun(ctx context.Context, tx bun.Tx, a *db.Automation, at time.Time) error {
 	a.NextRunAt = at
 	if err := db.SetNextRun(ctx, tx, a.ID, at); err != nil {
 		return err

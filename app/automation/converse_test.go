@@ -26,9 +26,9 @@ func TestMessagesQueueWhileTheAgentWorksAndSurviveAFailedTurn(t *testing.T) {
 	a := k.create(func(in *Input) { in.SessionType, in.AutoComplete = "chat", false })
 	k.runNow(a)
 	s := k.claim()[0]
-	check(t, k.Reply(ctx, k.mira, s.ID, "second"))
-	check(t, k.Reply(ctx, k.mira, s.ID, "third"))
-	check(t, k.Finish(ctx, lease(s), success))
+	check(t, k.Sessions().Reply(ctx, k.mira, s.ID, "second"))
+	check(t, k.Sessions().Reply(ctx, k.mira, s.ID, "third"))
+	check(t, k.Runs().Finish(ctx, lease(s), success))
 	if got := k.session(s.ID); got.Status != db.SessionQueued {
 		t.Fatalf("with messages waiting the session is %s; want queued", got.Status)
 	}
@@ -40,7 +40,7 @@ func TestMessagesQueueWhileTheAgentWorksAndSurviveAFailedTurn(t *testing.T) {
 	}
 	begun := failure
 	begun.TurnBegun = true
-	check(t, k.Finish(ctx, lease(s), begun))
+	check(t, k.Runs().Finish(ctx, lease(s), begun))
 	if got := k.turns(s.ID); got != "canceled canceled queued " { // no worker took the first here
 		t.Errorf("the turns are %q; want the third message to wait still", got)
 	}
@@ -55,7 +55,7 @@ func TestAMessageThatCouldNotBeGivenDoesNotComeAgainForEver(t *testing.T) {
 	a := k.create(func(in *Input) { in.AutoComplete = false })
 	k.runNow(a)
 	s := k.finish(success)[0]
-	check(t, k.Reply(ctx, k.jonas, s.ID, "go on"))
+	check(t, k.Sessions().Reply(ctx, k.jonas, s.ID, "go on"))
 	k.finish(Outcome{Status: db.Failed, Class: "start", Reason: "the repository does not answer"})
 	if got := k.session(s.ID); got.Status != db.SessionWaiting {
 		t.Errorf("the session is %s; want waiting for a person", got.Status)
@@ -68,14 +68,14 @@ func TestInterruptEndsTheTurnAndKeepsTheSessionOpen(t *testing.T) {
 	a := k.create(nil) // Auto-Complete
 	k.runNow(a)
 	s := k.claim()[0]
-	wantErr(t, k.InterruptTurn(ctx, k.person("Eve", "member"), s.ID), fault.ErrNotFound)
-	check(t, k.InterruptTurn(ctx, k.jonas, s.ID))
+	wantErr(t, k.Sessions().InterruptTurn(ctx, k.person("Eve", "member"), s.ID), fault.ErrNotFound)
+	check(t, k.Sessions().InterruptTurn(ctx, k.jonas, s.ID))
 	held, err := db.RenewLeases(ctx, k.DB, []db.Lease{lease(s)}, k.Now())
 	check(t, err)
 	if len(held) != 1 || held[0].InterruptAt.IsZero() {
 		t.Fatalf("the worker learns %+v; want the interrupt", held)
 	}
-	check(t, k.Finish(ctx, lease(s), Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true}))
+	check(t, k.Runs().Finish(ctx, lease(s), Outcome{Status: db.Canceled, Reason: "interrupted", Interrupted: true}))
 	if e := k.history(a)[0]; e.Status != db.Canceled || !e.Neutral || e.Reason != "interrupted by Jonas" {
 		t.Errorf("the run is %s, neutral %v: %q", e.Status, e.Neutral, e.Reason)
 	}
@@ -84,7 +84,7 @@ func TestInterruptEndsTheTurnAndKeepsTheSessionOpen(t *testing.T) {
 		t.Errorf("the session is %s, asked to interrupt at %s; want waiting, and nothing asked", got.Status,
 			got.InterruptAt)
 	}
-	check(t, k.Reply(ctx, k.jonas, s.ID, "go on differently"))
+	check(t, k.Sessions().Reply(ctx, k.jonas, s.ID, "go on differently"))
 	if n := len(k.claim()); n != 1 {
 		t.Errorf("%d sessions start after a reply; want 1", n)
 	}
@@ -97,8 +97,8 @@ func TestAnInterruptOutlivesItsWorker(t *testing.T) {
 	k.runNow(a)
 	s := k.claim()[0]
 	check(t, db.SetConversation(ctx, k.DB, lease(s), "c1"))
-	check(t, k.InterruptTurn(ctx, k.jonas, s.ID))
-	if _, err := k.InterruptFormer(ctx, k.worker, func(string) bool { return true }); err != nil {
+	check(t, k.Sessions().InterruptTurn(ctx, k.jonas, s.ID))
+	if _, err := k.Runs().InterruptFormer(ctx, k.worker, func(string) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	k.expectStatuses(a, "canceled")
@@ -113,10 +113,10 @@ func TestResetContextHoldsForTheNextTurnAndForAgentsAlone(t *testing.T) {
 	a := k.create(func(in *Input) { in.AutoComplete = false })
 	k.runNow(a)
 	s := k.claim()[0]
-	check(t, k.ResetContext(ctx, k.jonas, s.ID)) // at work: it goes on with what it knows
+	check(t, k.Sessions().ResetContext(ctx, k.jonas, s.ID)) // at work: it goes on with what it knows
 	check(t, db.SetConversation(ctx, k.DB, lease(s), "c1"))
-	check(t, k.Finish(ctx, lease(s), success))
-	check(t, k.Reply(ctx, k.jonas, s.ID, "again"))
+	check(t, k.Runs().Finish(ctx, lease(s), success))
+	check(t, k.Sessions().Reply(ctx, k.jonas, s.ID, "again"))
 	s = k.claim()[0]
 	if s.Conversation != "c1" || !s.ResetContext {
 		t.Fatalf("the next worker gets the conversation %q, to be forgotten %v", s.Conversation, s.ResetContext)
@@ -130,9 +130,9 @@ func TestResetContextHoldsForTheNextTurnAndForAgentsAlone(t *testing.T) {
 		t.Errorf("the session has the conversation %q still", got.Conversation)
 	}
 	script := k.create(func(in *Input) { in.Provider = "shell" })
-	run, err := k.RunNow(ctx, k.jonas, script.ID, nil)
+	run, err := k.Runs().RunNow(ctx, k.jonas, script.ID, nil)
 	check(t, err)
-	wantInvalid(t, k.ResetContext(ctx, k.jonas, run.Session.ID), "message")
+	wantInvalid(t, k.Sessions().ResetContext(ctx, k.jonas, run.Session.ID), "message")
 }
 
 func TestAQueuedMessageCanBeTakenBack(t *testing.T) {
@@ -141,12 +141,12 @@ func TestAQueuedMessageCanBeTakenBack(t *testing.T) {
 	a := k.create(func(in *Input) { in.AutoComplete = false })
 	k.runNow(a)
 	s := k.finish(success)[0]
-	check(t, k.Reply(ctx, k.jonas, s.ID, "oops"))
+	check(t, k.Sessions().Reply(ctx, k.jonas, s.ID, "oops"))
 	list, err := db.TurnsOf(ctx, k.DB, s.ID)
 	check(t, err)
 	message := list[len(list)-1]
-	check(t, k.Withdraw(ctx, k.jonas, s.ID, list[0].ID)) // the run's own prompt: left as it is
-	check(t, k.Withdraw(ctx, k.jonas, s.ID, message.ID))
+	check(t, k.Sessions().Withdraw(ctx, k.jonas, s.ID, list[0].ID)) // the run's own prompt: left as it is
+	check(t, k.Sessions().Withdraw(ctx, k.jonas, s.ID, message.ID))
 	if got := k.session(s.ID); got.Status == db.SessionInProgress || len(k.claim()) != 0 {
 		t.Errorf("the session is %s and still wants a worker", got.Status)
 	}

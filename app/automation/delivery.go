@@ -19,17 +19,17 @@ import (
 )
 
 // Deliveries lists the calls of an HTTP Trigger, for whoever may manage it: they hold what its senders sent.
-func (s *Service) Deliveries(ctx context.Context, actor account.Actor, id uuid.UUID,
+func (s Webhooks) Deliveries(ctx context.Context, actor account.Actor, id uuid.UUID,
 	f db.DeliveryFilter) ([]db.Delivery, error) {
-	if _, err := s.manageable(ctx, actor, id); err != nil {
+	if _, err := s.Definitions().manageable(ctx, actor, id); err != nil {
 		return nil, err
 	}
 	return db.Deliveries(ctx, s.DB, id, f)
 }
 
 // Delivery finds one call of an HTTP Trigger, for whoever may manage it.
-func (s *Service) Delivery(ctx context.Context, actor account.Actor, id, delivery uuid.UUID) (*db.Delivery, error) {
-	if _, err := s.manageable(ctx, actor, id); err != nil {
+func (s Webhooks) Delivery(ctx context.Context, actor account.Actor, id, delivery uuid.UUID) (*db.Delivery, error) {
+	if _, err := s.Definitions().manageable(ctx, actor, id); err != nil {
 		return nil, err
 	}
 	d, err := db.DeliveryByID(ctx, s.DB, delivery)
@@ -39,9 +39,9 @@ func (s *Service) Delivery(ctx context.Context, actor account.Actor, id, deliver
 	return d, err
 }
 
-// input reads again what a delivery brought. It returns fault.Invalid for one that was not kept whole, or cannot be
-// read.
-func (s *Service) input(d *db.Delivery) (parameters map[string]string, body string, err error) {
+// readDelivery reads again what a delivery brought. It returns fault.Invalid for one that was not kept whole, or cannot
+// be read.
+func (s Webhooks) readDelivery(d *db.Delivery) (parameters map[string]string, body string, err error) {
 	if !d.Complete() {
 		kept := fmt.Sprintf("Only the first %d KiB of this call were kept", keepBody>>10)
 		if len(d.Body) == 0 {
@@ -49,7 +49,7 @@ func (s *Service) input(d *db.Delivery) (parameters map[string]string, body stri
 		}
 		return nil, "", fault.Invalid{"delivery": kept + ", so it cannot be sent again."}
 	}
-	call, ok := s.call(d)
+	call, ok := s.openCall(d)
 	if !ok {
 		return nil, "",
 			fault.Invalid{"delivery": "The secrets of this call cannot be read with this server's secret, so it " +
@@ -67,37 +67,39 @@ func (s *Service) input(d *db.Delivery) (parameters map[string]string, body stri
 
 // Replay starts a run with what a call brought, as the automation is now. Signature and filter are not asked again: a
 // person decides. It returns the errors of RunNow, and fault.Invalid for a call that was not kept whole.
-func (s *Service) Replay(ctx context.Context, actor account.Actor, id, delivery uuid.UUID) (*Run, error) {
+func (s Webhooks) Replay(ctx context.Context, actor account.Actor, id, delivery uuid.UUID) (*Run, error) {
 	d, err := s.Delivery(ctx, actor, id, delivery)
 	if err != nil {
 		return nil, err
 	}
-	parameters, body, err := s.input(d)
+	parameters, body, err := s.readDelivery(d)
 	if err != nil {
 		return nil, err
 	}
-	return s.again(ctx, actor, id, Trigger{Parameters: parameters, Outside: names(parameters), Payload: body})
+	return s.Runs().startAgain(ctx, actor, id,
+		Trigger{Parameters: parameters, Outside: names(parameters), Payload: body})
 }
 
 // RunAgain starts a run with the input of an earlier one, as the automation is now. It returns the errors of RunNow,
 // and whether the automation was edited since.
-func (s *Service) RunAgain(ctx context.Context, actor account.Actor,
+func (s Runs) RunAgain(ctx context.Context, actor account.Actor,
 	execution uuid.UUID) (run *Run, edited bool, err error) {
-	e, err := s.Execution(ctx, actor, execution)
+	e, err := s.Find(ctx, actor, execution)
 	if err != nil {
 		return nil, false, err
 	}
-	a, err := s.manageable(ctx, actor, e.AutomationID)
+	a, err := s.Definitions().manageable(ctx, actor, e.AutomationID)
 	if err != nil {
 		return nil, false, err
 	}
-	run, err = s.again(ctx, actor, e.AutomationID, Trigger{Parameters: e.Parameters, Kept: true, Outside: outsideOf(e),
-		Payload: e.Parameters[payloadName]})
+	run, err = s.startAgain(ctx, actor, e.AutomationID,
+		Trigger{Parameters: e.Parameters, Kept: true, Outside: outsideOf(e),
+			Payload: e.Parameters[payloadName]})
 	return run, e.Snapshot.Version != a.Version, err
 }
 
-func (s *Service) again(ctx context.Context, actor account.Actor, id uuid.UUID, by Trigger) (*Run, error) {
-	a, err := s.manageable(ctx, actor, id)
+func (s Runs) startAgain(ctx context.Context, actor account.Actor, id uuid.UUID, by Trigger) (*Run, error) {
+	a, err := s.Definitions().manageable(ctx, actor, id)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +120,7 @@ type Trial struct {
 
 // Try renders what is in an automation's form with what a call brought, and starts nothing. Values stored with the
 // automation stand in for those that the call does not bring.
-func (s *Service) Try(ctx context.Context, actor account.Actor, id, delivery uuid.UUID, in Input) (*Trial, error) {
+func (s Webhooks) Try(ctx context.Context, actor account.Actor, id, delivery uuid.UUID, in Input) (*Trial, error) {
 	d, err := s.Delivery(ctx, actor, id, delivery)
 	if err != nil {
 		return nil, err
@@ -126,7 +128,7 @@ func (s *Service) Try(ctx context.Context, actor account.Actor, id, delivery uui
 	if d.Sealed != nil { // what is shown has no secrets
 		d.Sealed, d.Size = nil, int64(len(d.Body))
 	}
-	parameters, body, err := s.input(d)
+	parameters, body, err := s.readDelivery(d)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +163,7 @@ type brought struct {
 func deliveryPurpose(id uuid.UUID) string { return "delivery " + id.String() }
 
 // keepCall notes with a delivery what its call brought: readable without secrets, and sealed with them.
-func (s *Service) keepCall(o *db.TokenOwner, call payload.Call, d *db.Delivery) {
+func (s Webhooks) keepCall(o *db.TokenOwner, call payload.Call, d *db.Delivery) {
 	shown := call.Redacted(o)
 	d.Query, d.Size = db.Printable(shown.Query, 4096), int64(len(call.Body))
 	d.Body = shown.Body[:min(len(shown.Body), keepBody)]
@@ -172,8 +174,8 @@ func (s *Service) keepCall(o *db.TokenOwner, call payload.Call, d *db.Delivery) 
 	d.Sealed = s.Keys.Seal(string(whole), deliveryPurpose(d.ID))
 }
 
-// call is what a delivery brought as it was. ok is false when its secrets cannot be read any more.
-func (s *Service) call(d *db.Delivery) (call payload.Call, ok bool) {
+// openCall is what a delivery brought as it was. ok is false when its secrets cannot be read any more.
+func (s Webhooks) openCall(d *db.Delivery) (call payload.Call, ok bool) {
 	call = payload.Call{Query: d.Query, ContentType: d.Headers["Content-Type"], Body: d.Body}
 	if d.Sealed == nil {
 		return call, true
@@ -192,7 +194,7 @@ func (s *Service) call(d *db.Delivery) (call payload.Call, ok bool) {
 
 // keptValues are the values of a run as its row may hold them: secrets in their stored form. Where nobody knows any
 // more which of them are secrets, as the workflow is gone, there are none.
-func (s *Service) keptValues(wf *db.Workflow, values map[string]string) map[string]string {
+func (s Runs) keptValues(wf *db.Workflow, values map[string]string) map[string]string {
 	kept := map[string]string{}
 	if wf == nil {
 		return kept

@@ -38,7 +38,7 @@ const (
 // StartDue starts what is due: the scheduler's way to Start, for up to DueBatch automations at once. Each due time ends
 // as a row: a run, or skipped, missed or failed with a reason. It returns how many automations it dealt with; when that
 // is the whole batch there may be more. Any number of processes may call it at once.
-func (s *Service) StartDue(ctx context.Context) (int, error) {
+func (s Schedules) StartDue(ctx context.Context) (int, error) {
 	var list []db.Startable
 	began := s.Now()
 	away := s.looks.begin(began)
@@ -69,7 +69,7 @@ func (s *Service) StartDue(ctx context.Context) (int, error) {
 	for i := range list {
 		ids[i] = list[i].ID
 	}
-	s.announceRun(ids...)
+	s.notifyRun(ids...)
 	return len(list), nil
 }
 
@@ -91,7 +91,7 @@ func later(a, b time.Time) time.Time {
 
 // startSingly starts due automations each in a transaction of its own. What cannot be started even so is set aside; its
 // due time stays, and is answered when that is mended.
-func (s *Service) startSingly(ctx context.Context, list []db.Startable, away gap) error {
+func (s Schedules) startSingly(ctx context.Context, list []db.Startable, away gap) error {
 	round := s.Round(db.TaskStart)
 	for i := range list {
 		a := &list[i].Automation
@@ -124,7 +124,7 @@ type firing struct {
 	away bool // they passed while nobody was there to start them
 }
 
-func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, away gap, now time.Time) error {
+func (s Schedules) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, away gap, now time.Time) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -135,7 +135,7 @@ func (s *Service) startDue(ctx context.Context, tx bun.Tx, list []db.Startable, 
 	for i := range list {
 		all[i] = &list[i]
 	}
-	if err := s.complete(ctx, tx, all, now); err != nil {
+	if err := loadContext(ctx, tx, all, now); err != nil {
 		return err
 	}
 	var firings []firing
@@ -198,7 +198,7 @@ func keep(a *db.Startable) int {
 }
 
 // decide says what becomes of a due automation. Nil: it was dealt with.
-func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, away gap, now time.Time) (*firing, error) {
+func (s Schedules) decide(ctx context.Context, tx bun.Tx, a *db.Startable, away gap, now time.Time) (*firing, error) {
 	f := &firing{a: a, due: a.NextRunAt, last: a.NextRunAt, n: 1}
 	by := Trigger{Source: db.BySchedule}
 	switch a.Trigger {
@@ -211,7 +211,7 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, away g
 			return nil, s.missOneTime(ctx, tx, f, away, now)
 		}
 	case db.Recurring:
-		expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
+		expression, zone, err := recurrence(a.Cron, a.TimeZone)
 		if err != nil {
 			return nil, s.disableFor(ctx, tx, &a.Automation, nil, db.ByInvalid, err.Error())
 		}
@@ -223,9 +223,9 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, away g
 		f.away = late && a.CatchUp || away.has(f.due)
 		switch {
 		case late && !a.CatchUp && a.InFlight == 0:
-			return nil, s.missRecurring(ctx, tx, f, expression, zone, now.Add(-grace-1), away, now)
+			return nil, missRecurring(ctx, tx, f, expression, zone, now.Add(-grace-1), away, now)
 		case f.away && a.InFlight > 0: // the run in flight is in nobody's way: nobody would have started these
-			return nil, s.missRecurring(ctx, tx, f, expression, zone, waitsSince(away, now).Add(-1), away, now)
+			return nil, missRecurring(ctx, tx, f, expression, zone, waitsSince(away, now).Add(-1), away, now)
 		case late: // one run catches up for all, or all of them met the same run in flight
 			f.last, f.next, f.n = passed(expression, zone, f.due, unanswered(a, now))
 			by.Mark = db.CatchUpMark
@@ -234,7 +234,7 @@ func (s *Service) decide(ctx context.Context, tx bun.Tx, a *db.Startable, away g
 	if a.InFlight > 0 {
 		return f, nil
 	}
-	run, err := s.prepare(a, by, now)
+	run, err := s.Runs().prepare(a, by, now)
 	var reason string
 	var ownerless bool
 	var unable *Unable
@@ -287,7 +287,7 @@ func absence(a *db.Startable, due time.Time, away gap) string {
 }
 
 // recurrence reads a schedule. An error is a sentence's end for a person.
-func (s *Service) recurrence(expression, zone string) (cron.Expression, *time.Location, error) {
+func recurrence(expression, zone string) (cron.Expression, *time.Location, error) {
 	e, err := cron.Parse(expression)
 	if err != nil {
 		return cron.Expression{}, nil, fmt.Errorf("its schedule cannot be read: %w", err)
@@ -300,7 +300,7 @@ func (s *Service) recurrence(expression, zone string) (cron.Expression, *time.Lo
 }
 
 // failToStart records that a due run could not start: a failure like any other. That its owner is gone is told at once.
-func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trigger, reason string, ownerless bool,
+func (s Schedules) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trigger, reason string, ownerless bool,
 	now time.Time) error {
 	e := db.Execution{
 		ID: db.NewID(), AutomationID: f.a.ID, Source: by.Source, Mark: by.Mark, Status: db.Failed, Reason: reason,
@@ -321,11 +321,11 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 		if f.a.Trigger == db.OneTime {
 			f.a.NextRunAt = time.Time{} // this was its due time
 		}
-		if err := s.count(ctx, tx, &f.a.Automation, &e); err != nil || !f.a.Enabled {
+		if err := s.Runs().recordOutcome(ctx, tx, &f.a.Automation, &e); err != nil || !f.a.Enabled {
 			return err
 		}
 		if ownerless && f.a.FailureStreak == 1 {
-			if err := s.tell(ctx, tx, &f.a.Automation, inbox.Notice{
+			if err := s.notifyCreator(ctx, tx, &f.a.Automation, inbox.Notice{
 				Kind: inbox.RunFailed, Title: f.a.Name + " failed", Execution: e.ID, Key: "failed " + e.ID.String(),
 				Body: form.Capitalize(reason) + ". Its runs fail until it has another owner.",
 			}); err != nil {
@@ -345,7 +345,7 @@ func (s *Service) failToStart(ctx context.Context, tx bun.Tx, f *firing, by Trig
 }
 
 // missOneTime records that a One-Time came too late: it is over, and its creator is told.
-func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, f *firing, away gap, now time.Time) error {
+func (s Schedules) missOneTime(ctx context.Context, tx bun.Tx, f *firing, away gap, now time.Time) error {
 	a, reason := f.a, absence(f.a, f.due, away)
 	if a.InFlight > 0 && a.SetAsideReason == "" && !away.has(f.due) {
 		reason = "another run of it was in flight at its time"
@@ -361,7 +361,7 @@ func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, f *firing, away ga
 	if err := s.switchOff(ctx, tx, &a.Automation, db.ByMissing, reason); err != nil {
 		return err
 	}
-	return s.tell(ctx, tx, &a.Automation, inbox.Notice{
+	return s.notifyCreator(ctx, tx, &a.Automation, inbox.Notice{
 		Kind: inbox.Missed, Title: a.Name + " was missed", Execution: e.ID, Key: "missed " + e.ID.String(),
 		Body: form.Capitalize(reason) + ", so it did not run. Set a new time to run it.",
 	})
@@ -369,7 +369,7 @@ func (s *Service) missOneTime(ctx context.Context, tx bun.Tx, f *firing, away ga
 
 // missRecurring records the due times up to one that came too late, in one row, and goes on with the first that did
 // not.
-func (s *Service) missRecurring(ctx context.Context, tx bun.Tx, f *firing, expression cron.Expression,
+func missRecurring(ctx context.Context, tx bun.Tx, f *firing, expression cron.Expression,
 	zone *time.Location, until time.Time, away gap, now time.Time) error {
 	a := f.a
 	last, next, n := passed(expression, zone, f.due, unanswered(a, until))
@@ -405,7 +405,7 @@ func passed(expression cron.Expression, zone *time.Location, first, until time.T
 
 // skip records due times at which a run was in the way. The first of a streak is a new row and a notice; the others
 // are counted in that row.
-func (s *Service) skip(ctx context.Context, tx bun.Tx, blocked []*firing, now time.Time) ([]db.Advance, error) {
+func (s Schedules) skip(ctx context.Context, tx bun.Tx, blocked []*firing, now time.Time) ([]db.Advance, error) {
 	if len(blocked) == 0 {
 		return nil, nil
 	}
@@ -450,7 +450,7 @@ func (s *Service) skip(ctx context.Context, tx bun.Tx, blocked []*firing, now ti
 }
 
 // addSkip counts skipped due times and returns the row of their streak.
-func (s *Service) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.OldestRun,
+func (s Schedules) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.OldestRun,
 	now time.Time) (uuid.UUID, error) {
 	a := f.a
 	if a.SkipID != uuid.Nil {
@@ -464,7 +464,7 @@ func (s *Service) addSkip(ctx context.Context, tx bun.Tx, f *firing, other db.Ol
 	if written, err := db.InsertExecution(ctx, tx, &e); err != nil || !written { // answered before
 		return a.SkipID, err
 	}
-	return e.ID, s.tell(ctx, tx, &a.Automation, inbox.Notice{
+	return e.ID, s.notifyCreator(ctx, tx, &a.Automation, inbox.Notice{
 		Kind: inbox.Skipped, Title: a.Name + " was skipped", Execution: e.ID, Session: other.SessionID,
 		Key: "skipped for " + other.ID.String(),
 		Body: "It was due while a run that began earlier was still in flight. Further skips until the next run are " +

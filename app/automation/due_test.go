@@ -112,7 +112,7 @@ func TestRunNowEndsASkipStreakToo(t *testing.T) {
 	k.tick(at("01 12:10:00"))
 	k.tick(at("01 12:20:00"))
 	k.finish(success)
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	k.tick(at("01 12:30:00"))
 	k.expectStatuses(a, "succeeded skipped queued skipped")
@@ -124,7 +124,7 @@ func TestRunNowNeitherMovesNorConsumesTheSchedule(t *testing.T) {
 		k.create(recurring("0 2 * * *")),
 		k.create(func(in *Input) { in.Trigger, in.RunAt, in.TimeZone = "one_time", "2026-06-05T09:00", "UTC" }),
 	} {
-		_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+		_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 		check(t, err)
 		k.finish(success)
 		if b := k.reload(a); !b.NextRunAt.Equal(a.NextRunAt) || !b.Enabled {
@@ -162,7 +162,7 @@ func TestAOneTimeFurtherPastIsAFormError(t *testing.T) {
 	k := setup(t)
 	in := k.input()
 	oneTime("2026-06-01T13:54")(&in)
-	_, _, err := k.Create(t.Context(), k.jonas, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "run_at")
 }
 
@@ -192,7 +192,7 @@ func TestAOneTimeIsDisabledOnItsVeryFirstFailure(t *testing.T) {
 func TestABlockedOneTimeFiresWhenTheWayIsFreeWithinItsGrace(t *testing.T) {
 	k := setup(t)
 	a := k.create(oneTime("2026-06-02T09:00"))
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	k.tick(at("02 07:00:00"))
 	k.expectStatuses(a, "queued")
@@ -240,7 +240,7 @@ func TestAnOpenSessionHoldsItsLoopUntilAPersonClosesIt(t *testing.T) {
 	}
 	k.tick(begun.Add(24 * time.Hour))
 	k.expectStatuses(a, "succeeded")
-	check(t, k.MarkDone(t.Context(), k.jonas, s.ID))
+	check(t, k.Sessions().MarkDone(t.Context(), k.jonas, s.ID))
 	k.tick(k.Now().Add(5 * time.Second))
 	k.expectStatuses(a, "succeeded queued")
 }
@@ -250,7 +250,7 @@ func TestACanceledSessionLetsItsLoopGoOn(t *testing.T) {
 	a := k.create(loop)
 	k.tick(begun)
 	e := k.history(a)[0]
-	check(t, k.Stop(t.Context(), k.jonas, e.SessionID))
+	check(t, k.Sessions().Stop(t.Context(), k.jonas, e.SessionID))
 	k.tick(begun.Add(5 * time.Second))
 	k.expectStatuses(a, "canceled queued")
 }
@@ -287,7 +287,7 @@ func TestALoopIsSkippedOnlyWhileARunNowIsInFlight(t *testing.T) {
 	a := k.create(loop)
 	k.tick(begun)
 	k.finish(success)
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	k.tick(begun.Add(10 * time.Second))
 	k.tick(begun.Add(30 * time.Second))
@@ -304,11 +304,11 @@ func TestALoopHeldForReviewOverAnHourIsToldOfOnce(t *testing.T) {
 	k.tick(begun)
 	k.finish(success)
 	k.clock.Add(59 * time.Minute)
-	check(t, k.WatchGates(t.Context()))
+	check(t, k.Schedules().WatchGates(t.Context()))
 	k.expectInbox(k.jonas)
 	k.clock.Add(2 * time.Minute)
-	check(t, k.WatchGates(t.Context()))
-	check(t, k.WatchGates(t.Context()))
+	check(t, k.Schedules().WatchGates(t.Context()))
+	check(t, k.Schedules().WatchGates(t.Context()))
 	k.expectStatuses(a, "succeeded skipped")
 	k.expectInbox(k.jonas, inbox.Skipped)
 }
@@ -354,14 +354,14 @@ func TestRunNowsFailureDoesNotCountAndItsSuccessResets(t *testing.T) {
 		k.tick(at("01 13:00:00").Add(time.Duration(i) * time.Hour))
 		k.finish(failure)
 	}
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	k.finish(failure)
 	if b := k.reload(a); !b.Enabled || b.FailureStreak != 2 {
 		t.Errorf("after a failed Run Now it is enabled=%t with %d failures; want enabled with 2", b.Enabled,
 			b.FailureStreak)
 	}
-	_, err = k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err = k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	k.finish(success)
 	if b := k.reload(a); b.FailureStreak != 0 {
@@ -397,7 +397,7 @@ func TestAManualAutomationIsNeverDisabledAndTellsOnceAStreak(t *testing.T) {
 	k := setup(t)
 	a := k.create(nil)
 	run := func(o Outcome) {
-		_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+		_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 		check(t, err)
 		k.finish(o)
 	}
@@ -421,7 +421,7 @@ func TestEnablingStartsAnew(t *testing.T) {
 		k.finish(failure)
 	}
 	k.clock.Set(at("05 10:30:00"))
-	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, true))
+	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, true))
 	b := k.reload(a)
 	if !b.Enabled || b.FailureStreak != 0 || b.DisabledReason != "" || !b.NextRunAt.Equal(at("05 11:00:00")) {
 		t.Errorf("it is enabled=%t with %d failures, reason %q, next %s; want a clean start at 11:00", b.Enabled,
@@ -461,7 +461,7 @@ func TestAnInterruptedRunEndsFailedAndNeutral(t *testing.T) {
 	k.tick(at("01 13:00:00"))
 	k.atWork()
 	k.clock.Add(2 * time.Minute) // its worker says nothing
-	n, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	n, err := k.Runs().Interrupt(t.Context(), func(string) bool { return false })
 	check(t, err)
 	e := k.history(a)[0]
 	if n != 1 || e.Status != db.Failed || !e.Neutral || e.Reason != "interrupted by a restart" {
@@ -478,7 +478,7 @@ func TestAQueuedRunOutlivesARestart(t *testing.T) {
 	a := k.create(recurring("0 * * * *"))
 	k.tick(at("01 13:00:00"))
 	k.clock.Add(time.Hour)
-	_, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	_, err := k.Runs().Interrupt(t.Context(), func(string) bool { return false })
 	check(t, err)
 	k.finish(success)
 	k.expectStatuses(a, "succeeded")
@@ -490,9 +490,9 @@ func TestAnExecutionEndsExactlyOnce(t *testing.T) {
 	k.tick(at("01 13:00:00"))
 	s := k.atWork()[0]
 	k.clock.Add(2 * time.Minute)
-	_, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	_, err := k.Runs().Interrupt(t.Context(), func(string) bool { return false })
 	check(t, err)
-	wantErr(t, k.Finish(t.Context(), lease(s), success), db.ErrLeaseLost) // the worker comes back too late
+	wantErr(t, k.Runs().Finish(t.Context(), lease(s), success), db.ErrLeaseLost) // the worker comes back too late
 	k.expectStatuses(a, "failed")
 }
 
@@ -506,7 +506,7 @@ func TestEveryDueTimeIsAnsweredOnceByHoweverManySchedulers(t *testing.T) {
 	for range 4 {
 		go func() {
 			for {
-				n, err := k.StartDue(t.Context())
+				n, err := k.Schedules().StartDue(t.Context())
 				if err != nil || n == 0 {
 					done <- err
 					return
@@ -535,10 +535,10 @@ func TestTwoPeopleSavingTheSameAutomationTheSecondIsTold(t *testing.T) {
 	a := k.create(nil)
 	in := k.input()
 	in.Version, in.Name = a.Version, "First"
-	_, _, err := k.Update(t.Context(), k.jonas, a.ID, in)
+	_, _, err := k.Definitions().Update(t.Context(), k.jonas, a.ID, in)
 	check(t, err)
 	in.Name = "Second"
-	_, _, err = k.Update(t.Context(), k.mira, a.ID, in)
+	_, _, err = k.Definitions().Update(t.Context(), k.mira, a.ID, in)
 	wantErr(t, err, fault.ErrStale)
 	if got := k.reload(a).Name; got != "First" {
 		t.Errorf("the name is %q; want First: nothing is overwritten", got)
@@ -548,14 +548,14 @@ func TestTwoPeopleSavingTheSameAutomationTheSecondIsTold(t *testing.T) {
 func TestDeletingInMidRunStopsTheRunAndKeepsTheSession(t *testing.T) {
 	k := setup(t)
 	a := k.create(nil)
-	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	s := k.claim()[0]
-	check(t, k.Delete(t.Context(), k.jonas, a.ID))
+	check(t, k.Definitions().Delete(t.Context(), k.jonas, a.ID))
 	if got := k.session(run.Session.ID); got.CancelRequestedAt.IsZero() {
 		t.Error("the worker is not asked to stop")
 	}
-	check(t, k.Finish(t.Context(), lease(s), Outcome{Status: db.Canceled}))
+	check(t, k.Runs().Finish(t.Context(), lease(s), Outcome{Status: db.Canceled}))
 	if got := k.session(run.Session.ID); got.AutomationID != uuid.Nil || got.Status != db.SessionCanceled ||
 		got.ClosedBy != k.jonas.ID {
 		t.Errorf("the session is %s; want it there, without its automation, and canceled by Jonas", got.Status)
@@ -566,7 +566,7 @@ func TestDisablingInMidRunLetsTheRunEnd(t *testing.T) {
 	k := setup(t)
 	a := k.create(loop)
 	k.tick(begun)
-	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, false))
+	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, false))
 	k.finish(success)
 	k.expectStatuses(a, "succeeded")
 	if b := k.reload(a); b.Enabled || !b.NextRunAt.IsZero() {
@@ -581,7 +581,7 @@ func TestEditingAOneTimeWhileItIsDueMovesItsTime(t *testing.T) {
 	in := k.input()
 	oneTime("2026-06-03T09:00")(&in)
 	in.Version = a.Version
-	_, _, err := k.Update(t.Context(), k.jonas, a.ID, in)
+	_, _, err := k.Definitions().Update(t.Context(), k.jonas, a.ID, in)
 	check(t, err)
 	k.tick(at("02 07:00:01"))
 	k.expectStatuses(a, "")
@@ -589,24 +589,24 @@ func TestEditingAOneTimeWhileItIsDueMovesItsTime(t *testing.T) {
 	k.expectStatuses(a, "queued")
 }
 
-func TestAHoleInTheLedgerIsFoundAndClosedByTheRuleForMissedRuns(t *testing.T) {
+func TestAGapInTheLedgerIsFoundAndClosedByTheRuleForMissedRuns(t *testing.T) {
 	k := setup(t)
 	a := k.create(recurring("0 * * * *"))
 	k.tick(at("01 13:00:00"))
 	k.finish(success)
 	k.clock.Set(at("01 16:30:00"))
-	if n, _, err := k.FindGaps(t.Context(), uuid.Nil); n != 0 || err != nil {
+	if n, _, err := k.Schedules().FindGaps(t.Context(), uuid.Nil); n != 0 || err != nil {
 		t.Errorf("found %d gaps, %v; want none: the next run is only late", n, err)
 	}
 	k.exec("UPDATE automations SET next_run_at = ? WHERE id = ?", at("01 17:00:00"), a.ID) // 14:00 to 16:00 were lost
-	n, _, err := k.FindGaps(t.Context(), uuid.Nil)
+	n, _, err := k.Schedules().FindGaps(t.Context(), uuid.Nil)
 	check(t, err)
 	k.tick(at("01 16:30:01"))
 	if n != 1 {
 		t.Errorf("found %d gaps; want 1", n)
 	}
 	k.expectStatuses(a, "succeeded missed×3")
-	if n, _, err := k.FindGaps(t.Context(), uuid.Nil); n != 0 || err != nil {
+	if n, _, err := k.Schedules().FindGaps(t.Context(), uuid.Nil); n != 0 || err != nil {
 		t.Errorf("then it finds %d gaps, %v; want none", n, err)
 	}
 }

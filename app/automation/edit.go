@@ -47,7 +47,7 @@ type Input struct {
 // Create makes an automation of the actor's own. For an HTTP Trigger it also returns the token, the only time that
 // it can be had. It returns fault.Invalid with a sentence per field, and fault.ErrForbidden or fault.ErrNotFound for a
 // workspace or a provider that the actor may not use.
-func (s *Service) Create(ctx context.Context, actor account.Actor, in Input) (*db.Automation, string, error) {
+func (s Definitions) Create(ctx context.Context, actor account.Actor, in Input) (*db.Automation, string, error) {
 	var a *db.Automation
 	var token string
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
@@ -63,7 +63,7 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, in Input) (*d
 	return a, token, nil
 }
 
-func (s *Service) create(ctx context.Context, tx bun.Tx, actor account.Actor,
+func (s Definitions) create(ctx context.Context, tx bun.Tx, actor account.Actor,
 	in Input) (*db.Automation, string, error) {
 	now := s.Now()
 	a := &db.Automation{
@@ -87,7 +87,7 @@ func (s *Service) create(ctx context.Context, tx bun.Tx, actor account.Actor,
 	if a.Trigger == db.HTTP && !a.Enabled {
 		return nil, "", alwaysEnabled
 	}
-	if err := s.begin(a, now); err != nil {
+	if err := scheduleFirst(a, now); err != nil {
 		return nil, "", err
 	}
 	if err := db.InsertAutomation(ctx, tx, a); err != nil {
@@ -96,7 +96,7 @@ func (s *Service) create(ctx context.Context, tx bun.Tx, actor account.Actor,
 	var token string
 	if a.Trigger == db.HTTP {
 		var err error
-		if token, err = s.issueToken(ctx, tx, actor, a.ID, 0); err != nil {
+		if token, err = s.Webhooks().issueToken(ctx, tx, actor, a.ID, 0); err != nil {
 			return nil, "", err
 		}
 	}
@@ -104,7 +104,7 @@ func (s *Service) create(ctx context.Context, tx bun.Tx, actor account.Actor,
 		return nil, "", err
 	}
 	crash.Here(crash.AutomationCreated)
-	return a, token, s.announceChange(ctx, tx, a.ID)
+	return a, token, notifyChange(ctx, tx, a.ID)
 }
 
 // timeTyped is the instant of a One-Time as typed; zero for none that can be read.
@@ -129,7 +129,7 @@ const HTTPAlwaysEnabled = "An HTTP Trigger is always enabled. Regenerate its tok
 // Update changes an automation. Runs that have started keep what they started with. It returns a token when the
 // automation has become an HTTP Trigger, fault.ErrStale when someone else saved it since the actor opened it, and the
 // errors of Create.
-func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID,
+func (s Definitions) Update(ctx context.Context, actor account.Actor, id uuid.UUID,
 	in Input) (*db.Automation, string, error) {
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return nil, "", err
@@ -149,9 +149,9 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id uuid.UUID,
 	return a, token, nil
 }
 
-func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID,
+func (s Definitions) update(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID,
 	in Input) (*db.Automation, string, error) {
-	a, actor, err := s.lockManageable(ctx, tx, actor, id)
+	a, actor, err := lockManageable(ctx, tx, actor, id)
 	if err != nil {
 		return nil, "", err
 	}
@@ -176,7 +176,7 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	}
 	if rescheduled(&before, a) {
 		a.Iterations = 0
-		if err := s.begin(a, now); err != nil {
+		if err := scheduleFirst(a, now); err != nil {
 			return nil, "", err
 		}
 	}
@@ -198,7 +198,7 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 	var token string
 	switch {
 	case a.Trigger == db.HTTP && before.Trigger != db.HTTP:
-		if token, err = s.issueToken(ctx, tx, actor, id, 0); err != nil {
+		if token, err = s.Webhooks().issueToken(ctx, tx, actor, id, 0); err != nil {
 			return nil, "", err
 		}
 	case a.Trigger != db.HTTP && before.Trigger == db.HTTP:
@@ -210,12 +210,12 @@ func (s *Service) update(ctx context.Context, tx bun.Tx, actor account.Actor, id
 		return nil, "", err
 	}
 	crash.Here(crash.AutomationSaved)
-	return a, token, s.announceChange(ctx, tx, id)
+	return a, token, notifyChange(ctx, tx, id)
 }
 
 // Preview is an automation as Update would make it of a row. It saves nothing, and does not ask whether the actor may
 // change the automation. It returns the fault.Invalid of Create.
-func (s *Service) Preview(ctx context.Context, actor account.Actor, row *db.Automation,
+func (s Definitions) Preview(ctx context.Context, actor account.Actor, row *db.Automation,
 	in Input) (*db.Automation, error) {
 	a := *row
 	err := s.apply(ctx, s.DB, actor, &a, in, s.Now())
@@ -238,8 +238,8 @@ func rearmed(before, a *db.Automation) bool {
 			before.DisabledKind == db.ByMissing)
 }
 
-// begin computes when an automation that starts anew is due first.
-func (s *Service) begin(a *db.Automation, now time.Time) error {
+// scheduleFirst computes when an automation that starts anew is due first.
+func scheduleFirst(a *db.Automation, now time.Time) error {
 	a.NextRunAt, a.ScheduledSince = time.Time{}, time.Time{}
 	if !a.Enabled {
 		return nil
@@ -252,7 +252,7 @@ func (s *Service) begin(a *db.Automation, now time.Time) error {
 		}
 		a.NextRunAt = a.RunAt
 	case db.Recurring:
-		expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
+		expression, zone, err := recurrence(a.Cron, a.TimeZone)
 		if err != nil {
 			return fault.Invalid{"cron": fault.Sentence(err.Error())}
 		}
@@ -313,13 +313,13 @@ func limitsSpec(l db.Limits) spec.Limits {
 
 // apply puts what a person typed into an automation, or says what is wrong with it, all at once. What cannot be read
 // for a fault of ours is no mistake of the person's: that is another error than fault.Invalid.
-func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input,
+func (s Definitions) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input,
 	now time.Time) error {
 	bad := fault.Invalid{}
 	maps.Copy(bad, in.Unread)
 	form.Check(&in.Automation, bad)
 	a.Name = form.Name(bad, "name", "Give the automation a name.", in.Name, 200)
-	if err := s.applyWorkspace(ctx, q, actor, a, &in, bad); err != nil {
+	if err := applyWorkspace(ctx, q, actor, a, &in, bad); err != nil {
 		return err
 	}
 	applyTrigger(a, in, now, bad)
@@ -337,7 +337,7 @@ func (s *Service) apply(ctx context.Context, q bun.IDB, actor account.Actor, a *
 	return nil
 }
 
-func (s *Service) applyWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input,
+func applyWorkspace(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in *Input,
 	bad fault.Invalid) error {
 	id, err := uuid.Parse(in.Workspace)
 	if err != nil {
@@ -427,7 +427,8 @@ func applyTrigger(a *db.Automation, in Input, now time.Time, bad fault.Invalid) 
 }
 
 // applyWork takes over what a run does.
-func (s *Service) applyWork(ctx context.Context, actor account.Actor, a *db.Automation, in Input, bad fault.Invalid) {
+func (s Definitions) applyWork(ctx context.Context, actor account.Actor, a *db.Automation, in Input,
+	bad fault.Invalid) {
 	a.SessionType, a.ExecutionType = db.SessionType(in.SessionType), db.ExecutionType(in.ExecutionType)
 	if a.ExecutionType == "" {
 		a.ExecutionType = db.Inline
@@ -533,7 +534,7 @@ func (s *Service) scriptProblem(provider, script string) string {
 
 // Names lists the parameters that a prompt for a provider asks for, each once, in their order. The list is not to be
 // changed: of a script it is remembered, so that lists of automations parse each script once.
-func (s *Service) Names(provider, text string) []string {
+func (s Definitions) Names(provider, text string) []string {
 	var names []string
 	if script := s.Providers.RunsScripts(provider); script && len(text) <= prompt.MaxBytes {
 		names = s.outermost().scripts.Of(text)
@@ -548,7 +549,7 @@ const maxNames = 500
 
 // SetEnabled switches an automation on or off. Switched on it starts anew: no failures, no iterations, and its schedule
 // from now. An HTTP Trigger cannot be switched off: that is fault.Invalid.
-func (s *Service) SetEnabled(ctx context.Context, actor account.Actor, id uuid.UUID, on bool) error {
+func (s Definitions) SetEnabled(ctx context.Context, actor account.Actor, id uuid.UUID, on bool) error {
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return err
 	}
@@ -559,8 +560,8 @@ func (s *Service) SetEnabled(ctx context.Context, actor account.Actor, id uuid.U
 }
 
 // setEnabled is SetEnabled within a transaction.
-func (s *Service) setEnabled(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, on bool) error {
-	a, actor, err := s.lockManageable(ctx, tx, actor, id)
+func (s Definitions) setEnabled(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID, on bool) error {
+	a, actor, err := lockManageable(ctx, tx, actor, id)
 	if err != nil {
 		return err
 	}
@@ -577,7 +578,7 @@ func (s *Service) setEnabled(ctx context.Context, tx bun.Tx, actor account.Actor
 		}
 		a.Enabled, a.DisabledKind, a.DisabledReason, a.DisabledAt = true, "", "", time.Time{}
 		a.FailureStreak, a.Iterations, a.SkipID = 0, 0, uuid.Nil
-		if err := s.begin(a, now); err != nil {
+		if err := scheduleFirst(a, now); err != nil {
 			return err
 		}
 		if err := s.audit(ctx, tx, actor.ID, "automation.enable", a, ""); err != nil {
@@ -598,7 +599,7 @@ func (s *Service) setEnabled(ctx context.Context, tx bun.Tx, actor account.Actor
 		return err
 	}
 	crash.Here(crash.SwitchWritten)
-	return s.announceChange(ctx, tx, id)
+	return notifyChange(ctx, tx, id)
 }
 
 func removed(a *db.Automation) string {
@@ -612,7 +613,7 @@ func removed(a *db.Automation) string {
 }
 
 // Delete removes an automation with its history. What of it is in flight is stopped; its sessions stay.
-func (s *Service) Delete(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+func (s Definitions) Delete(ctx context.Context, actor account.Actor, id uuid.UUID) error {
 	if _, err := s.manageable(ctx, actor, id); err != nil {
 		return err
 	}
@@ -620,12 +621,12 @@ func (s *Service) Delete(ctx context.Context, actor account.Actor, id uuid.UUID)
 	return fault.Wrap(err, "delete automation %s", id)
 }
 
-func (s *Service) delete(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID) error {
+func (s Definitions) delete(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID) error {
 	// Sessions first: who ends one holds it before it wants the automation.
 	if err := db.LockSessionsOf(ctx, tx, id); err != nil {
 		return err
 	}
-	a, actor, err := s.lockManageable(ctx, tx, actor, id)
+	a, actor, err := lockManageable(ctx, tx, actor, id)
 	if err != nil {
 		return err
 	}
@@ -638,7 +639,7 @@ func (s *Service) delete(ctx context.Context, tx bun.Tx, actor account.Actor, id
 		if err != nil {
 			return err
 		}
-		if err := s.stop(ctx, tx, session, actor.ID, "the automation was deleted", s.Now()); err != nil {
+		if err := s.Sessions().stop(ctx, tx, session, actor.ID, "the automation was deleted", s.Now()); err != nil {
 			return err
 		}
 	}
@@ -649,13 +650,13 @@ func (s *Service) delete(ctx context.Context, tx bun.Tx, actor account.Actor, id
 		return err
 	}
 	crash.Here(crash.DeletionWritten)
-	return s.announceChange(ctx, tx, id)
+	return notifyChange(ctx, tx, id)
 }
 
 // RunNow starts a run by hand, of any automation, also one that is switched off. It does not move the schedule.
-func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
+func (s Runs) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
 	parameters map[string]string) (*Run, error) {
-	a, err := s.manageable(ctx, actor, id)
+	a, err := s.Definitions().manageable(ctx, actor, id)
 	if err != nil {
 		return nil, err
 	}
@@ -681,8 +682,8 @@ func (s *Service) RunNow(ctx context.Context, actor account.Actor, id uuid.UUID,
 	return run, err
 }
 
-// announceChange tells schedulers and open pages that automations changed.
-func (s *Service) announceChange(ctx context.Context, q bun.IDB, ids ...uuid.UUID) error {
+// notifyChange tells schedulers and open pages that automations changed.
+func notifyChange(ctx context.Context, q bun.IDB, ids ...uuid.UUID) error {
 	if err := db.Notify(ctx, q, "schedule", uuid.Nil); err != nil {
 		return err
 	}

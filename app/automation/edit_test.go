@@ -27,7 +27,7 @@ func TestANewTimeArmsAOneTimeThatIsOver(t *testing.T) {
 		in := k.input()
 		oneTime(when)(&in)
 		in.Name, in.Version = "Audit again", a.Version
-		_, _, err := k.Update(t.Context(), k.jonas, a.ID, in)
+		_, _, err := k.Definitions().Update(t.Context(), k.jonas, a.ID, in)
 		check(t, err)
 		a = k.reload(a)
 	}
@@ -46,11 +46,11 @@ func TestANewTimeArmsAOneTimeThatIsOver(t *testing.T) {
 func TestANewTimeLeavesAOneTimeOffThatAPersonSwitchedOff(t *testing.T) {
 	k := setup(t)
 	a := k.create(oneTime("2026-06-02T09:00"))
-	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, false))
+	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, false))
 	in := k.input()
 	oneTime("2026-06-03T09:00")(&in)
 	in.Version = k.reload(a).Version
-	_, _, err := k.Update(t.Context(), k.jonas, a.ID, in)
+	_, _, err := k.Definitions().Update(t.Context(), k.jonas, a.ID, in)
 	check(t, err)
 	if k.reload(a).Enabled {
 		t.Error("a new time switched it on")
@@ -76,24 +76,24 @@ func TestSavingAsksForNoSecondConnection(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
 	in := k.input()
-	_, _, err := k.Create(ctx, k.jonas, in)
+	_, _, err := k.Definitions().Create(ctx, k.jonas, in)
 	check(t, err)
 	in.Version = a.Version
-	_, _, err = k.Update(ctx, k.jonas, a.ID, in)
+	_, _, err = k.Definitions().Update(ctx, k.jonas, a.ID, in)
 	check(t, err)
-	run, err := k.RunNow(ctx, k.jonas, a.ID, nil)
+	run, err := k.Runs().RunNow(ctx, k.jonas, a.ID, nil)
 	check(t, err)
-	check(t, k.Stop(ctx, k.jonas, run.Session.ID))
-	check(t, k.Reply(ctx, k.jonas, run.Session.ID, "Go on."))
-	check(t, k.SetEnabled(ctx, k.jonas, a.ID, false))
-	check(t, k.Delete(ctx, k.jonas, a.ID))
+	check(t, k.Sessions().Stop(ctx, k.jonas, run.Session.ID))
+	check(t, k.Sessions().Reply(ctx, k.jonas, run.Session.ID, "Go on."))
+	check(t, k.Definitions().SetEnabled(ctx, k.jonas, a.ID, false))
+	check(t, k.Definitions().Delete(ctx, k.jonas, a.ID))
 }
 
 func TestDeletingAnAutomationWhileItsRunsEndNeitherFails(t *testing.T) {
 	k := setup(t)
 	for range 10 {
 		a := k.create(nil)
-		run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+		run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 		check(t, err)
 		s := k.claim()[0]
 		var all sync.WaitGroup
@@ -104,11 +104,11 @@ func TestDeletingAnAutomationWhileItsRunsEndNeitherFails(t *testing.T) {
 				}
 			})
 		}
-		each("delete", func() error { return k.Delete(t.Context(), k.jonas, a.ID) })
-		each("finish", func() error { return k.Finish(t.Context(), lease(s), Outcome{Status: db.Succeeded}) })
-		each("stop", func() error { return k.Stop(t.Context(), k.jonas, run.Session.ID) })
+		each("delete", func() error { return k.Definitions().Delete(t.Context(), k.jonas, a.ID) })
+		each("finish", func() error { return k.Runs().Finish(t.Context(), lease(s), Outcome{Status: db.Succeeded}) })
+		each("stop", func() error { return k.Sessions().Stop(t.Context(), k.jonas, run.Session.ID) })
 		each("run", func() error {
-			_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+			_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 			var busy *Busy
 			if errors.As(err, &busy) {
 				return nil
@@ -120,7 +120,7 @@ func TestDeletingAnAutomationWhileItsRunsEndNeitherFails(t *testing.T) {
 			t.Errorf("the automation is still there: %v", err)
 		}
 		for _, s := range k.claim() { // what the last of the four began
-			check(t, k.Finish(t.Context(), lease(s), Outcome{Status: db.Canceled}))
+			check(t, k.Runs().Finish(t.Context(), lease(s), Outcome{Status: db.Canceled}))
 		}
 	}
 }
@@ -152,7 +152,7 @@ func TestOneLostSessionThatCannotEndDoesNotHoldUpTheOthers(t *testing.T) {
 	k := setup(t)
 	bad, good := k.create(nil), k.create(nil)
 	for _, a := range []*db.Automation{bad, good} {
-		_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+		_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 		check(t, err)
 	}
 	k.atWork()
@@ -161,7 +161,7 @@ func TestOneLostSessionThatCannotEndDoesNotHoldUpTheOthers(t *testing.T) {
 		CREATE TRIGGER refuse BEFORE UPDATE ON executions FOR EACH ROW EXECUTE FUNCTION refuse()`)
 	check(t, err)
 	k.clock.Add(2 * time.Minute)
-	n, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	n, err := k.Runs().Interrupt(t.Context(), func(string) bool { return false })
 	check(t, err)
 	if n != 1 {
 		t.Errorf("%d sessions ended; want 1", n)
@@ -174,7 +174,7 @@ func TestDeletingNeedsThePermissionToManage(t *testing.T) {
 	k := setup(t)
 	a := k.create(nil)
 	other := k.person("Lena", account.RoleMember)
-	if err := k.Delete(t.Context(), other, a.ID); !errors.Is(err, fault.ErrNotFound) {
+	if err := k.Definitions().Delete(t.Context(), other, a.ID); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("got %v; want it hidden", err)
 	}
 }

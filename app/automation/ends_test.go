@@ -17,7 +17,7 @@ func TestEveryEndOfAOneTimeThatIsNoSuccessIsToldExceptToWhoCanceledIt(t *testing
 		"interrupted by a restart": {func(k *kit, _ *db.Automation, _ db.Execution) {
 			k.atWork()
 			k.clock.Add(2 * time.Minute)
-			_, err := k.Interrupt(t.Context(), func(string) bool { return false })
+			_, err := k.Runs().Interrupt(t.Context(), func(string) bool { return false })
 			check(t, err)
 		}, []string{inbox.Disabled}},
 		"stopped by its budget": {func(k *kit, _ *db.Automation, _ db.Execution) {
@@ -30,19 +30,19 @@ func TestEveryEndOfAOneTimeThatIsNoSuccessIsToldExceptToWhoCanceledIt(t *testing
 		}, []string{inbox.Disabled}},
 		"canceled by somebody else": {func(k *kit, _ *db.Automation, e db.Execution) {
 			list := k.claim()
-			check(t, k.Stop(t.Context(), k.mira, e.SessionID))
-			check(t, k.Finish(t.Context(), lease(list[0]), Outcome{Status: db.Canceled, Reason: "canceled"}))
+			check(t, k.Sessions().Stop(t.Context(), k.mira, e.SessionID))
+			check(t, k.Runs().Finish(t.Context(), lease(list[0]), Outcome{Status: db.Canceled, Reason: "canceled"}))
 		}, []string{inbox.Disabled}},
 		"canceled by somebody else before it began": {func(k *kit, _ *db.Automation, e db.Execution) {
-			check(t, k.Stop(t.Context(), k.mira, e.SessionID))
+			check(t, k.Sessions().Stop(t.Context(), k.mira, e.SessionID))
 		}, []string{inbox.Disabled}},
 		"canceled by its creator": {func(k *kit, _ *db.Automation, e db.Execution) {
 			list := k.claim()
-			check(t, k.Stop(t.Context(), k.jonas, e.SessionID))
-			check(t, k.Finish(t.Context(), lease(list[0]), Outcome{Status: db.Canceled, Reason: "canceled"}))
+			check(t, k.Sessions().Stop(t.Context(), k.jonas, e.SessionID))
+			check(t, k.Runs().Finish(t.Context(), lease(list[0]), Outcome{Status: db.Canceled, Reason: "canceled"}))
 		}, nil},
 		"switched off meanwhile, and failed": {func(k *kit, a *db.Automation, _ db.Execution) {
-			check(t, k.SetEnabled(t.Context(), k.mira, a.ID, false))
+			check(t, k.Definitions().SetEnabled(t.Context(), k.mira, a.ID, false))
 			k.finish(failure)
 		}, []string{inbox.Disabled}},
 		"failed":    {func(k *kit, _ *db.Automation, _ db.Execution) { k.finish(failure) }, []string{inbox.Disabled}},
@@ -72,7 +72,7 @@ func TestRunNowRefusedByABudgetHasARowOfItsOwnAndLeavesTheSchedulesStreakAlone(t
 	k.exec("UPDATE executions SET turns = 1")
 	k.tick(at("01 12:20:00"))
 	for range 2 {
-		if _, err := k.RunNow(t.Context(), k.jonas, a.ID, nil); err == nil {
+		if _, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil); err == nil {
 			t.Fatal("it runs with a used-up budget")
 		}
 	}
@@ -86,7 +86,7 @@ func TestRunNowRefusedByABudgetHasARowOfItsOwnAndLeavesTheSchedulesStreakAlone(t
 				e.SkipCount, e.ScheduledFor)
 		}
 	}
-	k.expectNoHoles()
+	k.expectNoGaps()
 }
 
 func TestWhatPassedWhileTheServerWasDownIsMissedOrCaughtUpForWhateverIsInFlight(t *testing.T) {
@@ -120,13 +120,13 @@ func TestWhatPassedWhileTheServerWasDownIsMissedOrCaughtUpForWhateverIsInFlight(
 			k.clock.Set(at("01 17:30:00"))
 			k.looks = looks{} // the server was stopped, and starts
 			if tt.workerComesFirst {
-				check(t, k.Finish(t.Context(), lease(list[0]), success))
+				check(t, k.Runs().Finish(t.Context(), lease(list[0]), success))
 			}
 			k.tick(at("01 17:30:00"))
 			k.expectStatuses(a, tt.back)
 			if !tt.workerComesFirst {
 				k.clock.Add(time.Minute)
-				check(t, k.Finish(t.Context(), lease(list[0]), success))
+				check(t, k.Runs().Finish(t.Context(), lease(list[0]), success))
 			}
 			k.tick(at("01 17:32:00"))
 			k.expectStatuses(a, tt.then)
@@ -143,7 +143,7 @@ func TestWhatPassedWhileTheServerWasDownIsMissedOrCaughtUpForWhateverIsInFlight(
 			if got := k.reload(a).NextRunAt; !got.Equal(at("01 18:00:00")) {
 				t.Errorf("the next run is %s; want 18:00", got)
 			}
-			k.expectNoHoles()
+			k.expectNoGaps()
 		})
 	}
 }
@@ -152,7 +152,7 @@ func TestAOneTimePastItsGraceAfterDowntimeIsMissedForTheDowntimeWhateverIsInFlig
 	k := setup(t)
 	a := k.create(oneTime("2026-06-02T09:00"))
 	k.tick(at("02 06:30:00"))
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	k.looks = looks{}
 	k.tick(at("02 09:00:00"))
@@ -187,9 +187,9 @@ func TestTheOwnerWhoIsGoneIsToldOfAtTheFirstRunThatFailsForIt(t *testing.T) {
 	k := setup(t)
 	a := k.create(recurring("0 * * * *"))
 	shown := func() db.OwnerGone {
-		list, err := k.Automations(t.Context(), k.mira, db.AutomationFilter{Limit: 10})
+		list, err := k.Definitions().List(t.Context(), k.mira, db.AutomationFilter{Limit: 10})
 		check(t, err)
-		attention, err := k.Automations(t.Context(), k.mira, db.AutomationFilter{State: "attention", Limit: 10})
+		attention, err := k.Definitions().List(t.Context(), k.mira, db.AutomationFilter{State: "attention", Limit: 10})
 		check(t, err)
 		if gone := list[0].OwnerGone; (gone != "") != (len(attention) == 1) {
 			t.Errorf("the list says %q, and %d need attention", gone, len(attention))
@@ -219,14 +219,14 @@ func TestAScheduleThatIsAheadOfAClockThatWasSetBackIsComputedAnew(t *testing.T) 
 	turning := k.create(loop)
 	k.tick(at("03 21:00:00"))
 	k.finish(success)
-	asked, err := k.RunNow(t.Context(), k.jonas, k.create(nil).ID, nil)
+	asked, err := k.Runs().RunNow(t.Context(), k.jonas, k.create(nil).ID, nil)
 	check(t, err)
 	k.clock.Set(at("01 12:10:00"))
-	check(t, k.CorrectFutureTimes(t.Context()))
+	check(t, k.Schedules().CorrectFutureTimes(t.Context()))
 	if list := k.finish(success); len(list) != 1 || list[0].ID != asked.Session.ID {
 		t.Errorf("%d sessions start; want the one that was queued before", len(list))
 	}
-	k.expectNoHoles() // which computes anew as well
+	k.expectNoGaps() // which computes anew as well
 	if got := k.reload(created).NextRunAt; !got.Equal(at("01 12:30:00")) {
 		t.Errorf("the one without a run is due %s; want 12:30", got)
 	}
@@ -239,7 +239,7 @@ func TestAScheduleThatIsAheadOfAClockThatWasSetBackIsComputedAnew(t *testing.T) 
 		t.Errorf("the loop has %d iterations; want another one", got)
 	}
 	k.tick(at("01 13:00:00"))
-	k.expectNoHoles()
+	k.expectNoGaps()
 	for _, a := range []*db.Automation{old, created} {
 		seen := map[time.Time]bool{}
 		for _, e := range k.history(a) {
@@ -254,15 +254,16 @@ func TestAScheduleThatIsAheadOfAClockThatWasSetBackIsComputedAnew(t *testing.T) 
 func TestDeletingAnAutomationCancelsTheSessionOfItsRunAtWork(t *testing.T) {
 	k := setup(t)
 	a := k.create(nil)
-	run, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	atWork := k.atWork()
-	check(t, k.Delete(t.Context(), k.jonas, a.ID))
+	check(t, k.Definitions().Delete(t.Context(), k.jonas, a.ID))
 	turns, err := db.TurnsOf(t.Context(), k.DB, run.Session.ID)
 	check(t, err)
 	// The worker ends the message before it ends the work.
 	check(t, db.FinishTurn(t.Context(), k.DB, lease(atWork[0]), turns[0].ID, db.Canceled, "canceled", "", k.Now()))
-	check(t, k.Finish(t.Context(), lease(atWork[0]), Outcome{Status: db.Canceled, Reason: "canceled", TurnBegun: true}))
+	check(t, k.Runs().Finish(t.Context(), lease(atWork[0]),
+		Outcome{Status: db.Canceled, Reason: "canceled", TurnBegun: true}))
 	if got := k.session(run.Session.ID).Status; got != db.SessionCanceled {
 		t.Errorf("the session is %s; want canceled", got)
 	}

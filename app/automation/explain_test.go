@@ -16,13 +16,13 @@ func TestAnAutomationSaysWhyItDidNotRunAtATime(t *testing.T) {
 	k.looks = looks{}         // stopped, and started
 	k.tick(at("06 08:00:00")) // down on the 5th and 6th
 	k.clock.Set(at("06 09:00:00"))
-	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, false))
+	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, false))
 	k.clock.Set(at("08 09:00:00"))
-	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, true))
+	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, true))
 	in := k.input()
 	recurring("30 4 * * *")(&in)
 	in.Version = k.reload(a).Version
-	_, _, err := k.Update(t.Context(), k.jonas, a.ID, in)
+	_, _, err := k.Definitions().Update(t.Context(), k.jonas, a.ID, in)
 	check(t, err)
 	k.clock.Set(at("10 09:00:00"))
 
@@ -37,7 +37,7 @@ func TestAnAutomationSaysWhyItDidNotRunAtATime(t *testing.T) {
 		{"09 02:00:00", "It was not due then: its schedule was 30 4 * * *"},
 		{"11 02:00:00", "still to come"},
 	} {
-		got, err := k.Explain(t.Context(), k.jonas, a.ID, at(tt.at))
+		got, err := k.Definitions().Explain(t.Context(), k.jonas, a.ID, at(tt.at))
 		check(t, err)
 		if !strings.Contains(got.Text, tt.want) {
 			t.Errorf("at %s it says %q; want %q", tt.at, got.Text, tt.want)

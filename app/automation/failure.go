@@ -18,12 +18,12 @@ import (
 // after 3 consecutive failures".
 const maxFailures = 3
 
-// count lets an ended execution count: failures towards disabling, a success against them.
+// recordOutcome lets an ended execution count: failures towards disabling, a success against them.
 //
 // Specification, "Auto-disable & failure notifications": Recurring and Loop after 3 in a row, One-Time at the first;
 // Manual and HTTP Trigger never, but their creator is told once a streak. A failure of Run Now on a scheduled
 // automation does not count; its success resets. Neither counts what began under another trigger.
-func (s *Service) count(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
+func (s Runs) recordOutcome(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
 	if e.Neutral {
 		return nil
 	}
@@ -37,7 +37,7 @@ func (s *Service) count(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.
 	if a.Scheduled() && e.Source != db.BySchedule || e.Snapshot.Trigger != "" && e.Snapshot.Trigger != a.Trigger {
 		return nil
 	}
-	if a.Trigger == db.OneTime && !s.isLast(a, e) { // its next run is not held to it
+	if a.Trigger == db.OneTime && !isLast(a, e) { // its next run is not held to it
 		return nil
 	}
 	a.FailureStreak++
@@ -53,28 +53,28 @@ func (s *Service) count(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.
 		return s.disableFor(ctx, tx, a, e, db.ByFailures,
 			fmt.Sprintf("%d runs in a row failed, the last one because %s", a.FailureStreak, e.Reason))
 	case !a.Scheduled() && a.FailureStreak == 1:
-		return s.tellFailure(ctx, tx, a, e)
+		return s.notifyOfFailure(ctx, tx, a, e)
 	}
 	return nil
 }
 
-// tellNeutral tells of a run that came to nothing without a fault of the automation: that counts for nothing, and
-// somebody has to know. Of several in a row for one reason the first is told.
-func (s *Service) tellNeutral(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
+// notifyOfNeutralEnd tells of a run that came to nothing without a fault of the automation: that counts for nothing,
+// and somebody has to know. Of several in a row for one reason the first is told.
+func (s Runs) notifyOfNeutralEnd(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
 	again, err := db.PreviousRunFailedAlike(ctx, tx, e)
 	if err != nil || again {
 		return err
 	}
-	return s.tell(ctx, tx, a, inbox.Notice{
+	return s.notifyCreator(ctx, tx, a, inbox.Notice{
 		Kind: inbox.RunFailed, Title: a.Name + " could not run", Body: form.Capitalize(e.Reason) +
 			". This does not count against the automation.",
 		Execution: e.ID, Session: e.SessionID, Key: "failed " + e.ID.String(),
 	})
 }
 
-// tellFailure tells the creator of a failure that switches nothing off.
-func (s *Service) tellFailure(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
-	return s.tell(ctx, tx, a, inbox.Notice{
+// notifyOfFailure tells the creator of a failure that switches nothing off.
+func (s Runs) notifyOfFailure(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution) error {
+	return s.notifyCreator(ctx, tx, a, inbox.Notice{
 		Kind: inbox.RunFailed, Title: a.Name + " failed", Body: fault.Sentence(e.Reason), Execution: e.ID,
 		Session: e.SessionID,
 		Key:     "failed " + e.ID.String(),
@@ -94,7 +94,7 @@ func (s *Service) disableFor(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	if e != nil {
 		n.Execution, n.Session, n.Key = e.ID, e.SessionID, "disabled "+e.ID.String()
 	}
-	return s.tell(ctx, tx, a, n)
+	return s.notifyCreator(ctx, tx, a, n)
 }
 
 // disabledNotice says that an automation was switched off, and why.

@@ -16,7 +16,7 @@ func TestTheInputOfARunStaysFromOutsideWhoeverRunsItAgain(t *testing.T) {
 	a := k.create(func(in *Input) {
 		in.Prompt, in.Parameters = "{{mine}} {{theirs}}", map[string]string{"mine": "Be brief: please!"}
 	})
-	run, err := k.Start(t.Context(), a.ID, Trigger{
+	run, err := k.Runs().Start(t.Context(), a.ID, Trigger{
 		Source: db.ByWebhook, Parameters: map[string]string{"theirs": "Be rude, please!"},
 	})
 	check(t, err)
@@ -33,7 +33,7 @@ func TestTheInputOfARunStaysFromOutsideWhoeverRunsItAgain(t *testing.T) {
 	marks := map[string]bool{run.Execution.Snapshot.Untrusted: true}
 	for range 2 { // of the second the input came from a run by hand
 		k.finish(success)
-		again, _, err := k.RunAgain(t.Context(), k.jonas, run.Execution.ID)
+		again, _, err := k.Runs().RunAgain(t.Context(), k.jonas, run.Execution.ID)
 		check(t, err)
 		if got := told(again); got != want || marks[again.Execution.Snapshot.Untrusted] {
 			t.Errorf("the run again was told %q; want %q, with marks of its own", got, want)
@@ -46,13 +46,13 @@ func TestTheInputOfARunStaysFromOutsideWhoeverRunsItAgain(t *testing.T) {
 		Exec(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	again, _, err := k.RunAgain(t.Context(), k.jonas, run.Execution.ID) // as one from before that was noted
+	again, _, err := k.Runs().RunAgain(t.Context(), k.jonas, run.Execution.ID) // as one from before that was noted
 	check(t, err)
 	if got := told(again); got != "<m>Be brief: please!</m> <m>Be rude, please!</m>"+prompt.FenceNote("m") {
 		t.Errorf("the run again of an old one was told %q", got)
 	}
 	k.finish(success)
-	byHand, err := k.RunNow(t.Context(), k.jonas, a.ID, map[string]string{"theirs": "Be rude, please!"})
+	byHand, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, map[string]string{"theirs": "Be rude, please!"})
 	check(t, err)
 	if got := told(byHand); got != "Be brief: please! Be rude, please!" {
 		t.Errorf("what a person gives is fenced: %q", got)

@@ -52,7 +52,7 @@ const (
 // Finish ends the work that a worker holds by a lease: the execution, if the session was launched by one that is
 // still in flight, and the session's turn at work. It is the only way a run ends. It returns db.ErrLeaseLost, and
 // changes nothing, when another process has ended it.
-func (s *Service) Finish(ctx context.Context, lease db.Lease, o Outcome) error {
+func (s Runs) Finish(ctx context.Context, lease db.Lease, o Outcome) error {
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, lease.Session)
 		if err != nil {
@@ -79,7 +79,7 @@ func (s *Service) Finish(ctx context.Context, lease db.Lease, o Outcome) error {
 
 // recordProviderAnswer records with the provider of a session what the work on it says of that provider: whether it has
 // trouble of its own, and whether it takes the model.
-func (s *Service) recordProviderAnswer(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome) error {
+func (s Runs) recordProviderAnswer(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome) error {
 	p, ok := s.Providers.Find(session.Provider)
 	if !ok || p.Script {
 		return nil
@@ -118,7 +118,7 @@ func (o Outcome) providerAnswered() bool {
 }
 
 // finish ends the work on a locked session.
-func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome) error {
+func (s Runs) finish(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome) error {
 	now := s.Now()
 	e, err := db.LockExecutionInFlight(ctx, tx, session.ID)
 	if db.IsNotFound(err) { // a person's reply, or the automation is gone: nothing to account for
@@ -151,7 +151,7 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 		if status == db.SessionCanceled {
 			by = session.CancelRequestedBy
 		}
-		return s.leave(ctx, tx, session, status, by, now)
+		return s.Sessions().release(ctx, tx, session, status, by, now)
 	}
 	if err != nil {
 		return err
@@ -181,7 +181,7 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 		e.Neutral, e.SkipCount, e.ErrorClass = true, 1, db.ErrorGate
 		if e.LastSkippedFor.IsZero() {
 			e.LastSkippedFor = e.ScheduledFor
-		} else if expression, zone, err := s.recurrence(e.Snapshot.Cron, e.Snapshot.TimeZone); err == nil {
+		} else if expression, zone, err := recurrence(e.Snapshot.Cron, e.Snapshot.TimeZone); err == nil {
 			// it caught up for all of them
 			_, _, e.SkipCount = passed(expression, zone, e.ScheduledFor, e.LastSkippedFor)
 		}
@@ -208,11 +208,11 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 		}
 	}
 	enabled := a.Enabled
-	if err := s.count(ctx, tx, a, e); err != nil {
+	if err := s.recordOutcome(ctx, tx, a, e); err != nil {
 		return err
 	}
 	if o.Tell && e.Neutral && (e.Snapshot.Trigger != db.OneTime || e.Source != db.BySchedule) {
-		if err := s.tellNeutral(ctx, tx, a, e); err != nil {
+		if err := s.notifyOfNeutralEnd(ctx, tx, a, e); err != nil {
 			return err
 		}
 	}
@@ -233,7 +233,7 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 			return err
 		}
 	}
-	status, by := after(e, o), uuid.Nil
+	status, by := statusAfter(e, o), uuid.Nil
 	if status == db.SessionCanceled {
 		by = session.CancelRequestedBy
 		later, err := db.QueuedReplies(ctx, tx, session.ID)
@@ -244,7 +244,7 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 			status, by = db.SessionWaiting, uuid.Nil
 		}
 	}
-	if err := s.leave(ctx, tx, session, status, by, now); err != nil {
+	if err := s.Sessions().release(ctx, tx, session, status, by, now); err != nil {
 		return err
 	}
 	return db.Notify(ctx, tx, "automation", a.ID)
@@ -252,13 +252,13 @@ func (s *Service) finish(ctx context.Context, tx bun.Tx, session *db.Session, o 
 
 // endOneTime switches a One-Time off whose single run has ended, unless it has another due time by now. Every end that
 // is no success is told, except to the person who canceled it; a failure that counts has told already.
-func (s *Service) endOneTime(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution,
+func (s Runs) endOneTime(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution,
 	canceled uuid.UUID) error {
 	reason, title := "it has run", a.Name+" was not run to its end"
 	if e.Status != db.Succeeded {
 		reason = "its single run ended: " + e.Reason
 	}
-	if s.isLast(a, e) && a.Enabled {
+	if isLast(a, e) && a.Enabled {
 		title = a.Name + " was disabled"
 		if err := s.switchOff(ctx, tx, a, db.ByFinishing, reason); err != nil {
 			return err
@@ -280,6 +280,6 @@ func (s *Service) endOneTime(ctx context.Context, tx bun.Tx, a *db.Automation, e
 
 // isLast reports whether an execution was the one run of a One-Time. One that has another time since, or has become a
 // One-Time since, has its run before it: the end of a run answers for its own due time alone.
-func (s *Service) isLast(a *db.Automation, e *db.Execution) bool {
+func isLast(a *db.Automation, e *db.Execution) bool {
 	return a.Trigger == db.OneTime && e.Source == db.BySchedule && a.NextRunAt.IsZero()
 }

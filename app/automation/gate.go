@@ -19,7 +19,7 @@ const gatePause = time.Minute
 
 // GateRefuses says why an automation's gate does not let a run through, as far as rows can tell: base is the commit at
 // which the run would begin. It is empty when the run may begin.
-func (s *Service) GateRefuses(ctx context.Context, automation uuid.UUID, g db.Gate, base string) (string, error) {
+func (s Runs) GateRefuses(ctx context.Context, automation uuid.UUID, g db.Gate, base string) (string, error) {
 	if g.NoOpenPR {
 		url, err := db.OpenPullRequest(ctx, s.DB, automation)
 		if err != nil {
@@ -44,7 +44,7 @@ func (s *Service) GateRefuses(ctx context.Context, automation uuid.UUID, g db.Ga
 // PassGate ends what a worker does at the gate of a session, which lets the run through: it goes into the queue for an
 // agent's place. Waiting there counts into no timeout. A run that was asked to stop meanwhile ends instead. It returns
 // db.ErrLeaseLost, and changes nothing, when another process holds the session.
-func (s *Service) PassGate(ctx context.Context, lease db.Lease) error {
+func (s Runs) PassGate(ctx context.Context, lease db.Lease) error {
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, lease.Session)
 		if err != nil {
@@ -74,7 +74,7 @@ func (s *Service) PassGate(ctx context.Context, lease db.Lease) error {
 
 // gateClosed keeps account of a loop whose gate let no run begin, and asks it again later. Of a streak there is one row
 // and one notice, and no session stays: nothing was done in it.
-func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, session *db.Session,
+func (s Runs) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e *db.Execution, session *db.Session,
 	now time.Time) error {
 	streak, err := db.GateStreak(ctx, tx, a.ID, e.ID)
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e
 	if counted {
 		err = db.DeleteExecution(ctx, tx, e.ID)
 	} else {
-		err = s.tell(ctx, tx, a, inbox.Notice{
+		err = s.notifyCreator(ctx, tx, a, inbox.Notice{
 			Kind: inbox.Skipped, Title: a.Name + " waits for its gate", Execution: e.ID,
 			Key: "skipped " + e.ID.String(),
 			Body: form.Capitalize(e.Reason) +
@@ -110,7 +110,7 @@ func (s *Service) gateClosed(ctx context.Context, tx bun.Tx, a *db.Automation, e
 		}
 	}
 	if a.Trigger == db.Loop && a.Enabled && a.NextRunAt.IsZero() {
-		if err := s.schedule(ctx, tx, a, now.Add(gatePause)); err != nil {
+		if err := setNextRun(ctx, tx, a, now.Add(gatePause)); err != nil {
 			return err
 		}
 	}

@@ -42,14 +42,15 @@ func TestARunAtItsGateIsInFlightAndTakenByNoAgent(t *testing.T) {
 	}
 	k.expectStatuses(a, "queued")
 	var busy *Busy
-	if _, err := k.RunNow(t.Context(), k.jonas, a.ID, nil); !errors.As(err, &busy) || busy.Session != run.Session.ID {
+	if _, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil); !errors.As(err, &busy) ||
+		busy.Session != run.Session.ID {
 		t.Errorf("a second run beside one at its gate: %v; want it refused", err)
 	}
 	if working, err := db.SlotsTaken(t.Context(), k.DB); err != nil || working["test"] != 0 {
 		t.Errorf("at its gate it takes %d places, %v; want none", working["test"], err)
 	}
-	check(t, k.PassGate(t.Context(), lease(list[0])))
-	if _, err := k.RunNow(t.Context(), k.jonas, a.ID, nil); !errors.As(err, &busy) {
+	check(t, k.Runs().PassGate(t.Context(), lease(list[0])))
+	if _, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil); !errors.As(err, &busy) {
 		t.Errorf("a second run beside one that waits for a place: %v; want it refused", err)
 	}
 	k.finish(success)
@@ -64,13 +65,13 @@ func TestNobodyWritesToASessionThatWaitsForItsGate(t *testing.T) {
 	k := setup(t)
 	run := k.runNow(k.create(behindGate))
 	var wrong fault.Invalid
-	if err := k.Reply(t.Context(), k.jonas, run.Session.ID, "true"); !errors.As(err, &wrong) ||
+	if err := k.Sessions().Reply(t.Context(), k.jonas, run.Session.ID, "true"); !errors.As(err, &wrong) ||
 		!strings.Contains(wrong["message"], "gate") {
 		t.Errorf("got %v; want the message refused, since it would be lost with the session or answered by an agent "+
 			"all the same", err)
 	}
-	check(t, k.PassGate(t.Context(), lease(k.atGate("test")[0])))
-	check(t, k.Reply(t.Context(), k.jonas, run.Session.ID, "true"))
+	check(t, k.Runs().PassGate(t.Context(), lease(k.atGate("test")[0])))
+	check(t, k.Sessions().Reply(t.Context(), k.jonas, run.Session.ID, "true"))
 }
 
 func TestWaitingBehindAGateCountsIntoNoTimeoutAndIsBounded(t *testing.T) {
@@ -80,19 +81,19 @@ func TestWaitingBehindAGateCountsIntoNoTimeoutAndIsBounded(t *testing.T) {
 	k.clock.Add(3 * time.Hour) // all gates are taken
 	list := k.atGate("test")
 	k.clock.Add(time.Minute)
-	check(t, k.PassGate(t.Context(), lease(list[0])))
+	check(t, k.Runs().PassGate(t.Context(), lease(list[0])))
 	k.clock.Add(5 * time.Hour)
 	s := k.claim()[0]
 	if e := k.history(a)[0]; e.WorkedSeconds != 60 || !e.StartedAt.Equal(k.Now()) || e.Status != db.Running {
 		t.Errorf("it is %s since %s and has worked %g s; want it to begin now, with the minute at the gate", e.Status,
 			e.StartedAt, e.WorkedSeconds)
 	}
-	check(t, k.Finish(t.Context(), lease(s), success))
+	check(t, k.Runs().Finish(t.Context(), lease(s), success))
 
 	k.tick(at("03 12:00:00"))
-	check(t, k.PassGate(t.Context(), lease(k.atGate("test")[0])))
+	check(t, k.Runs().PassGate(t.Context(), lease(k.atGate("test")[0])))
 	k.clock.Add(maxWait + time.Second)
-	_, err := k.Interrupt(t.Context(), goesOn)
+	_, err := k.Runs().Interrupt(t.Context(), goesOn)
 	check(t, err)
 	if e := k.history(a)[1]; e.Status != db.Failed || e.ErrorClass != db.ErrorWaiting || !e.Neutral {
 		t.Errorf("after a day behind its gate it is %s of class %q", e.Status, e.ErrorClass)
@@ -105,21 +106,21 @@ func TestAGateIsPassedOnlyByWhoHoldsItAndNotByARunThatIsToStop(t *testing.T) {
 	run := k.runNow(a)
 	former := k.atGate("former")[0]
 	k.clock.Add(2 * time.Minute)
-	_, err := k.Interrupt(t.Context(), goesOn)
+	_, err := k.Runs().Interrupt(t.Context(), goesOn)
 	check(t, err)
-	wantErr(t, k.PassGate(t.Context(), lease(former)), db.ErrLeaseLost)
+	wantErr(t, k.Runs().PassGate(t.Context(), lease(former)), db.ErrLeaseLost)
 	k.exec("UPDATE sessions SET branch = 'carillon/x', base_commit = 'x'") // a worktree that it made
 	check(t, db.SaveWorker(t.Context(), k.DB, &db.Worker{ID: "former", Name: "former", SeenAt: k.Now()}))
 	s := k.atGate("test")[0]
-	wantErr(t, k.PassGate(t.Context(), lease(former)), db.ErrLeaseLost)
-	wantErr(t, k.Finish(t.Context(), lease(former), Outcome{Status: db.Skipped, Reason: "no", Neutral: true}),
+	wantErr(t, k.Runs().PassGate(t.Context(), lease(former)), db.ErrLeaseLost)
+	wantErr(t, k.Runs().Finish(t.Context(), lease(former), Outcome{Status: db.Skipped, Reason: "no", Neutral: true}),
 		db.ErrLeaseLost)
 	k.expectStatuses(a, "queued")
 	if m, err := db.MoveFrom(t.Context(), k.DB, s.ID, "former"); err != nil || m == nil {
 		t.Errorf("the former worker does not learn that its worktree is to go: %v, %v", m, err)
 	}
-	check(t, k.Stop(t.Context(), k.jonas, run.Session.ID))
-	check(t, k.PassGate(t.Context(), lease(s)))
+	check(t, k.Sessions().Stop(t.Context(), k.jonas, run.Session.ID))
+	check(t, k.Runs().PassGate(t.Context(), lease(s)))
 	if e := k.history(a)[0]; e.Status != db.Canceled || e.Reason != "canceled by Jonas" ||
 		!e.StartedAt.Equal(s.AtWorkSince) {
 		t.Errorf("it is %s since %s: %q; want it canceled by who asked", e.Status, e.StartedAt, e.Reason)
@@ -138,7 +139,7 @@ func TestARunWhoseWorkerIsLostAtItsGateEachTimeEndsNeutrallyAndTold(t *testing.T
 			t.Fatalf("%d gates are there to judge; want the one again", n)
 		}
 		k.clock.Add(2 * time.Minute)
-		_, err := k.Interrupt(t.Context(), goesOn)
+		_, err := k.Runs().Interrupt(t.Context(), goesOn)
 		check(t, err)
 	}
 	e := k.history(a)[0]
@@ -165,7 +166,7 @@ func TestAPausedProviderKeepsNoGateWaitingAndNoGateTriesIt(t *testing.T) {
 	if len(s) != 1 || !k.pause().Until.Equal(until) {
 		t.Fatalf("%d gates were claimed, and the pause is until %s; want one, and %s", len(s), k.pause().Until, until)
 	}
-	check(t, k.PassGate(t.Context(), lease(s[0])))
+	check(t, k.Runs().PassGate(t.Context(), lease(s[0])))
 	if n := len(k.claim()); n != 1 {
 		t.Errorf("%d agents try the provider behind the gate; want one", n)
 	}

@@ -36,7 +36,7 @@ func TestNoticesOfAnAutomationWithoutAnOwnerGoToWhoMaySeeItAlone(t *testing.T) {
 		a.CreatorID = k.jonas.ID
 		check(t, tt.left())
 		check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-			return k.tell(ctx, tx, a, inbox.Notice{
+			return k.notifyCreator(ctx, tx, a, inbox.Notice{
 				Kind: inbox.RunFailed, Title: "It failed", Body: "with words of the agent", Key: tt.name,
 			})
 		}))
@@ -50,7 +50,7 @@ func TestNoticesOfAnAutomationWithoutAnOwnerGoToWhoMaySeeItAlone(t *testing.T) {
 // createdBy makes an automation of somebody's.
 func (k *kit) createdBy(who account.Actor) *db.Automation {
 	k.t.Helper()
-	a, _, err := k.Create(k.t.Context(), who, k.input())
+	a, _, err := k.Definitions().Create(k.t.Context(), who, k.input())
 	check(k.t, err)
 	return a
 }

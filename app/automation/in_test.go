@@ -30,18 +30,18 @@ func TestAnOperationThatFailsInATransactionLeavesTheOthers(t *testing.T) {
 	k := setup(t)
 	check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		within := k.In(tx)
-		a, _, err := within.Create(ctx, k.jonas, k.input())
+		a, _, err := within.Definitions().Create(ctx, k.jonas, k.input())
 		check(t, err)
 		wrong := k.input()
 		wrong.Name = ""
-		_, _, err = within.Create(ctx, k.jonas, wrong)
+		_, _, err = within.Definitions().Create(ctx, k.jonas, wrong)
 		wantInvalid(t, err, "name")
 		in := k.input()
 		in.Name, in.Version = "Renamed", a.Version
-		_, _, err = within.Update(ctx, k.jonas, a.ID, in)
+		_, _, err = within.Definitions().Update(ctx, k.jonas, a.ID, in)
 		return err
 	}))
-	list, err := k.Automations(t.Context(), k.jonas, db.AutomationFilter{Limit: 10})
+	list, err := k.Definitions().List(t.Context(), k.jonas, db.AutomationFilter{Limit: 10})
 	if err != nil || len(list) != 1 || list[0].Name != "Renamed" {
 		t.Errorf("there are %+v, %v; want the one that was made and renamed", list, err)
 	}
@@ -51,12 +51,12 @@ func TestNothingStaysOfATransactionThatFailsAsAWhole(t *testing.T) {
 	k := setup(t)
 	stop := errors.New("stop")
 	err := db.InTx(t.Context(), k.DB, func(ctx context.Context, tx bun.Tx) error {
-		_, _, err := k.In(tx).Create(ctx, k.jonas, k.input())
+		_, _, err := k.In(tx).Definitions().Create(ctx, k.jonas, k.input())
 		check(t, err)
 		return stop
 	})
 	wantErr(t, err, stop)
-	list, err := k.Automations(t.Context(), k.jonas, db.AutomationFilter{Limit: 10})
+	list, err := k.Definitions().List(t.Context(), k.jonas, db.AutomationFilter{Limit: 10})
 	if err != nil || len(list) != 0 {
 		t.Errorf("there are %+v, %v; want none", list, err)
 	}

@@ -21,7 +21,7 @@ func TestARenameLeavesAOneTimeOverThatHadSeconds(t *testing.T) {
 		in := k.input()
 		oneTime(cron.Shown(a.RunAt, berlin))(&in)
 		in.RunAtShown, in.Name, in.Version = a.RunAt, "Renamed", a.Version
-		_, _, err := k.Update(t.Context(), k.jonas, a.ID, in)
+		_, _, err := k.Definitions().Update(t.Context(), k.jonas, a.ID, in)
 		check(t, err)
 		if a = k.reload(a); a.Enabled || a.RunAt.Second() != 30 {
 			t.Errorf("renamed, it is enabled %v and runs at %s; want it off at its time", a.Enabled, a.RunAt)

@@ -89,10 +89,11 @@ func setup(t *testing.T) *kit {
 	}}
 	k.workflows = &workflow.Service{
 		DB: d, Now: c.Now, Keys: keys, RunsScripts: k.Providers.RunsScripts,
-		Changed: k.StopAutomating, Lost: k.DisableUsers,
+		Changed: k.Definitions().StopAutomating, Lost: k.Definitions().DisableUsers,
 	}
 	k.bots = &bot.Service{
-		DB: d, Now: c.Now, Provider: k.Providers.Find, Changed: k.StopAutomating, Lost: k.DisableUsers,
+		DB: d, Now: c.Now, Provider: k.Providers.Find, Changed: k.Definitions().StopAutomating,
+		Lost: k.Definitions().DisableUsers,
 	}
 	k.tickets, k.inbox = &ticket.Service{DB: d, Now: c.Now}, &inbox.Service{DB: d, Now: c.Now}
 	check(t, account.EnsureRoles(t.Context(), d, begun))
@@ -148,7 +149,7 @@ func (k *kit) create(change func(in *Input)) *db.Automation {
 	if change != nil {
 		change(&in)
 	}
-	a, _, err := k.Create(k.t.Context(), k.jonas, in)
+	a, _, err := k.Definitions().Create(k.t.Context(), k.jonas, in)
 	check(k.t, err)
 	return a
 }
@@ -171,7 +172,7 @@ func (k *kit) tick(at time.Time) {
 	k.t.Helper()
 	k.clock.Set(at)
 	for {
-		n, err := k.StartDue(k.t.Context())
+		n, err := k.Schedules().StartDue(k.t.Context())
 		check(k.t, err)
 		if n == 0 {
 			return
@@ -212,7 +213,7 @@ func (k *kit) finish(o Outcome) []db.Session {
 	k.t.Helper()
 	list := k.claim()
 	for _, s := range list {
-		check(k.t, k.Finish(k.t.Context(), lease(s), o))
+		check(k.t, k.Runs().Finish(k.t.Context(), lease(s), o))
 	}
 	return list
 }

@@ -18,7 +18,7 @@ import (
 // cannot be resumed ends as failed, "interrupted by a restart", and counts for nothing; so does one that has waited for
 // a worker for too long. One that cannot be ended does not keep the others from it. Interrupt returns how many it dealt
 // with.
-func (s *Service) Interrupt(ctx context.Context, resumable func(provider string) bool) (int, error) {
+func (s Runs) Interrupt(ctx context.Context, resumable func(provider string) bool) (int, error) {
 	n, err := s.interruptLost(ctx, db.LostFilter{At: s.Now()}, resumable)
 	if err != nil {
 		return n, err
@@ -29,12 +29,12 @@ func (s *Service) Interrupt(ctx context.Context, resumable func(provider string)
 
 // InterruptFormer is Interrupt for the sessions of a former life of a worker, which are known to be without one. Those
 // of others are left to Interrupt: a worker whose lease is over for a moment may live.
-func (s *Service) InterruptFormer(ctx context.Context, worker string,
+func (s Runs) InterruptFormer(ctx context.Context, worker string,
 	resumable func(provider string) bool) (int, error) {
 	return s.interruptLost(ctx, db.LostFilter{At: s.Now(), Worker: worker}, resumable)
 }
 
-func (s *Service) interruptLost(ctx context.Context, which db.LostFilter,
+func (s Runs) interruptLost(ctx context.Context, which db.LostFilter,
 	resumable func(provider string) bool) (int, error) {
 	list, err := db.LostSessions(ctx, s.DB, which, mostLost)
 	if err != nil {
@@ -81,7 +81,7 @@ const mostLost = 100
 
 // Release is Interrupt for one session, by the worker that holds it and has stopped its agent for a reason. It returns
 // db.ErrLeaseLost, and changes nothing, when the lease is no longer good.
-func (s *Service) Release(ctx context.Context, lease db.Lease, reason string,
+func (s Runs) Release(ctx context.Context, lease db.Lease, reason string,
 	resumable func(provider string) bool) error {
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		if err := db.CheckLease(ctx, tx, lease); err != nil {
@@ -98,14 +98,14 @@ func (s *Service) Release(ctx context.Context, lease db.Lease, reason string,
 
 // interrupt puts a session without a worker back into the queue where its work can go on, and ends it for a reason
 // where not.
-func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session, reason string,
+func (s Runs) interrupt(ctx context.Context, tx bun.Tx, session *db.Session, reason string,
 	resumable func(provider string) bool) error {
 	o := Outcome{Status: db.Failed, Reason: reason, Class: db.ErrorLost, Neutral: true}
 	asked, toStop := askedToStop(session)
 	if toStop {
 		o = asked
 	} else {
-		goesOn, err := s.goesOn(ctx, tx, session, resumable)
+		goesOn, err := canResume(ctx, tx, session, resumable)
 		switch {
 		case err != nil:
 			return err
@@ -132,7 +132,7 @@ func (s *Service) interrupt(ctx context.Context, tx bun.Tx, session *db.Session,
 
 // finishUnattended is finish for a session that no worker is at work on. A message that was cut off counts, with its
 // usage unknown.
-func (s *Service) finishUnattended(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome) error {
+func (s Runs) finishUnattended(ctx context.Context, tx bun.Tx, session *db.Session, o Outcome) error {
 	if err := s.finish(ctx, tx, session, o); err != nil {
 		return err
 	}
@@ -154,9 +154,9 @@ func askedToStop(session *db.Session) (Outcome, bool) {
 // crash".
 const maxResumes = 3
 
-// goesOn reports whether the work on a session can go on in another process: its agent goes on with the conversation,
-// or was not given a message yet.
-func (s *Service) goesOn(ctx context.Context, tx bun.Tx, session *db.Session,
+// canResume reports whether the work on a session can go on in another process: its agent goes on with the
+// conversation, or was not given a message yet.
+func canResume(ctx context.Context, tx bun.Tx, session *db.Session,
 	resumable func(provider string) bool) (bool, error) {
 	if session.Conversation != "" && resumable(session.Provider) {
 		return true, nil
@@ -170,7 +170,7 @@ func (s *Service) goesOn(ctx context.Context, tx bun.Tx, session *db.Session,
 const maxWait = 24 * time.Hour
 
 // endWaiting ends sessions that have waited too long. It returns how many.
-func (s *Service) endWaiting(ctx context.Context) (int, error) {
+func (s Runs) endWaiting(ctx context.Context) (int, error) {
 	now := s.Now()
 	list, err := db.WaitingSessions(ctx, s.DB, now.Add(-maxWait), now, mostLost)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 // GiveUpWorker lets another worker go on with a queued session whose files are on a worker that is silent. It is for
 // administrators: what the last turn did not leave at the remote is lost. Errors to tell apart: fault.ErrNotFound,
 // fault.ErrForbidden, and fault.Invalid for "worker" where the session does not wait for a silent worker.
-func (s *Service) GiveUpWorker(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	if _, err := s.Session(ctx, actor, id); err != nil {
+func (s Sessions) GiveUpWorker(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	if _, err := s.Find(ctx, actor, id); err != nil {
 		return err
 	}
 	if !actor.Can(account.Admin) {
@@ -39,7 +39,7 @@ func (s *Service) GiveUpWorker(ctx context.Context, actor account.Actor, id uuid
 		if err := db.MoveSession(ctx, tx, id, now); err != nil {
 			return err
 		}
-		if err := s.auditSession(ctx, tx, actor, "session.give_up_worker", session,
+		if err := s.audit(ctx, tx, actor, "session.give_up_worker", session,
 			map[string]any{"worker": home.Name}); err != nil {
 			return err
 		}
@@ -88,8 +88,8 @@ func AwayWorkers(ctx context.Context, q bun.IDB, list []db.Session, now time.Tim
 	return away, nil
 }
 
-// auditSession records what was done to a session.
-func (s *Service) auditSession(ctx context.Context, q bun.IDB, actor account.Actor, action string, session *db.Session,
+// audit records what was done to a session.
+func (s Sessions) audit(ctx context.Context, q bun.IDB, actor account.Actor, action string, session *db.Session,
 	after map[string]any) error {
 	return db.AddAudit(ctx, q, db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "session", SubjectID: session.ID,

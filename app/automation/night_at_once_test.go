@@ -44,11 +44,11 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 				switch who {
 				case 0, 1, 2:
 					k.clock.Add(7 * time.Second)
-					_, err = k.StartDue(ctx)
+					_, err = k.Schedules().StartDue(ctx)
 				case 3:
 					var a *db.Automation
 					if a, err = db.AutomationByID(ctx, k.DB, id); err == nil {
-						err = k.SetEnabled(ctx, k.mira, id, !a.Enabled)
+						err = k.Definitions().SetEnabled(ctx, k.mira, id, !a.Enabled)
 					}
 				case 4:
 					var a *db.Automation
@@ -56,21 +56,22 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 						in := k.input()
 						in.Version = a.Version
 						[]func(*Input){recurring("* * * * *"), loop, recurring("*/3 * * * *")}[r.IntN(3)](&in)
-						_, _, err = k.Update(ctx, k.mira, id, in)
+						_, _, err = k.Definitions().Update(ctx, k.mira, id, in)
 					}
 				case 5:
 					if r.IntN(2) == 0 {
-						_, err = k.RunNow(ctx, k.mira, id, nil)
+						_, err = k.Runs().RunNow(ctx, k.mira, id, nil)
 					} else {
-						_, _, err = k.FindGaps(ctx, uuid.Nil)
-						_, again := k.RepairSchedules(ctx)
-						err = errors.Join(err, again, k.CorrectFutureTimes(ctx), k.WatchGates(ctx))
+						_, _, err = k.Schedules().FindGaps(ctx, uuid.Nil)
+						_, again := k.Schedules().Repair(ctx)
+						err = errors.Join(err, again, k.Schedules().CorrectFutureTimes(ctx),
+							k.Schedules().WatchGates(ctx))
 					}
 				case 6:
 					ends := []Outcome{success, failure, {Status: db.Succeeded, FilesChanged: true},
 						{Status: db.Skipped, Reason: "no", Neutral: true}}
 					for _, s := range k.claim() {
-						if err = k.Finish(ctx, lease(s), ends[r.IntN(len(ends))]); !expected(err) {
+						if err = k.Runs().Finish(ctx, lease(s), ends[r.IntN(len(ends))]); !expected(err) {
 							break
 						}
 					}
@@ -78,7 +79,7 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 					var execution uuid.UUID
 					if k.DB.NewRaw("SELECT id FROM executions WHERE status IN ('queued', 'running') LIMIT 1").
 						Scan(ctx, &execution) == nil {
-						err = k.CancelExecution(ctx, k.mira, execution)
+						err = k.Runs().Cancel(ctx, k.mira, execution)
 					}
 				}
 				if !expected(err) && !strings.Contains(err.Error(), "is not in flight") {
@@ -99,8 +100,8 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 		k.tick(k.Now())
 		k.finish(success)
 	}
-	k.expectNoHoles()
-	n, err := k.RepairSchedules(ctx)
+	k.expectNoGaps()
+	n, err := k.Schedules().Repair(ctx)
 	check(t, err)
 	if n > 0 {
 		t.Errorf("%d schedules were lost", n)

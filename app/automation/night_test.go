@@ -20,12 +20,12 @@ func TestALoopThatWaitsForItsBudgetIsNotWokenByARefusedRunNow(t *testing.T) {
 	k.exec("UPDATE executions SET turns = 1, started_at = created_at")
 	k.tick(begun.Add(time.Minute))
 	k.exec("UPDATE automations SET provider = 'gone'")
-	if _, err := k.RunNow(t.Context(), k.mira, a.ID, nil); err == nil {
+	if _, err := k.Runs().RunNow(t.Context(), k.mira, a.ID, nil); err == nil {
 		t.Fatal("it ran by hand without its provider")
 	}
 	k.exec("UPDATE automations SET provider = 'agent'")
 	want := k.reload(a).NextRunAt
-	check(t, k.CorrectFutureTimes(t.Context()))
+	check(t, k.Schedules().CorrectFutureTimes(t.Context()))
 	if got := k.reload(a).NextRunAt; !got.Equal(want) {
 		t.Errorf("it is due at %s; want %s, when its budget is full again", got, want)
 	}
@@ -46,14 +46,14 @@ func TestARunThatEndsWhileTheSchedulerLooksLeavesItsDueTimeToTheNextLook(t *test
 		}
 		_, err = tx.NewRaw("UPDATE executions SET status = 'succeeded', finished_at = ?", k.Now()).Exec(ctx)
 		check(t, err)
-		return k.startDue(ctx, tx, list, gap{}, k.Now())
+		return k.Schedules().startDue(ctx, tx, list, gap{}, k.Now())
 	}))
 	if next := k.reload(a).NextRunAt; !next.Equal(at("01 14:00:00")) {
 		t.Errorf("it is due at %s; want 14:00, which has no row yet", next)
 	}
 	k.tick(at("01 14:00:01"))
 	k.expectStatuses(a, "succeeded queued")
-	k.expectNoHoles()
+	k.expectNoGaps()
 }
 
 // TestAnEditOfAOneTimeWithoutANewTimeDoesNotRunItAgain is about one whose run is in flight.
@@ -138,7 +138,7 @@ func TestWhatAClockThatWasAheadCalledMissedIsRunWhenItsTimeComes(t *testing.T) {
 		k.clock.Set(at("01 12:01:00").Add(time.Duration(minute) * time.Minute))
 		k.tick(k.Now())
 		k.finish(success)
-		_, _, err := k.FindGaps(t.Context(), uuid.Nil)
+		_, _, err := k.Schedules().FindGaps(t.Context(), uuid.Nil)
 		check(t, err)
 	}
 	if list := k.history(a); !list[len(list)-1].ScheduledFor.Equal(at("01 12:10:00")) {

@@ -140,7 +140,7 @@ func liveThrough(t *testing.T, seed uint64) {
 	n.owner = n.person("Owner", account.RoleMember)
 	for range 5 {
 		in := n.some(evening.zones)
-		a, _, err := n.Create(t.Context(), n.owner, in)
+		a, _, err := n.Definitions().Create(t.Context(), n.owner, in)
 		if err != nil {
 			var bad fault.Invalid
 			if errors.As(err, &bad) {
@@ -239,7 +239,7 @@ func (n *night) tickNow() {
 	for i := 0; ; i++ {
 		one := n.scheduler()
 		one.looks.end(one.looks.last, one.looks.last, true)
-		k, err := one.StartDue(n.t.Context())
+		k, err := one.Schedules().StartDue(n.t.Context())
 		check(n.t, err)
 		n.look()
 		if k == 0 {
@@ -288,7 +288,7 @@ func (n *night) end(i int, o Outcome) {
 		n.exec(`UPDATE executions SET turns = 1, started_at = coalesce(started_at, ?)
 			WHERE session_id = ? AND status IN ('queued', 'running')`, n.clock.Now(), s.ID)
 	}
-	err := n.Finish(n.t.Context(), lease(s), o)
+	err := n.Runs().Finish(n.t.Context(), lease(s), o)
 	if errors.Is(err, db.ErrLeaseLost) || db.IsNotFound(err) {
 		return
 	}
@@ -323,30 +323,30 @@ func (n *night) step(zones []string) {
 	case 0, 1, 2: // another of its kind, or of another
 		in := n.some(zones)
 		in.Version = stored.Version
-		_, _, err := n.Update(ctx, n.mira, a, in)
+		_, _, err := n.Definitions().Update(ctx, n.mira, a, in)
 		if err != nil && !errors.As(err, &bad) {
 			n.t.Fatal(err)
 		}
 		n.note("%s becomes %s (%v)", n.name(a), said(in), err)
 	case 3, 4, 5:
-		err := n.SetEnabled(ctx, n.mira, a, !stored.Enabled)
+		err := n.Definitions().SetEnabled(ctx, n.mira, a, !stored.Enabled)
 		if err != nil && !errors.As(err, &bad) {
 			n.t.Fatal(err)
 		}
 		n.note("%s enabled %t (%v)", n.name(a), !stored.Enabled, err)
 	case 6:
 		if stored.Enabled && stored.Trigger != db.HTTP { // in the same second
-			check(n.t, n.SetEnabled(ctx, n.mira, a, false))
+			check(n.t, n.Definitions().SetEnabled(ctx, n.mira, a, false))
 			n.look()
 			n.clock.Add(time.Second)
-			err := n.SetEnabled(ctx, n.mira, a, true)
+			err := n.Definitions().SetEnabled(ctx, n.mira, a, true)
 			if err != nil && !errors.As(err, &bad) {
 				n.t.Fatal(err)
 			}
 			n.note("%s switched off and on (%v)", n.name(a), err)
 		}
 	case 7, 8:
-		_, err := n.RunNow(ctx, n.mira, a, nil)
+		_, err := n.Runs().RunNow(ctx, n.mira, a, nil)
 		var busy *Busy
 		var unable *Unable
 		if err != nil && !errors.As(err, &busy) && !errors.As(err, &unable) {
@@ -366,7 +366,7 @@ func (n *night) step(zones []string) {
 			if n.rand.IntN(2) == 0 {
 				n.workersDie()
 			}
-			_, err := one.StartDue(ctx)
+			_, err := one.Schedules().StartDue(ctx)
 			check(n.t, err)
 			n.look()
 		}
@@ -389,7 +389,7 @@ func (n *night) step(zones []string) {
 			"SELECT id FROM executions WHERE automation_id = ? AND status IN ('queued', 'running') LIMIT 1",
 			a).Scan(ctx, &id)
 		if err == nil {
-			check(n.t, n.CancelExecution(ctx, n.mira, id))
+			check(n.t, n.Runs().Cancel(ctx, n.mira, id))
 			n.note("%s canceled", n.name(a))
 			for i := range n.work {
 				if n.work[i].AutomationID == a {
@@ -401,12 +401,12 @@ func (n *night) step(zones []string) {
 	case 14:
 		n.note("all: the watch")
 		before := n.clock.Now()
-		repaired, err := n.RepairSchedules(ctx)
+		repaired, err := n.Schedules().Repair(ctx)
 		check(n.t, err)
-		check(n.t, n.CorrectFutureTimes(ctx))
-		gaps, _, err := n.FindGaps(ctx, uuid.Nil)
+		check(n.t, n.Schedules().CorrectFutureTimes(ctx))
+		gaps, _, err := n.Schedules().FindGaps(ctx, uuid.Nil)
 		check(n.t, err)
-		check(n.t, n.WatchGates(ctx))
+		check(n.t, n.Schedules().WatchGates(ctx))
 		if repaired+gaps > 0 {
 			n.fail(a, "the watch repaired %d schedules and found %d gaps at %s", repaired, gaps, before)
 		}
@@ -418,18 +418,18 @@ func (n *night) step(zones []string) {
 		n.note("all: the clock is set back by %s", d)
 		n.back += d
 		n.clock.Add(-d)
-		check(n.t, n.CorrectFutureTimes(ctx))
-		gaps, _, err := n.FindGaps(ctx, uuid.Nil)
+		check(n.t, n.Schedules().CorrectFutureTimes(ctx))
+		gaps, _, err := n.Schedules().FindGaps(ctx, uuid.Nil)
 		check(n.t, err)
 		if gaps > 0 {
 			n.fail(a, "the watch found %d gaps", gaps)
 		}
 	case 15:
 		if n.rand.IntN(6) == 0 {
-			check(n.t, n.Delete(ctx, n.mira, a))
+			check(n.t, n.Definitions().Delete(ctx, n.mira, a))
 			n.note("%s deleted", n.name(a))
 		} else if budgeted := stored.Budget.Day.Set(); budgeted {
-			_, err := n.RaiseBudget(ctx, n.mira, a, "day.turns")
+			_, err := n.Budgets().Raise(ctx, n.mira, a, "day.turns")
 			check(n.t, err)
 			n.note("%s budget raised", n.name(a))
 		}
@@ -442,7 +442,7 @@ func (n *night) closeOpen() {
 	var open []uuid.UUID
 	check(n.t, n.DB.NewRaw("SELECT id FROM sessions WHERE status = 'waiting'").Scan(n.t.Context(), &open))
 	for _, id := range open {
-		check(n.t, n.MarkDone(n.t.Context(), n.mira, id))
+		check(n.t, n.Sessions().MarkDone(n.t.Context(), n.mira, id))
 	}
 }
 
@@ -454,7 +454,7 @@ func (n *night) workersDie() {
 	if resumes {
 		n.exec("UPDATE sessions SET conversation = 'known' WHERE status = 'in_progress'")
 	}
-	_, err := n.Interrupt(n.t.Context(), func(string) bool { return resumes })
+	_, err := n.Runs().Interrupt(n.t.Context(), func(string) bool { return resumes })
 	check(n.t, err)
 	n.work = nil
 	n.look()

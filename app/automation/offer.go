@@ -13,9 +13,9 @@ import (
 	"carillon/db"
 )
 
-// offer asks somebody who may do more than the actor to take an automation over. Until they accept, nothing changes.
-// One that was open before is no more.
-func (s *Service) offer(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, to *db.User) error {
+// makeOffer asks somebody who may do more than the actor to take an automation over. Until they accept, nothing
+// changes. One that was open before is no more.
+func (s Transfers) makeOffer(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, to *db.User) error {
 	o := &db.TransferOffer{AutomationID: a.ID, ToID: to.ID, FromID: actor.ID, CreatedAt: s.Now()}
 	if err := db.SaveOffer(ctx, tx, o); err != nil {
 		return err
@@ -33,7 +33,7 @@ func (s *Service) offer(ctx context.Context, tx bun.Tx, actor account.Actor, a *
 		map[string]any{"offered_to": to.Name, "offered_to_id": to.ID.String()})
 }
 
-func (s *Service) auditOffer(ctx context.Context, tx bun.Tx, actor account.Actor, action string, a *db.Automation,
+func (s Transfers) auditOffer(ctx context.Context, tx bun.Tx, actor account.Actor, action string, a *db.Automation,
 	before, after map[string]any) error {
 	return db.AddAudit(ctx, tx, db.AuditEvent{
 		ID: db.NewID(), At: s.Now(), ActorID: actor.ID, Action: action, SubjectKind: "automation", SubjectID: a.ID,
@@ -43,7 +43,7 @@ func (s *Service) auditOffer(ctx context.Context, tx bun.Tx, actor account.Actor
 }
 
 // Offer is the open offer of an automation, for whom it is made to and for whoever may manage the automation; else nil.
-func (s *Service) Offer(ctx context.Context, actor account.Actor, a *db.Automation) (*db.TransferOffer, error) {
+func (s Transfers) Offer(ctx context.Context, actor account.Actor, a *db.Automation) (*db.TransferOffer, error) {
 	o, err := db.OfferOf(ctx, s.DB, a.ID)
 	if err != nil || o == nil || o.ToID != actor.ID && !CanManage(actor, a) {
 		return nil, err
@@ -51,16 +51,16 @@ func (s *Service) Offer(ctx context.Context, actor account.Actor, a *db.Automati
 	return o, nil
 }
 
-// AcceptOffer takes over an automation that was offered to the actor, as the actor saw it: version is that of the page.
+// Accept takes over an automation that was offered to the actor, as the actor saw it: version is that of the page.
 // It returns fault.ErrNotFound for who is made no offer, and for a program; fault.ErrStale where the automation was
 // changed since; and fault.Invalid, by the field answer, where the offer is worth nothing any more.
-func (s *Service) AcceptOffer(ctx context.Context, actor account.Actor, id uuid.UUID, version int64) error {
+func (s Transfers) Accept(ctx context.Context, actor account.Actor, id uuid.UUID, version int64) error {
 	return s.answerOffer(ctx, actor, id, func(ctx context.Context, tx bun.Tx, a *db.Automation,
 		o *db.TransferOffer) error {
 		if a.Version != version {
 			return fault.ErrStale
 		}
-		if err := s.offerHolds(ctx, tx, a, o); err != nil {
+		if err := requireStandingOffer(ctx, tx, a, o); err != nil {
 			return err
 		}
 		owner, err := db.UserByID(ctx, tx, actor.ID)
@@ -72,12 +72,12 @@ func (s *Service) AcceptOffer(ctx context.Context, actor account.Actor, id uuid.
 		} else if reason != "" {
 			return fault.Invalid{"answer": reason}
 		}
-		return s.handOn(ctx, tx, actor, a, owner)
+		return s.setOwner(ctx, tx, actor, a, owner)
 	})
 }
 
-// offerHolds refuses an offer whose maker could not give the automation away any more.
-func (s *Service) offerHolds(ctx context.Context, tx bun.Tx, a *db.Automation, o *db.TransferOffer) error {
+// requireStandingOffer refuses an offer whose maker could not give the automation away any more.
+func requireStandingOffer(ctx context.Context, tx bun.Tx, a *db.Automation, o *db.TransferOffer) error {
 	from, err := db.UserByID(ctx, tx, o.FromID)
 	if err != nil {
 		return err
@@ -93,8 +93,8 @@ func (s *Service) offerHolds(ctx context.Context, tx bun.Tx, a *db.Automation, o
 	return nil
 }
 
-// DeclineOffer refuses an automation that was offered to the actor. It returns fault.ErrNotFound as AcceptOffer does.
-func (s *Service) DeclineOffer(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+// Decline refuses an automation that was offered to the actor. It returns fault.ErrNotFound as Accept does.
+func (s Transfers) Decline(ctx context.Context, actor account.Actor, id uuid.UUID) error {
 	return s.answerOffer(ctx, actor, id, func(ctx context.Context, tx bun.Tx, a *db.Automation,
 		o *db.TransferOffer) error {
 		err := s.notify(ctx, tx, a, []uuid.UUID{o.FromID}, inbox.Notice{
@@ -110,10 +110,10 @@ func (s *Service) DeclineOffer(ctx context.Context, actor account.Actor, id uuid
 }
 
 // answerOffer ends an offer that is made to the actor, once answer has carried out what they chose.
-func (s *Service) answerOffer(ctx context.Context, actor account.Actor, id uuid.UUID,
+func (s Transfers) answerOffer(ctx context.Context, actor account.Actor, id uuid.UUID,
 	answer func(ctx context.Context, tx bun.Tx, a *db.Automation, o *db.TransferOffer) error,
 ) error {
-	if _, err := s.Automation(ctx, actor, id); err != nil {
+	if _, err := s.Definitions().Find(ctx, actor, id); err != nil {
 		return err
 	}
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
@@ -140,19 +140,19 @@ func (s *Service) answerOffer(ctx context.Context, actor account.Actor, id uuid.
 		if err := db.DeleteOffer(ctx, tx, id); err != nil {
 			return err
 		}
-		return s.announceChange(ctx, tx, id)
+		return notifyChange(ctx, tx, id)
 	})
 	return fault.Wrap(err, "answer the offer of automation %s", id)
 }
 
-// WithdrawOffer ends the open offer of an automation that the actor may change. It returns fault.ErrNotFound where none
+// Withdraw ends the open offer of an automation that the actor may change. It returns fault.ErrNotFound where none
 // is open, and the errors of every change.
-func (s *Service) WithdrawOffer(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	if _, err := s.manageable(ctx, actor, id); err != nil {
+func (s Transfers) Withdraw(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	if _, err := s.Definitions().manageable(ctx, actor, id); err != nil {
 		return err
 	}
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-		a, actor, err := s.lockManageable(ctx, tx, actor, id)
+		a, actor, err := lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ import (
 func (k *kit) offered(by, to account.Actor) *db.Automation {
 	k.t.Helper()
 	a := k.create(nil)
-	offered, err := k.Transfer(k.t.Context(), by, a.ID, to.ID)
+	offered, err := k.Transfers().Transfer(k.t.Context(), by, a.ID, to.ID)
 	check(k.t, err)
 	if !offered || k.reload(a).CreatorID != k.jonas.ID {
 		k.t.Fatalf("%s gives it to %s without asking", by.Name, to.Name)
@@ -28,32 +28,32 @@ func TestWhoMayDoMoreIsAskedBeforeAnAutomationIsTheirs(t *testing.T) {
 	a := k.offered(k.jonas, manager)
 	k.expectInbox(manager, inbox.Transferred)
 	for _, other := range []account.Actor{k.jonas, k.mira} {
-		wantErr(t, k.AcceptOffer(t.Context(), other, a.ID, a.Version), fault.ErrNotFound)
-		wantErr(t, k.DeclineOffer(t.Context(), other, a.ID), fault.ErrNotFound)
+		wantErr(t, k.Transfers().Accept(t.Context(), other, a.ID, a.Version), fault.ErrNotFound)
+		wantErr(t, k.Transfers().Decline(t.Context(), other, a.ID), fault.ErrNotFound)
 	}
-	wantErr(t, k.AcceptOffer(t.Context(), manager, a.ID, a.Version+1), fault.ErrStale)
-	check(t, k.AcceptOffer(t.Context(), manager, a.ID, a.Version))
+	wantErr(t, k.Transfers().Accept(t.Context(), manager, a.ID, a.Version+1), fault.ErrStale)
+	check(t, k.Transfers().Accept(t.Context(), manager, a.ID, a.Version))
 	if got := k.reload(a); got.CreatorID != manager.ID || got.Version != a.Version+1 {
 		t.Errorf("after the consent it is %s's, version %d", got.CreatorID, got.Version)
 	}
-	wantErr(t, k.AcceptOffer(t.Context(), manager, a.ID, a.Version+1), fault.ErrNotFound)
+	wantErr(t, k.Transfers().Accept(t.Context(), manager, a.ID, a.Version+1), fault.ErrNotFound)
 	k.expectInbox(k.jonas, inbox.Transferred)
 
 	b := k.offered(manager, k.mira) // who manages everyone's asks an administrator too
-	check(t, k.DeclineOffer(t.Context(), k.mira, b.ID))
+	check(t, k.Transfers().Decline(t.Context(), k.mira, b.ID))
 	if got := k.reload(b); got.CreatorID != k.jonas.ID {
 		t.Error("it changed hands all the same")
 	}
 	k.expectInbox(manager, inbox.Transferred, inbox.Transferred)
-	wantErr(t, k.WithdrawOffer(t.Context(), k.jonas, b.ID), fault.ErrNotFound)
+	wantErr(t, k.Transfers().Withdraw(t.Context(), k.jonas, b.ID), fault.ErrNotFound)
 
 	c := k.offered(k.jonas, manager)
-	wantErr(t, k.WithdrawOffer(t.Context(), lee, c.ID), fault.ErrNotFound)
-	check(t, k.WithdrawOffer(t.Context(), k.jonas, c.ID))
-	wantErr(t, k.AcceptOffer(t.Context(), manager, c.ID, c.Version), fault.ErrNotFound)
+	wantErr(t, k.Transfers().Withdraw(t.Context(), lee, c.ID), fault.ErrNotFound)
+	check(t, k.Transfers().Withdraw(t.Context(), k.jonas, c.ID))
+	wantErr(t, k.Transfers().Accept(t.Context(), manager, c.ID, c.Version), fault.ErrNotFound)
 
 	// Who manages everyone's takes it over themselves without a question.
-	if offered, err := k.Transfer(t.Context(), manager, c.ID, manager.ID); err != nil || offered {
+	if offered, err := k.Transfers().Transfer(t.Context(), manager, c.ID, manager.ID); err != nil || offered {
 		t.Errorf("taking it over is offered %v (%v)", offered, err)
 	}
 }
@@ -62,21 +62,21 @@ func TestAnOfferIsWorthWhatItsMakerMayDoNow(t *testing.T) {
 	k := setup(t)
 	manager, lee := k.person("Max", account.RoleManager), k.person("Lee", account.RoleMember)
 	a := k.offered(k.jonas, manager)
-	offered, err := k.Transfer(t.Context(), k.mira, a.ID, lee.ID) // it has another owner meanwhile
+	offered, err := k.Transfers().Transfer(t.Context(), k.mira, a.ID, lee.ID) // it has another owner meanwhile
 	check(t, err)
 	if offered {
 		t.Fatal("an administrator has to ask a member")
 	}
-	wantErr(t, k.AcceptOffer(t.Context(), manager, a.ID, a.Version+1), fault.ErrNotFound)
+	wantErr(t, k.Transfers().Accept(t.Context(), manager, a.ID, a.Version+1), fault.ErrNotFound)
 
 	b := k.offered(k.jonas, manager)
 	k.deactivate(k.jonas)
 	var invalid fault.Invalid
-	if err := k.AcceptOffer(t.Context(), manager, b.ID, b.Version); !errors.As(err, &invalid) ||
+	if err := k.Transfers().Accept(t.Context(), manager, b.ID, b.Version); !errors.As(err, &invalid) ||
 		k.reload(b).CreatorID != k.jonas.ID {
 		t.Errorf("an offer of somebody who has left is accepted: %v", err)
 	}
 	bearer := manager
 	bearer.Token = db.NewID()
-	wantErr(t, k.AcceptOffer(t.Context(), bearer, b.ID, b.Version), fault.ErrNotFound)
+	wantErr(t, k.Transfers().Accept(t.Context(), bearer, b.ID, b.Version), fault.ErrNotFound)
 }

@@ -53,7 +53,7 @@ func TestProviderTroublePausesItsStartsWithOneNoticeAndNoStrikes(t *testing.T) {
 	outcome := k.refused("auth", time.Time{})
 	k.clock.Add(time.Minute)
 	for _, s := range k.claim() { // they fail together
-		check(t, k.Finish(t.Context(), lease(s), outcome))
+		check(t, k.Runs().Finish(t.Context(), lease(s), outcome))
 	}
 	for _, a := range list {
 		k.expectStatuses(a, "failed")
@@ -97,7 +97,7 @@ func TestAfterAPauseOneSessionTriesAndItsSuccessLetsTheOthersFollow(t *testing.T
 	if n := k.started(); n != 0 {
 		t.Errorf("%d more started while one tries; want 0", n)
 	}
-	check(t, k.Finish(t.Context(), lease(probe[0]), Outcome{Status: db.Succeeded, Began: k.Now()}))
+	check(t, k.Runs().Finish(t.Context(), lease(probe[0]), Outcome{Status: db.Succeeded, Began: k.Now()}))
 	if p := k.pause(); p != nil {
 		t.Errorf("there still is %+v", p)
 	}
@@ -145,7 +145,7 @@ func TestATaskThatFailsShowsThatTheProviderWorksAndAnOlderSuccessDoesNot(t *test
 	k.runNow(list[1])
 	k.finish(k.refused("auth", time.Time{}))
 	k.clock.Add(time.Second)
-	check(t, k.Finish(t.Context(), lease(older), Outcome{Status: db.Succeeded, Began: olderBegan}))
+	check(t, k.Runs().Finish(t.Context(), lease(older), Outcome{Status: db.Succeeded, Began: olderBegan}))
 	if k.pause() == nil {
 		t.Fatal("a run that began before the trouble ended the pause")
 	}
@@ -199,7 +199,7 @@ func TestARefusedModelIsMarkedAndPausesNobody(t *testing.T) {
 	end := func(model string, o Outcome) {
 		t.Helper()
 		a := k.create(func(in *Input) { in.Model = model })
-		_, err := k.RunNow(t.Context(), k.mira, a.ID, nil)
+		_, err := k.Runs().RunNow(t.Context(), k.mira, a.ID, nil)
 		check(t, err)
 		k.clock.Add(time.Second)
 		list := k.claim()
@@ -208,7 +208,7 @@ func TestARefusedModelIsMarkedAndPausesNobody(t *testing.T) {
 		}
 		o.Began = k.Now()
 		k.clock.Add(time.Second)
-		check(t, k.Finish(t.Context(), lease(list[0]), o))
+		check(t, k.Runs().Finish(t.Context(), lease(list[0]), o))
 	}
 	marks := func() []db.RefusedModel {
 		t.Helper()
@@ -253,12 +253,12 @@ func TestAPauseConcernsOneAccount(t *testing.T) {
 	check(t, err)
 	in := k.input()
 	in.Workspace = w.ID.String()
-	own, _, err := k.Create(t.Context(), k.mira, in)
+	own, _, err := k.Definitions().Create(t.Context(), k.mira, in)
 	check(t, err)
 	shared := k.create(nil)
 	run := func(a *db.Automation) []db.Session {
 		t.Helper()
-		_, err := k.RunNow(t.Context(), k.mira, a.ID, nil)
+		_, err := k.Runs().RunNow(t.Context(), k.mira, a.ID, nil)
 		check(t, err)
 		k.clock.Add(time.Second)
 		return k.claim()
@@ -269,7 +269,7 @@ func TestAPauseConcernsOneAccount(t *testing.T) {
 			t.Fatalf("%d sessions started; want one", len(list))
 		}
 		o.Began, o.OwnAccount = k.Now(), list[0].WorkspaceID == w.ID
-		check(t, k.Finish(t.Context(), lease(list[0]), o))
+		check(t, k.Runs().Finish(t.Context(), lease(list[0]), o))
 	}
 	ends(run(shared), k.refused("auth", time.Time{}))
 	ends(run(own), success)

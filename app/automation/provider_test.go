@@ -18,9 +18,9 @@ func TestAProviderThatIsSwitchedOffCannotBeChosenAndItsRunsFailSayingSo(t *testi
 		return []provider.Provider{{ID: "agent", Name: "Agent", Off: true}}
 	}
 	in := k.input()
-	_, _, err := k.Create(t.Context(), k.jonas, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "provider")
-	if _, err := k.RunNow(t.Context(), k.jonas, a.ID, nil); err == nil ||
+	if _, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil); err == nil ||
 		err.Error() != "the provider Agent is switched off" {
 		t.Errorf("the run answered %v", err)
 	}
@@ -31,7 +31,7 @@ func TestAModelThatTheProviderDoesNotListCanBeTyped(t *testing.T) {
 	k := setup(t)
 	in := k.input()
 	in.Model = "huge"
-	a, _, err := k.Create(t.Context(), k.jonas, in)
+	a, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 	check(t, err)
 	if a.Model != "huge" {
 		t.Errorf("the automation has the model %q", a.Model)

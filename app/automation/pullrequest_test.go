@@ -34,7 +34,7 @@ func (k *kit) open(a *db.Automation) db.Session {
 	if a.Trigger == db.Loop {
 		k.tick(k.reload(a).NextRunAt)
 	} else {
-		_, err := k.RunNow(k.t.Context(), k.jonas, a.ID, nil)
+		_, err := k.Runs().RunNow(k.t.Context(), k.jonas, a.ID, nil)
 		check(k.t, err)
 	}
 	s := k.finish(success)[0]
@@ -191,7 +191,7 @@ func TestARunningSessionMovesWhenItsWorkEnds(t *testing.T) {
 	k := setup(t)
 	k.hub()
 	s := k.open(k.create(gated(nil)))
-	check(t, k.Reply(t.Context(), k.jonas, s.ID, "One more thing."))
+	check(t, k.Sessions().Reply(t.Context(), k.jonas, s.ID, "One more thing."))
 	running := k.claim()[0]
 	k.told(k.pull(7, forge.Merged, s.Branch), 1)
 	if got := k.session(s.ID); got.Status != db.SessionInProgress {
@@ -199,7 +199,7 @@ func TestARunningSessionMovesWhenItsWorkEnds(t *testing.T) {
 	}
 	_, err := k.DB.NewRaw("UPDATE turns SET status = 'succeeded' WHERE session_id = ?", s.ID).Exec(t.Context())
 	check(t, err)
-	check(t, k.Finish(t.Context(), lease(running), success))
+	check(t, k.Runs().Finish(t.Context(), lease(running), success))
 	if got := k.session(s.ID); got.Status != db.SessionDone {
 		t.Errorf("the session is %s; want Done", got.Status)
 	}
@@ -210,7 +210,7 @@ func TestAReopenedSessionIsNotClosedAgainByTheSamePullRequest(t *testing.T) {
 	k.hub()
 	s := k.open(k.create(gated(nil)))
 	k.told(k.pull(7, forge.Merged, s.Branch), 1)
-	check(t, k.Reopen(t.Context(), k.jonas, s.ID))
+	check(t, k.Sessions().Reopen(t.Context(), k.jonas, s.ID))
 	k.told(k.pull(7, forge.Merged, s.Branch), 1)
 	if got := k.session(s.ID); got.Status != db.SessionWaiting {
 		t.Errorf("the session is %s; want it to stay open", got.Status)
@@ -434,7 +434,7 @@ func TestAnAutomationCanOpenAPullRequestAfterASuccessWithChanges(t *testing.T) {
 	k := setup(t)
 	in := k.input()
 	in.CreatePR = true
-	_, _, err := k.Create(t.Context(), k.jonas, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "create_pr")
 	k.hub()
 	for _, tt := range []struct {
@@ -447,7 +447,7 @@ func TestAnAutomationCanOpenAPullRequestAfterASuccessWithChanges(t *testing.T) {
 		{"a failure", Outcome{Status: db.Failed, Reason: "x", FilesChanged: true}, false},
 	} {
 		a := k.create(func(in *Input) { in.CreatePR, in.AutoComplete = true, true })
-		_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+		_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 		check(t, err)
 		s := k.session(k.finish(tt.outcome)[0].ID)
 		if s.PRRequestedAt.IsZero() == tt.want {

@@ -108,7 +108,7 @@ func NothingToDo(answer string, filesChanged bool) bool {
 
 // FoundNothing reports whether a run found nothing to do: see NothingToDo, or the last that its agent reported by
 // itself, and no files changed.
-func (s *Service) FoundNothing(ctx context.Context, e *db.Execution, answer string, filesChanged bool) (bool, error) {
+func (s Runs) FoundNothing(ctx context.Context, e *db.Execution, answer string, filesChanged bool) (bool, error) {
 	if filesChanged || NothingToDo(answer, filesChanged) {
 		return !filesChanged, nil
 	}
@@ -118,7 +118,7 @@ func (s *Service) FoundNothing(ctx context.Context, e *db.Execution, answer stri
 
 // Unmet says what a run lacks of its success check, as far as rows and its answer can tell; the command is the
 // worker's.
-func (s *Service) Unmet(ctx context.Context, c db.SuccessCheck, session uuid.UUID, answer string,
+func (s Runs) Unmet(ctx context.Context, c db.SuccessCheck, session uuid.UUID, answer string,
 	filesChanged bool) (string, error) {
 	switch {
 	case c.Contains != "" && !strings.Contains(answer, c.Contains):
@@ -135,9 +135,9 @@ func (s *Service) Unmet(ctx context.Context, c db.SuccessCheck, session uuid.UUI
 	return "", nil
 }
 
-// NoteReview tells the people of a run's automation when its review has a blocking finding. It returns db.ErrLeaseLost,
-// and tells nobody, when another process holds the session.
-func (s *Service) NoteReview(ctx context.Context, lease db.Lease, execution uuid.UUID, answer string) error {
+// NotifyOfReview tells the people of a run's automation when its review has a blocking finding. It returns
+// db.ErrLeaseLost, and tells nobody, when another process holds the session.
+func (s Runs) NotifyOfReview(ctx context.Context, lease db.Lease, execution uuid.UUID, answer string) error {
 	if !toggle.Blocking(answer) {
 		return nil
 	}
@@ -154,7 +154,7 @@ func (s *Service) NoteReview(ctx context.Context, lease db.Lease, execution uuid
 		if utf8.RuneCountInString(findings) > 2000 {
 			findings = string([]rune(findings)[:2000]) + "…"
 		}
-		return s.tell(ctx, tx, e.Automation, inbox.Notice{
+		return s.notifyCreator(ctx, tx, e.Automation, inbox.Notice{
 			Kind: inbox.Review, Title: "The review of " + e.Automation.Name + " found something blocking",
 			Body:      form.Or(findings, "Read the review in the session."),
 			Execution: e.ID, Session: e.SessionID, Key: "review " + e.ID.String(),

@@ -27,7 +27,7 @@ func (k *kit) prompts(run *Run) []db.Turn {
 
 func (k *kit) runNow(a *db.Automation) *Run {
 	k.t.Helper()
-	run, err := k.RunNow(k.t.Context(), k.jonas, a.ID, nil)
+	run, err := k.Runs().RunNow(k.t.Context(), k.jonas, a.ID, nil)
 	check(k.t, err)
 	return run
 }
@@ -96,7 +96,7 @@ func TestTogglesAreForDevelopSessionsOfAgentsAlone(t *testing.T) {
 	}
 	in := k.input()
 	in.Provider, in.Toggles = "shell", []string{"edge_cases"}
-	_, _, err := k.Create(t.Context(), k.mira, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.mira, in)
 	if got := wantInvalid(t, err, "toggles"); !strings.Contains(got, "takes no instructions") {
 		t.Errorf("toggles of a script are refused with %q", got)
 	}
@@ -134,12 +134,12 @@ func TestABlockingReviewIsToldOnceAndAnotherIsNot(t *testing.T) {
 	k := setup(t)
 	run := k.runNow(k.create(nil))
 	claimed := k.claim()[0]
-	check(t, k.NoteReview(t.Context(), lease(claimed), run.Execution.ID, "Fine.\nREVIEW: OK"))
-	check(t, k.NoteReview(t.Context(), lease(claimed), run.Execution.ID,
+	check(t, k.Runs().NotifyOfReview(t.Context(), lease(claimed), run.Execution.ID, "Fine.\nREVIEW: OK"))
+	check(t, k.Runs().NotifyOfReview(t.Context(), lease(claimed), run.Execution.ID,
 		"It says REVIEW: BLOCKING somewhere, but ends otherwise."))
 	k.expectInbox(k.jonas)
 	for range 2 {
-		check(t, k.NoteReview(t.Context(), lease(claimed), run.Execution.ID,
+		check(t, k.Runs().NotifyOfReview(t.Context(), lease(claimed), run.Execution.ID,
 			"main.go:3 leaks the token.\n\n**REVIEW: BLOCKING**\n"))
 	}
 	k.expectInbox(k.jonas, inbox.Review)
@@ -261,7 +261,7 @@ func TestGateLooksAtTheBranchAndAtOpenPullRequests(t *testing.T) {
 	g := db.Gate{BranchMoved: true, NoOpenPR: true}
 	refuses := func(base, want string) {
 		t.Helper()
-		got, err := k.GateRefuses(ctx, a.ID, g, base)
+		got, err := k.Runs().GateRefuses(ctx, a.ID, g, base)
 		check(t, err)
 		if !strings.Contains(got, want) || (want == "") != (got == "") {
 			t.Errorf("at %q the gate says %q; want %q", base, got, want)
@@ -272,7 +272,7 @@ func TestGateLooksAtTheBranchAndAtOpenPullRequests(t *testing.T) {
 	k.claim()
 	_, err := k.DB.NewRaw("UPDATE sessions SET base_commit = 'aaa' WHERE id = ?", run.Session.ID).Exec(ctx)
 	check(t, err)
-	check(t, k.Finish(ctx, lease(*k.session(run.Session.ID)), success))
+	check(t, k.Runs().Finish(ctx, lease(*k.session(run.Session.ID)), success))
 	refuses("aaa", "has not moved")
 	refuses("bbb", "")
 	_, err = k.DB.NewRaw(`INSERT INTO pull_requests (id, session_id, forge, repository, number, url, key, state, found_by, created_at, updated_at)
@@ -290,22 +290,22 @@ func TestCommandsOfChecksNeedThePermissionForTheShell(t *testing.T) {
 	plain := account.ActorOf(&db.User{ID: k.jonas.ID, Name: "Jonas", Permissions: []string{string(account.Manage)}})
 	in := k.input()
 	in.Gate.Command, in.Success.Command = "true", "make test"
-	_, _, err := k.Create(t.Context(), plain, in)
+	_, _, err := k.Definitions().Create(t.Context(), plain, in)
 	wantInvalid(t, err, "gate_command")
 	wantInvalid(t, err, "success_command")
 
-	a, _, err := k.Create(t.Context(), k.mira, in)
+	a, _, err := k.Definitions().Create(t.Context(), k.mira, in)
 	check(t, err)
 	_, err = k.DB.NewRaw("UPDATE automations SET creator_id = ? WHERE id = ?", k.jonas.ID, a.ID).Exec(t.Context())
 	check(t, err)
 	in.Version, in.Name = a.Version, "Renamed"
-	_, _, err = k.Update(t.Context(), plain, a.ID, in)
+	_, _, err = k.Definitions().Update(t.Context(), plain, a.ID, in)
 	check(t, err) // what was there may stay
 	in.Version, in.Gate.Command = a.Version+1, "false"
-	_, _, err = k.Update(t.Context(), plain, a.ID, in)
+	_, _, err = k.Definitions().Update(t.Context(), plain, a.ID, in)
 	wantInvalid(t, err, "gate_command")
 	in.Gate.Command, in.Success.Command = "", ""
-	_, _, err = k.Update(t.Context(), plain, a.ID, in)
+	_, _, err = k.Definitions().Update(t.Context(), plain, a.ID, in)
 	check(t, err) // and be taken away
 }
 
@@ -318,7 +318,7 @@ func TestACommandDoesNotRunForAnOwnerWhoMayRunNone(t *testing.T) {
 		"UPDATE roles SET permissions = array_remove(permissions, 'shell.use') WHERE id IN (SELECT role_id FROM "+
 			"user_roles WHERE user_id = ?)", k.jonas.ID).Exec(t.Context())
 	check(t, err)
-	_, err = k.Start(t.Context(), a.ID, Trigger{Source: db.ByHand, UserID: k.jonas.ID})
+	_, err = k.Runs().Start(t.Context(), a.ID, Trigger{Source: db.ByHand, UserID: k.jonas.ID})
 	var unable *Unable
 	if !errors.As(err, &unable) || !strings.Contains(unable.Reason, "Jonas, who owns the automation, may not run any") {
 		t.Errorf("starting gave %v", err)
@@ -329,7 +329,7 @@ func TestASuccessCheckForAPullRequestExcludesCreatingOneAfterwards(t *testing.T)
 	k := setup(t)
 	in := k.input()
 	in.Success.PullRequest, in.CreatePR = true, true
-	_, _, err := k.Create(t.Context(), k.jonas, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "success_pull_request")
 }
 
@@ -349,7 +349,7 @@ func TestASuccessCheckSaysWhatIsMissing(t *testing.T) {
 		{db.SuccessCheck{FilesChanged: true}, "", true, ""},
 		{db.SuccessCheck{PullRequest: true}, "", true, "no pull request was opened"},
 	} {
-		got, err := k.Unmet(t.Context(), tt.check, run.Session.ID, tt.answer, tt.changed)
+		got, err := k.Runs().Unmet(t.Context(), tt.check, run.Session.ID, tt.answer, tt.changed)
 		check(t, err)
 		if !strings.Contains(got, tt.want) || (tt.want == "") != (got == "") {
 			t.Errorf("%+v lacks %q; want %q", tt.check, got, tt.want)

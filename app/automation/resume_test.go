@@ -22,7 +22,7 @@ func TestARunWhoseWorkerIsLostGoesOnThreeTimesAndThenEndsNeutrallyAndTold(t *tes
 		s := k.atWork()[0]
 		check(t, db.SetConversation(t.Context(), k.DB, lease(s), "conversation"))
 		k.clock.Add(2 * time.Minute)
-		_, err := k.Interrupt(t.Context(), goesOn)
+		_, err := k.Runs().Interrupt(t.Context(), goesOn)
 		check(t, err)
 		k.expectStatuses(a, "running")
 		if got := k.session(s.ID); got.Status != db.SessionQueued {
@@ -31,7 +31,7 @@ func TestARunWhoseWorkerIsLostGoesOnThreeTimesAndThenEndsNeutrallyAndTold(t *tes
 	}
 	k.atWork()
 	k.clock.Add(2 * time.Minute)
-	_, err := k.Interrupt(t.Context(), goesOn)
+	_, err := k.Runs().Interrupt(t.Context(), goesOn)
 	check(t, err)
 	e := k.history(a)[0]
 	if e.Status != db.Failed || !e.Neutral || !strings.Contains(e.Reason, "lost 4 times") {
@@ -49,7 +49,7 @@ func TestARunWhoseAgentWasNotAskedYetGoesOnWhateverItsProvider(t *testing.T) {
 	k.tick(at("01 13:00:00"))
 	k.claim() // and its worker dies while it makes the worktree, or before it knows that it has the session
 	k.clock.Add(2 * time.Minute)
-	_, err := k.Interrupt(t.Context(), func(string) bool { return false })
+	_, err := k.Runs().Interrupt(t.Context(), func(string) bool { return false })
 	check(t, err)
 	k.expectStatuses(a, "running")
 	k.finish(success)
@@ -66,7 +66,7 @@ func TestAWorkerThatStartsEndsItsOwnFormerRunsAlone(t *testing.T) {
 		}
 	}
 	k.clock.Add(time.Minute + time.Second) // the lease of both is over for a second; the other worker lives
-	n, err := k.InterruptFormer(t.Context(), k.worker, func(string) bool { return false })
+	n, err := k.Runs().InterruptFormer(t.Context(), k.worker, func(string) bool { return false })
 	check(t, err)
 	if n != 1 {
 		t.Errorf("%d were ended; want its own", n)
@@ -80,11 +80,11 @@ func TestASessionWaitsADayForAWorkerAndNoLonger(t *testing.T) {
 	a := k.create(func(in *Input) { in.TimeoutMinutes = 1 })
 	run := k.runNow(a)
 	k.clock.Add(24*time.Hour - time.Second)
-	_, err := k.Interrupt(t.Context(), goesOn)
+	_, err := k.Runs().Interrupt(t.Context(), goesOn)
 	check(t, err)
 	k.expectStatuses(a, "queued") // its timeout of a minute does not count what it waits
 	k.clock.Add(2 * time.Second)
-	_, err = k.Interrupt(t.Context(), goesOn)
+	_, err = k.Runs().Interrupt(t.Context(), goesOn)
 	check(t, err)
 	e := k.history(a)[0]
 	if e.Status != db.Failed || !e.Neutral || e.ErrorClass != db.ErrorWaiting {
@@ -102,9 +102,9 @@ func TestARunIsCanceledByWhoAskedFirst(t *testing.T) {
 	a := k.create(nil)
 	run := k.runNow(a)
 	s := k.atWork()[0]
-	check(t, k.Stop(t.Context(), k.jonas, run.Session.ID))
-	check(t, k.Stop(t.Context(), k.mira, run.Session.ID))
-	check(t, k.Finish(t.Context(), lease(s), Outcome{Status: db.Canceled, Reason: "canceled"}))
+	check(t, k.Sessions().Stop(t.Context(), k.jonas, run.Session.ID))
+	check(t, k.Sessions().Stop(t.Context(), k.mira, run.Session.ID))
+	check(t, k.Runs().Finish(t.Context(), lease(s), Outcome{Status: db.Canceled, Reason: "canceled"}))
 	if e := k.history(a)[0]; e.Reason != "canceled by Jonas" {
 		t.Errorf("it was %q; want canceled by Jonas, who asked first", e.Reason)
 	}
@@ -118,7 +118,7 @@ func TestARunThatWaitedADayForItsProviderSaysSo(t *testing.T) {
 	k.finish(k.refused("auth", k.Now().Add(72*time.Hour)))
 	k.runNow(a)
 	k.clock.Add(24*time.Hour + time.Second)
-	_, err := k.Interrupt(t.Context(), goesOn)
+	_, err := k.Runs().Interrupt(t.Context(), goesOn)
 	check(t, err)
 	if e := k.history(a)[1]; e.Status != db.Failed || !strings.Contains(e.Reason, "401 invalid x-api-key") {
 		t.Errorf("it %s: %q; want failed, with what its provider refused", e.Status, e.Reason)
@@ -136,7 +136,7 @@ func TestATimeoutCountsTheTimeAtWorkOverAttemptsAndResumes(t *testing.T) {
 		Status: db.Failed, Class: "transient", Reason: "the model's server answered 500",
 		Began: k.Now().Add(-10 * time.Minute),
 	}
-	again, err := k.Again(t.Context(), lease(s), k.prompts(run)[0].ID, transient)
+	again, err := k.Runs().Retry(t.Context(), lease(s), k.prompts(run)[0].ID, transient)
 	check(t, err)
 	if !again {
 		t.Fatal("it is not tried again; want it to, after 10 of 60 minutes at work")
@@ -148,7 +148,7 @@ func TestATimeoutCountsTheTimeAtWorkOverAttemptsAndResumes(t *testing.T) {
 	_, err = db.RenewLeases(t.Context(), k.DB, []db.Lease{lease(s)}, k.Now().Add(db.LeaseFor))
 	check(t, err)
 	k.clock.Add(5 * time.Minute) // its worker is dead
-	_, err = k.Interrupt(t.Context(), goesOn)
+	_, err = k.Runs().Interrupt(t.Context(), goesOn)
 	check(t, err)
 	e := k.history(a)[0]
 	if got := time.Duration(e.WorkedSeconds * float64(time.Second)).Round(time.Second); got != 30*time.Minute {
@@ -171,10 +171,10 @@ func TestAnOutageBeforeTheAgentBeganIsTriedAgainAndCountsForNothing(t *testing.T
 		for again := true; again; tried++ {
 			s := k.claim()[0]
 			var err error
-			again, err = k.Again(t.Context(), lease(s), [16]byte{}, outage)
+			again, err = k.Runs().Retry(t.Context(), lease(s), [16]byte{}, outage)
 			check(t, err)
 			if !again {
-				check(t, k.Finish(t.Context(), lease(s), outage))
+				check(t, k.Runs().Finish(t.Context(), lease(s), outage))
 			}
 			k.clock.Add(11 * time.Minute)
 		}
@@ -192,19 +192,19 @@ func TestAWordThatComesLateEndsNoOtherMessage(t *testing.T) {
 	k := setup(t)
 	run := k.runNow(k.create(nil))
 	k.finish(success)
-	check(t, k.Reply(t.Context(), k.jonas, run.Session.ID, "one"))
+	check(t, k.Sessions().Reply(t.Context(), k.jonas, run.Session.ID, "one"))
 	s := k.claim()[0]
 	first, err := db.NextTurn(t.Context(), k.DB, lease(s), [16]byte{}, k.Now())
 	check(t, err)
-	check(t, k.Stop(t.Context(), k.jonas, s.ID))
-	check(t, k.InterruptTurn(t.Context(), k.jonas, s.ID))
-	check(t, k.Reply(t.Context(), k.jonas, s.ID, "two"))
+	check(t, k.Sessions().Stop(t.Context(), k.jonas, s.ID))
+	check(t, k.Sessions().InterruptTurn(t.Context(), k.jonas, s.ID))
+	check(t, k.Sessions().Reply(t.Context(), k.jonas, s.ID, "two"))
 	held, err := db.RenewLeases(t.Context(), k.DB, []db.Lease{lease(s)}, k.Now().Add(time.Minute))
 	check(t, err)
 	if len(held) != 1 || held[0].CancelTurn != first.ID || held[0].InterruptTurn != first.ID {
 		t.Fatalf("the worker is told %+v; want the message that was meant, %s", held, first.ID)
 	}
-	check(t, k.Finish(t.Context(), lease(s), Outcome{Status: db.Canceled, Reason: "canceled", TurnBegun: true}))
+	check(t, k.Runs().Finish(t.Context(), lease(s), Outcome{Status: db.Canceled, Reason: "canceled", TurnBegun: true}))
 	if got := k.session(s.ID); got.Status != db.SessionQueued || !got.CancelRequestedAt.IsZero() ||
 		got.CancelTurn != [16]byte{} {
 		t.Errorf("the session is %s; want it queued for what was written after the Stop", got.Status)
@@ -225,7 +225,7 @@ func TestAPassAndAReplyThatComeAtOnceHaveAPlaceEach(t *testing.T) {
 	for i := range 2 * each {
 		go func() {
 			if i%2 == 0 {
-				done <- k.Reply(t.Context(), k.jonas, run.Session.ID, "a message")
+				done <- k.Sessions().Reply(t.Context(), k.jonas, run.Session.ID, "a message")
 				return
 			}
 			done <- k.addTurn(lease(s), &db.Turn{
@@ -260,20 +260,21 @@ func TestAReplyThatMeetsAnOutageIsTriedAgainAFewTimes(t *testing.T) {
 		Status: db.Failed, Class: db.ErrorOutage, Reason: "the repository cannot be reached", Neutral: true, Tell: true,
 	}
 	for range 2 { // each message has its own attempts
-		check(t, k.Reply(t.Context(), k.jonas, run.Session.ID, "one"))
+		check(t, k.Sessions().Reply(t.Context(), k.jonas, run.Session.ID, "one"))
 		tried := 0
 		for again := true; again; tried++ {
 			s := k.claim()[0]
-			plan, err := k.PlanRetry(t.Context(), s.ID, outage)
+			plan, err := k.Runs().PlanRetry(t.Context(), s.ID, outage)
 			check(t, err)
-			again, err = k.Again(t.Context(), lease(s), [16]byte{}, outage)
+			again, err = k.Runs().Retry(t.Context(), lease(s), [16]byte{}, outage)
 			check(t, err)
 			if again != (plan != nil) {
 				t.Fatalf("it is tried again: %t, planned: %v", again, plan)
 			}
 			if !again {
-				check(t, k.Finish(t.Context(), lease(s), outage))
-			} else if check(t, k.CorrectFutureTimes(t.Context())); !k.session(s.ID).QueuedAt.Equal(plan.At) {
+				check(t, k.Runs().Finish(t.Context(), lease(s), outage))
+			} else if check(t, k.Schedules().CorrectFutureTimes(t.Context())); !k.session(s.ID).QueuedAt.
+				Equal(plan.At) {
 				t.Errorf("attempt %d rests until %s where the clock is right; want %s", tried+2,
 					k.session(s.ID).QueuedAt, plan.At)
 			}

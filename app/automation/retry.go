@@ -37,7 +37,7 @@ type Retry struct {
 
 // PlanRetry says when a run that failed in a way that passes by itself is tried again, or a person's message that an
 // outage kept from the agent; nil where it is not: its attempts are used up, or its timeout would be over by then.
-func (s *Service) PlanRetry(ctx context.Context, session uuid.UUID, o Outcome) (*Retry, error) {
+func (s Runs) PlanRetry(ctx context.Context, session uuid.UUID, o Outcome) (*Retry, error) {
 	e, err := db.ExecutionBySession(ctx, s.DB, session)
 	if err != nil && !db.IsNotFound(err) {
 		return nil, err
@@ -53,7 +53,7 @@ func (s *Service) PlanRetry(ctx context.Context, session uuid.UUID, o Outcome) (
 }
 
 // planReply is planRetry for people's messages.
-func (s *Service) planReply(session *db.Session, o Outcome) *Retry {
+func (s Runs) planReply(session *db.Session, o Outcome) *Retry {
 	if o.Status != db.Failed || o.Class != db.ErrorOutage || session.Outages >= outageRetries {
 		return nil
 	}
@@ -61,7 +61,7 @@ func (s *Service) planReply(session *db.Session, o Outcome) *Retry {
 	return &Retry{At: s.Now().Add(retryPause(failed)), Failed: failed, Allowed: outageRetries + 1}
 }
 
-func (s *Service) planRetry(ctx context.Context, q bun.IDB, e *db.Execution, o Outcome) (*Retry, error) {
+func (s Runs) planRetry(ctx context.Context, q bun.IDB, e *db.Execution, o Outcome) (*Retry, error) {
 	retries := e.Snapshot.Retries
 	switch o.Class {
 	case "transient":
@@ -110,10 +110,10 @@ func worked(e *db.Execution, o Outcome, now time.Time) time.Duration {
 	return before + now.Sub(o.Began)
 }
 
-// Again puts a session whose turn failed in a way that passes by itself back into the queue, with the same turn, or
+// Retry puts a session whose turn failed in a way that passes by itself back into the queue, with the same turn, or
 // with none where no agent was asked, and writes the attempt that failed. It reports whether it did: else the run has
 // to be finished. It returns db.ErrLeaseLost, and changes nothing, when another process holds the session.
-func (s *Service) Again(ctx context.Context, lease db.Lease, turn uuid.UUID, o Outcome) (bool, error) {
+func (s Runs) Retry(ctx context.Context, lease db.Lease, turn uuid.UUID, o Outcome) (bool, error) {
 	again := false
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, lease.Session)

@@ -30,7 +30,7 @@ func (k *kit) next(a *db.Automation) (db.Session, *db.Turn) {
 
 func (k *kit) again(s db.Session, turn uuid.UUID, o Outcome) bool {
 	k.t.Helper()
-	again, err := k.Again(k.t.Context(), lease(s), turn, o)
+	again, err := k.Runs().Retry(k.t.Context(), lease(s), turn, o)
 	check(k.t, err)
 	return again
 }
@@ -64,7 +64,7 @@ func TestATransientFailureIsTriedAgainTwiceWithBackoff(t *testing.T) {
 	if k.again(s, turn.ID, momentary) {
 		t.Error("a fourth attempt was planned; want three in all")
 	}
-	check(t, k.Finish(t.Context(), lease(s), momentary))
+	check(t, k.Runs().Finish(t.Context(), lease(s), momentary))
 	k.expectStatuses(a, "failed")
 	list, err := db.AttemptsOf(t.Context(), k.DB, k.history(a)[0].ID)
 	check(t, err)
@@ -100,12 +100,12 @@ func TestOnlyTransientFailuresAreTriedAgainAndOnlyAsOftenAsTheAutomationSays(t *
 			t.Errorf("%s: tried again is %v; want %v", tt.name, got, tt.want)
 		}
 		if !tt.want {
-			check(t, k.Finish(t.Context(), lease(s), failure))
+			check(t, k.Runs().Finish(t.Context(), lease(s), failure))
 		}
 	}
 	in := k.input()
 	in.Retries = 11
-	_, _, err := k.Create(t.Context(), k.jonas, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "retries")
 }
 
@@ -118,10 +118,10 @@ func TestARetryHonoursCancelAndTimeoutAndTheLease(t *testing.T) {
 	if !k.again(s, turn.ID, momentary) {
 		t.Fatal("not tried again")
 	}
-	if _, err := k.Again(ctx, lease(s), turn.ID, momentary); !errors.Is(err, db.ErrLeaseLost) {
+	if _, err := k.Runs().Retry(ctx, lease(s), turn.ID, momentary); !errors.Is(err, db.ErrLeaseLost) {
 		t.Errorf("a second word of the same attempt answered %v; want ErrLeaseLost", err)
 	}
-	check(t, k.Stop(ctx, k.mira, s.ID)) // while it waits for its next attempt
+	check(t, k.Sessions().Stop(ctx, k.mira, s.ID)) // while it waits for its next attempt
 	k.expectStatuses(a, "canceled")
 	k.clock.Add(time.Hour)
 	if n := len(k.claim()); n != 0 {
@@ -130,11 +130,11 @@ func TestARetryHonoursCancelAndTimeoutAndTheLease(t *testing.T) {
 
 	k.runNow(a)
 	s, turn = k.next(a)
-	check(t, k.Stop(ctx, k.mira, s.ID)) // while it is at work
+	check(t, k.Sessions().Stop(ctx, k.mira, s.ID)) // while it is at work
 	if k.again(s, turn.ID, momentary) {
 		t.Error("a canceled run was tried again")
 	}
-	check(t, k.Finish(ctx, lease(s), Outcome{Status: db.Canceled, Reason: "canceled"}))
+	check(t, k.Runs().Finish(ctx, lease(s), Outcome{Status: db.Canceled, Reason: "canceled"}))
 
 	// twelve seconds: less than the pause, which does not count
 	short := k.create(func(in *Input) { in.TimeoutMinutes = 0.2 })

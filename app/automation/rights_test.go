@@ -25,7 +25,7 @@ func automating(in *Input) { in.MayAutomate = true }
 func (k *kit) asks() (db.Session, account.Actor) {
 	k.t.Helper()
 	session := k.claim()[0]
-	actor, err := k.SessionActor(k.t.Context(), k.admit(session))
+	actor, err := k.Agents().Actor(k.t.Context(), k.admit(session))
 	check(k.t, err)
 	return session, actor
 }
@@ -52,11 +52,11 @@ func TestWhoRunsAnAutomationOfSomebodyWeakerLendsItNoRights(t *testing.T) {
 	k := setup(t)
 	manager, lee := k.person("Max", account.RoleManager), k.person("Lee", account.RoleMember)
 	a := k.create(automating) // a Member's
-	theirs, _, err := k.Create(t.Context(), lee, k.input())
+	theirs, _, err := k.Definitions().Create(t.Context(), lee, k.input())
 	check(t, err)
-	managers, _, err := k.Create(t.Context(), manager, k.input())
+	managers, _, err := k.Definitions().Create(t.Context(), manager, k.input())
 	check(t, err)
-	_, err = k.RunNow(t.Context(), manager, a.ID, nil)
+	_, err = k.Runs().RunNow(t.Context(), manager, a.ID, nil)
 	check(t, err)
 	_, agent := k.asks()
 	if got := may(agent); got != aMembers {
@@ -65,20 +65,20 @@ func TestWhoRunsAnAutomationOfSomebodyWeakerLendsItNoRights(t *testing.T) {
 	in := k.input()
 	for name, other := range map[string]*db.Automation{"another Member's": theirs, "the Manager's own": managers} {
 		in.Version = other.Version
-		_, _, err = k.Update(t.Context(), agent, other.ID, in)
+		_, _, err = k.Definitions().Update(t.Context(), agent, other.ID, in)
 		if !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("its agent edits %s automation with %v; want not found", name, err)
 		}
-		_, err = k.RunNow(t.Context(), agent, other.ID, nil)
+		_, err = k.Runs().RunNow(t.Context(), agent, other.ID, nil)
 		wantErr(t, err, fault.ErrNotFound)
 	}
 	in.Provider, in.Prompt = "shell", "true"
-	made, _, err := k.Create(t.Context(), agent, in)
+	made, _, err := k.Definitions().Create(t.Context(), agent, in)
 	check(t, err)
 	if made.CreatorID != k.jonas.ID {
 		t.Error("what it makes does not belong to the owner of its automation")
 	}
-	list, err := k.Automations(t.Context(), agent, db.AutomationFilter{Limit: 10})
+	list, err := k.Definitions().List(t.Context(), agent, db.AutomationFilter{Limit: 10})
 	check(t, err)
 	if len(list) != 2 { // its own and what it made
 		t.Errorf("it lists %d automations; want the Member's two", len(list))
@@ -90,27 +90,27 @@ func TestWhatASessionMakesOrRunsGivesNoMoreThanTheSessionHad(t *testing.T) {
 	manager := k.person("Max", account.RoleManager)
 	in := k.input()
 	in.MayAutomate = true
-	mine, _, err := k.Create(t.Context(), manager, in)
+	mine, _, err := k.Definitions().Create(t.Context(), manager, in)
 	check(t, err)
 	in.MayAutomate = false
-	target, _, err := k.Create(t.Context(), manager, in)
+	target, _, err := k.Definitions().Create(t.Context(), manager, in)
 	check(t, err)
 	// The Manager's session has a Member's words in it from here on.
 	_, err = k.DB.NewRaw(setChanger, k.jonas.ID, mine.ID).Exec(t.Context())
 	check(t, err)
-	_, err = k.RunNow(t.Context(), k.mira, mine.ID, nil)
+	_, err = k.Runs().RunNow(t.Context(), k.mira, mine.ID, nil)
 	check(t, err)
 	_, agent := k.asks()
-	_, err = k.RunNow(t.Context(), agent, target.ID, nil)
+	_, err = k.Runs().RunNow(t.Context(), agent, target.ID, nil)
 	wantErr(t, err, fault.ErrNotFound)
-	_, _, err = k.Create(t.Context(), agent, in)
+	_, _, err = k.Definitions().Create(t.Context(), agent, in)
 	wantErr(t, err, fault.ErrForbidden) // it would be the Manager's, and the Member manages none of theirs
 
-	_, err = k.RunNow(t.Context(), k.mira, k.create(automating).ID, nil)
+	_, err = k.Runs().RunNow(t.Context(), k.mira, k.create(automating).ID, nil)
 	check(t, err)
 	_, agent = k.asks()
 	own := k.create(automating)
-	_, err = k.RunNow(t.Context(), agent, own.ID, nil)
+	_, err = k.Runs().RunNow(t.Context(), agent, own.ID, nil)
 	check(t, err)
 	_, next := k.asks()
 	if got := next.People(); len(got) != 2 {
@@ -118,7 +118,7 @@ func TestWhatASessionMakesOrRunsGivesNoMoreThanTheSessionHad(t *testing.T) {
 	}
 	edit := k.input()
 	edit.Version = own.Version
-	changed, _, err := k.Update(t.Context(), agent, own.ID, edit)
+	changed, _, err := k.Definitions().Update(t.Context(), agent, own.ID, edit)
 	check(t, err)
 	if len(changed.ChangedBy) != 2 || !changed.MayAutomate {
 		t.Errorf("after an edit of a session it was changed by %v, may automate %v", changed.ChangedBy,
@@ -130,9 +130,9 @@ func TestTheAuthorOfAMessageIsAmongThoseWhoseRightsCount(t *testing.T) {
 	k := setup(t)
 	in := k.input()
 	in.MayAutomate, in.AutoComplete = true, false
-	a, _, err := k.Create(t.Context(), k.mira, in)
+	a, _, err := k.Definitions().Create(t.Context(), k.mira, in)
 	check(t, err)
-	_, err = k.RunNow(t.Context(), k.mira, a.ID, nil)
+	_, err = k.Runs().RunNow(t.Context(), k.mira, a.ID, nil)
 	check(t, err)
 	manager := k.person("Max", account.RoleManager)
 	writer := k.role(k.person("Lee", account.RoleMember), account.ManageAll)
@@ -141,65 +141,65 @@ func TestTheAuthorOfAMessageIsAmongThoseWhoseRightsCount(t *testing.T) {
 		t.Errorf("the first message may %s", got)
 	}
 	// What is written meanwhile counts once its turn has come, and from then on.
-	check(t, k.Reply(t.Context(), manager, session.ID, "And this?"))
-	if got, err := k.ActsFor(t.Context(), k.mira, session.ID); err != nil || len(got.People()) != 1 {
+	check(t, k.Sessions().Reply(t.Context(), manager, session.ID, "And this?"))
+	if got, err := k.Agents().ActsFor(t.Context(), k.mira, session.ID); err != nil || len(got.People()) != 1 {
 		t.Errorf("it acts for %v before its turn (%v)", got.Names(), err)
 	}
-	check(t, k.Finish(t.Context(), lease(session), success))
+	check(t, k.Runs().Finish(t.Context(), lease(session), success))
 	for _, tt := range []struct {
 		who  account.Actor
 		want string
 	}{{manager, aManagers}, {writer, everyones}, {k.mira, everyones}} {
 		if tt.who.ID != manager.ID {
-			check(t, k.Reply(t.Context(), tt.who, session.ID, "And this?"))
+			check(t, k.Sessions().Reply(t.Context(), tt.who, session.ID, "And this?"))
 		}
 		claimed := k.claim()[0]
 		turn, err := db.NextTurn(t.Context(), k.DB, lease(claimed), uuid.Nil, k.Now())
 		check(t, err)
 		token := NewSessionToken()
-		check(t, k.AdmitSession(t.Context(), lease(claimed), turn.ID, token))
-		agent, err = k.SessionActor(t.Context(), token)
+		check(t, k.Agents().IssueToken(t.Context(), lease(claimed), turn.ID, token))
+		agent, err = k.Agents().Actor(t.Context(), token)
 		check(t, err)
 		if got := may(agent); got != tt.want {
 			t.Errorf("a message of %s may %s; want %s", tt.who.Name, got, tt.want)
 		}
 		check(t, db.FinishTurn(t.Context(), k.DB, lease(claimed), turn.ID, db.Succeeded, "", "", k.Now()))
-		check(t, k.Finish(t.Context(), lease(claimed), success))
+		check(t, k.Runs().Finish(t.Context(), lease(claimed), success))
 	}
 }
 
 func TestOnlyAnAuthorWhoMayStillWorkThereIsAskedFor(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.AutoComplete = false })
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	manager := k.person("Max", account.RoleManager)
 	session, _ := k.asks()
-	check(t, k.Finish(t.Context(), lease(session), success))
-	check(t, k.Reply(t.Context(), manager, session.ID, "And this?"))
+	check(t, k.Runs().Finish(t.Context(), lease(session), success))
+	check(t, k.Sessions().Reply(t.Context(), manager, session.ID, "And this?"))
 	claimed := k.claim()[0]
 	turn, err := db.NextTurn(t.Context(), k.DB, lease(claimed), uuid.Nil, k.Now())
 	check(t, err)
 	token := NewSessionToken()
-	check(t, k.AdmitSession(t.Context(), lease(claimed), turn.ID, token))
-	_, err = k.SessionActor(t.Context(), token)
+	check(t, k.Agents().IssueToken(t.Context(), lease(claimed), turn.ID, token))
+	_, err = k.Agents().Actor(t.Context(), token)
 	check(t, err)
 	k.deactivate(manager)
-	_, err = k.SessionActor(t.Context(), token)
+	_, err = k.Agents().Actor(t.Context(), token)
 	wantErr(t, err, fault.ErrNotFound)
 }
 
 func TestALaterMayAutomateReachesNoRunThatBeganBefore(t *testing.T) {
 	k := setup(t)
 	a := k.create(nil)
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	session, _ := k.asks()
 	in := k.input()
 	in.MayAutomate, in.Version = true, a.Version
-	_, _, err = k.Update(t.Context(), k.jonas, a.ID, in)
+	_, _, err = k.Definitions().Update(t.Context(), k.jonas, a.ID, in)
 	check(t, err)
-	agent, err := k.ActsFor(t.Context(), k.jonas, session.ID)
+	agent, err := k.Agents().ActsFor(t.Context(), k.jonas, session.ID)
 	check(t, err)
 	if got := may(agent); got != "automations.view_own tickets.manage " {
 		t.Errorf("a run from before it was allowed may %s", got)
@@ -242,16 +242,16 @@ func TestWhoMadeAndWhoChangedWhatASessionRunsCount(t *testing.T) {
 		in := k.input()
 		in.MayAutomate = true
 		tt.change(&in)
-		a, _, err := k.Create(t.Context(), manager, in)
+		a, _, err := k.Definitions().Create(t.Context(), manager, in)
 		check(t, err)
 		for _, want := range []string{aManagers, "automations.view_own automations.manage "} {
-			_, err = k.RunNow(t.Context(), manager, a.ID, nil)
+			_, err = k.Runs().RunNow(t.Context(), manager, a.ID, nil)
 			check(t, err)
 			session, agent := k.asks()
 			if got := may(agent); got != want {
 				t.Errorf("%s: may %s; want %s", name, got, want)
 			}
-			check(t, k.Finish(t.Context(), lease(session), success))
+			check(t, k.Runs().Finish(t.Context(), lease(session), success))
 			if want == aManagers {
 				tt.edit()
 				if k.reload(a).MayAutomate {
@@ -269,19 +269,19 @@ func TestSomebodyWeakerWhoEditsTakesFromSessionsThatTheyManageAutomations(t *tes
 	manager := k.person("Max", account.RoleManager)
 	in := k.input()
 	in.MayAutomate = true
-	a, _, err := k.Create(t.Context(), k.mira, in)
+	a, _, err := k.Definitions().Create(t.Context(), k.mira, in)
 	check(t, err)
 	in.Version, in.Prompt = a.Version, "Look around twice."
-	changed, _, err := k.Update(t.Context(), manager, a.ID, in)
+	changed, _, err := k.Definitions().Update(t.Context(), manager, a.ID, in)
 	check(t, err)
 	if changed.MayAutomate || k.reload(a).MayAutomate {
 		t.Error("the sessions of an Administrator's automation that a Manager edited still manage automations")
 	}
 	k.expectInbox(k.mira, inbox.Rights)
 	in.Version = changed.Version
-	_, _, err = k.Update(t.Context(), manager, a.ID, in)
+	_, _, err = k.Definitions().Update(t.Context(), manager, a.ID, in)
 	wantInvalid(t, err, "may_automate")
-	changed, _, err = k.Update(t.Context(), k.mira, a.ID, in)
+	changed, _, err = k.Definitions().Update(t.Context(), k.mira, a.ID, in)
 	check(t, err)
 	if !changed.MayAutomate {
 		t.Error("its owner cannot allow it again")
@@ -291,7 +291,7 @@ func TestSomebodyWeakerWhoEditsTakesFromSessionsThatTheyManageAutomations(t *tes
 	// Whoever may do as much, edits it as it is.
 	b := k.create(automating)
 	in.Version = b.Version
-	changed, _, err = k.Update(t.Context(), manager, b.ID, in)
+	changed, _, err = k.Definitions().Update(t.Context(), manager, b.ID, in)
 	check(t, err)
 	if !changed.MayAutomate {
 		t.Error("a Manager who edits a Member's automation takes it away")
@@ -365,13 +365,16 @@ func TestAChangeThatWaitedForAHandOverIsRefusedAndNotWritten(t *testing.T) {
 		"an edit": func(a *db.Automation) error {
 			in := k.input()
 			in.Name, in.Version = "Stolen", a.Version
-			_, _, err := k.Update(t.Context(), k.jonas, a.ID, in)
+			_, _, err := k.Definitions().Update(t.Context(), k.jonas, a.ID, in)
 			return err
 		},
-		"a switch":   func(a *db.Automation) error { return k.SetEnabled(t.Context(), k.jonas, a.ID, false) },
-		"a deletion": func(a *db.Automation) error { return k.Delete(t.Context(), k.jonas, a.ID) },
+		"a switch": func(a *db.Automation) error {
+			return k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID,
+				false)
+		},
+		"a deletion": func(a *db.Automation) error { return k.Definitions().Delete(t.Context(), k.jonas, a.ID) },
 		"a hand-over": func(a *db.Automation) error {
-			_, err := k.Transfer(t.Context(), k.jonas, a.ID, k.mira.ID)
+			_, err := k.Transfers().Transfer(t.Context(), k.jonas, a.ID, k.mira.ID)
 			return err
 		},
 	} {
@@ -395,7 +398,7 @@ func TestAChangeThatWaitedForAHandOverIsRefusedAndNotWritten(t *testing.T) {
 	err := k.whileItWaits(a, func(ctx context.Context, tx bun.Tx) error {
 		return db.SetCreator(ctx, tx, a.ID, lee.ID, begun)
 	}, func() error {
-		_, _, err := k.Update(t.Context(), k.mira, a.ID, in)
+		_, _, err := k.Definitions().Update(t.Context(), k.mira, a.ID, in)
 		return err
 	})
 	wantErr(t, err, fault.ErrStale)
@@ -414,7 +417,8 @@ func TestAChangeThatWaitedForTheEndOfARightIsRefused(t *testing.T) {
 		},
 	} {
 		a := k.create(nil)
-		err := k.whileItWaits(a, take, func() error { return k.SetEnabled(t.Context(), manager, a.ID, false) })
+		err := k.whileItWaits(a, take,
+			func() error { return k.Definitions().SetEnabled(t.Context(), manager, a.ID, false) })
 		if err == nil || !k.reload(a).Enabled {
 			t.Errorf("after %s was taken: %v, enabled %v", name, err, k.reload(a).Enabled)
 		}

@@ -32,7 +32,7 @@ func TestARunIsWrittenAsItWasPrepared(t *testing.T) {
 		},
 		{Source: db.ByWebhook, Fingerprint: "01234567"},
 	} {
-		run, err := k.Start(t.Context(), a.ID, by)
+		run, err := k.Runs().Start(t.Context(), a.ID, by)
 		check(t, err)
 		var e db.Execution
 		check(t, k.DB.NewSelect().Model(&e).Where("e.id = ?", run.Execution.ID).Scan(t.Context()))
@@ -50,7 +50,7 @@ func TestARunIsWrittenAsItWasPrepared(t *testing.T) {
 	}))
 	var runs []db.Run
 	for range 3 {
-		run, err := k.prepare(startable, Trigger{Source: db.BySchedule, Mark: db.CatchUpMark}, k.Now())
+		run, err := k.Runs().prepare(startable, Trigger{Source: db.BySchedule, Mark: db.CatchUpMark}, k.Now())
 		check(t, err)
 		run.Execution.ScheduledFor, run.Execution.LastSkippedFor, run.Execution.Iteration = k.Now(),
 			k.Now().Add(time.Hour), 7
@@ -118,7 +118,7 @@ func TestParallelSessionsStopAtTheirCapHoweverManyStartAtOnce(t *testing.T) {
 		all.Go(func() {
 			for range most / 8 {
 				var full *Busy
-				switch _, err := k.Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook}); {
+				switch _, err := k.Runs().Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook}); {
 				case err == nil:
 					started.Add(1)
 				case errors.As(err, &full):

@@ -23,7 +23,7 @@ func (k *kit) update(a *db.Automation, change func(*Input)) *db.Automation {
 	in := k.input()
 	change(&in)
 	in.Version = k.reload(a).Version
-	_, _, err := k.Update(k.t.Context(), k.jonas, a.ID, in)
+	_, _, err := k.Definitions().Update(k.t.Context(), k.jonas, a.ID, in)
 	check(k.t, err)
 	return k.reload(a)
 }
@@ -46,7 +46,7 @@ func TestTheEndOfARunLeavesAOneTimeOnThatHasANewTime(t *testing.T) {
 			}
 			session := k.history(a)[0].SessionID
 			s := k.session(session)
-			check(t, k.Finish(t.Context(), lease(*s), tt.end))
+			check(t, k.Runs().Finish(t.Context(), lease(*s), tt.end))
 			if a = k.reload(a); !a.Enabled || !a.NextRunAt.Equal(at("03 07:00:00")) {
 				t.Fatalf("enabled %v (%s), due %s; want it to run at its new time", a.Enabled, a.DisabledReason,
 					a.NextRunAt)
@@ -82,7 +82,7 @@ func TestAnotherTriggerStartsTheCountOfFailuresAnew(t *testing.T) {
 	k.claim()
 	a = k.update(a, loop)
 	s := k.session(k.history(a)[4].SessionID)
-	check(t, k.Finish(t.Context(), lease(*s), failure)) // it began under the other one
+	check(t, k.Runs().Finish(t.Context(), lease(*s), failure)) // it began under the other one
 	if a = k.reload(a); a.FailureStreak != 0 {
 		t.Errorf("the loop begins with %d failures", a.FailureStreak)
 	}
@@ -96,7 +96,7 @@ func TestAnHTTPTriggersSessionStaysOpenWhateverIsStored(t *testing.T) {
 	check(t, err)
 	for _, by := range []Trigger{{Source: db.ByWebhook, Fingerprint: "12345678"},
 		{Source: db.ByHand, UserID: k.jonas.ID}} {
-		run, err := k.Start(t.Context(), a.ID, by)
+		run, err := k.Runs().Start(t.Context(), a.ID, by)
 		check(t, err)
 		k.finish(success)
 		if got := k.session(run.Session.ID).Status; got != db.SessionWaiting {
@@ -117,7 +117,7 @@ func TestWhatAProgramNamesAndHasNoEffectIsRefused(t *testing.T) {
 	save := func(change func(*Input)) error {
 		in := k.input()
 		change(&in)
-		_, _, err := k.Create(t.Context(), k.jonas, in)
+		_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 		return err
 	}
 	http := func(in *Input) {
@@ -150,7 +150,7 @@ func TestParallelSessionsHaveNoCapUnlessOneIsGiven(t *testing.T) {
 	for range 10 {
 		k.runNow(capped)
 	}
-	_, err := k.RunNow(t.Context(), k.jonas, capped.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, capped.ID, nil)
 	var busy *Busy
 	if !errors.As(err, &busy) || !strings.Contains(busy.Error(), "10 of 10 at work") || busy.Session == uuid.Nil {
 		t.Errorf("the eleventh: %v", err)
@@ -177,7 +177,7 @@ func TestAParameterThatIsGivenEmptyIsEmpty(t *testing.T) {
 	call := func(body string) (*Answer, db.Execution) {
 		t.Helper()
 		o := &db.TokenOwner{ID: owner.ID, Name: owner.Name}
-		answer, err := k.Receive(t.Context(), o, "12345678", payload.Call{
+		answer, err := k.Webhooks().Receive(t.Context(), o, "12345678", payload.Call{
 			Method: "POST", ContentType: "application/json", Body: []byte(body), Headers: map[string]string{},
 		})
 		check(t, err)
@@ -213,7 +213,7 @@ func TestALoopThatWaitsForItsBudgetGoesOnWhenTheBudgetIsEdited(t *testing.T) {
 			k.tick(at("01 12:00:00"))
 			s := k.claim()[0]
 			k.use(&Run{Execution: k.history(a)[0], Session: s}, db.TurnUsage{})
-			check(t, k.Finish(t.Context(), lease(s), success))
+			check(t, k.Runs().Finish(t.Context(), lease(s), success))
 			k.tick(at("01 12:00:06"))
 			if a = k.reload(a); !a.NextRunAt.Equal(at("02 00:00:00")) {
 				t.Fatalf("it is due %s, with %s; want it to wait for the next day", a.NextRunAt, k.statuses(a))
@@ -232,21 +232,21 @@ func TestALoopThatWaitsForItsBudgetGoesOnWhenTheBudgetIsEdited(t *testing.T) {
 func TestNothingLeftIsNotWithoutLimit(t *testing.T) {
 	k := setup(t)
 	free := k.spend(k.create(nil), db.TurnUsage{})
-	got, err := k.Allowance(t.Context(), free.Execution.ID, false)
+	got, err := k.Budgets().Allowance(t.Context(), free.Execution.ID, false)
 	check(t, err)
 	if got.MostUSD != nil {
 		t.Errorf("without a limit $%g are left", *got.MostUSD)
 	}
 	used := k.spend(k.create(limited("run", spec.Limits{Money: 0.3})),
 		db.TurnUsage{Counted: true, Priced: true, CostUSD: 0.1 + 0.2})
-	got, err = k.Allowance(t.Context(), used.Execution.ID, false)
+	got, err = k.Budgets().Allowance(t.Context(), used.Execution.ID, false)
 	check(t, err)
 	if got.MostUSD == nil || *got.MostUSD != 0 || got.Reason == "" {
 		t.Errorf("of a limit that is used up %v are left, because %q", got.MostUSD, got.Reason)
 	}
 	in := k.input()
 	limited("run", spec.Limits{Money: 0.0000001})(&in)
-	_, _, err = k.Create(t.Context(), k.jonas, in)
+	_, _, err = k.Definitions().Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "budget_run_money")
 }
 
@@ -271,7 +271,7 @@ func TestMarksOfDirectionAreTakenOutOfAName(t *testing.T) {
 	}
 	in := k.input()
 	in.Name = "audit\u202egnp.exe"
-	_, _, err := k.Create(t.Context(), k.jonas, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 	wantInvalid(t, err, "name")
 }
 
@@ -279,7 +279,7 @@ func TestAScheduleWithAStepBeyondItsFieldIsRefusedAndAStoredOneGoesOn(t *testing
 	k := setup(t)
 	in := k.input()
 	recurring("*/61 * * * *")(&in)
-	_, _, err := k.Create(t.Context(), k.jonas, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
 	if got := wantInvalid(t, err, "cron"); got != "Minute: */61 steps beyond 59, so it would mean 0 alone; write 0." {
 		t.Errorf("it is told %q", got)
 	}
@@ -300,7 +300,7 @@ func TestIdleSessionsAreClosedWhereTheirWorkspaceSaysSo(t *testing.T) {
 	closes := func(after time.Duration, want db.SessionStatus) {
 		t.Helper()
 		k.clock.Set(begun.Add(after))
-		check(t, k.CloseIdle(t.Context()))
+		check(t, k.Sessions().CloseIdle(t.Context()))
 		if got := k.session(session).Status; got != want {
 			t.Errorf("after %s it is %s; want %s", after, got, want)
 		}
@@ -321,7 +321,7 @@ func TestIdleSessionsAreClosedWhereTheirWorkspaceSaysSo(t *testing.T) {
 	if a := k.reload(held); a.NextRunAt.IsZero() {
 		t.Error("the loop that waited for it does not go on")
 	}
-	check(t, k.Reopen(t.Context(), k.jonas, session))
+	check(t, k.Sessions().Reopen(t.Context(), k.jonas, session))
 	closes(6*day, db.SessionWaiting) // somebody looks at it again
 	closes(7*day, db.SessionDone)
 }
@@ -331,7 +331,7 @@ func TestABulkRunGoesOnWhereOneCannotStart(t *testing.T) {
 	large, good := k.create(nil), k.create(nil)
 	k.exec("UPDATE automations SET prompt = repeat('x', ?) WHERE id = ?", prompt.MaxBytes+1, large.ID)
 	lacking, _ := k.flow([]workflow.ParameterInput{{Alias: "what", Type: "text", Required: true}}, nil)
-	got, err := k.Bulk(t.Context(), k.jonas, BulkRun, []uuid.UUID{large.ID, lacking.ID, good.ID})
+	got, err := k.Definitions().Bulk(t.Context(), k.jonas, BulkRun, []uuid.UUID{large.ID, lacking.ID, good.ID})
 	check(t, err)
 	if want := "Started 1, skipped 2: 2 that cannot run."; got.String() != want {
 		t.Errorf("it says %q; want %q", got, want)

@@ -16,8 +16,8 @@ import (
 	"carillon/db"
 )
 
-// Session finds a session that a person may see.
-func (s *Service) Session(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Session, error) {
+// Find finds a session that a person may see.
+func (s Sessions) Find(ctx context.Context, actor account.Actor, id uuid.UUID) (*db.Session, error) {
 	session, err := account.Found(db.SessionByID(ctx, s.DB, id))
 	if err != nil {
 		return nil, err
@@ -33,10 +33,10 @@ func CanManageSession(actor account.Actor, session *db.Session) bool {
 	return actor.Manages(account.OwnersOf(session)...)
 }
 
-// changeSession locks a session that a person may manage, and lets change decide.
-func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uuid.UUID,
+// change locks a session that a person may manage, and lets change decide.
+func (s Sessions) change(ctx context.Context, actor account.Actor, id uuid.UUID,
 	change func(ctx context.Context, tx bun.Tx, session *db.Session, now time.Time) error) error {
-	seen, err := s.Session(ctx, actor, id)
+	seen, err := s.Find(ctx, actor, id)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uui
 		if err != nil {
 			return err
 		}
-		if err := s.stillManages(ctx, tx, actor, session); err != nil {
+		if err := requireStillManages(ctx, tx, actor, session); err != nil {
 			return err
 		}
 		if err := change(ctx, tx, session, s.Now()); err != nil {
@@ -63,9 +63,9 @@ func (s *Service) changeSession(ctx context.Context, actor account.Actor, id uui
 	return err
 }
 
-// stillManages asks under a session's lock what was asked before it: its automation may have changed hands meanwhile,
-// and the right to manage any may be gone.
-func (s *Service) stillManages(ctx context.Context, tx bun.Tx, actor account.Actor, session *db.Session) error {
+// requireStillManages asks under a session's lock what was asked before it: its automation may have changed hands
+// meanwhile, and the right to manage any may be gone.
+func requireStillManages(ctx context.Context, tx bun.Tx, actor account.Actor, session *db.Session) error {
 	actor, err := account.AsOfNow(ctx, tx, actor)
 	if err != nil {
 		return err
@@ -89,15 +89,15 @@ func (s *Service) stillManages(ctx context.Context, tx bun.Tx, actor account.Act
 
 // Stop ends what a session is doing. One that is only queued ends at once; one at work is asked to, and ends as
 // soon as its agent has. A session that is doing nothing is left as it is.
-func (s *Service) Stop(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+func (s Sessions) Stop(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	err := s.change(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
 		now time.Time) error {
 		return s.stop(ctx, tx, session, actor.ID, "canceled by "+actor.Name, now)
 	})
 	return fault.Wrap(err, "stop session %s", id)
 }
 
-func (s *Service) stop(ctx context.Context, tx bun.Tx, session *db.Session, by uuid.UUID, reason string,
+func (s Sessions) stop(ctx context.Context, tx bun.Tx, session *db.Session, by uuid.UUID, reason string,
 	now time.Time) error {
 	if session.Status == db.SessionQueued || session.Status == db.SessionInProgress {
 		// Now, not when the agent has ended: what is written from here on is meant to be answered.
@@ -108,7 +108,7 @@ func (s *Service) stop(ctx context.Context, tx bun.Tx, session *db.Session, by u
 	switch session.Status {
 	case db.SessionQueued:
 		session.CancelRequestedBy = by
-		return s.finishUnattended(ctx, tx, session, Outcome{Status: db.Canceled, Reason: reason})
+		return s.Runs().finishUnattended(ctx, tx, session, Outcome{Status: db.Canceled, Reason: reason})
 	case db.SessionInProgress:
 		if err := db.RequestCancel(ctx, tx, session.ID, by, now); err != nil {
 			return err
@@ -120,13 +120,13 @@ func (s *Service) stop(ctx context.Context, tx bun.Tx, session *db.Session, by u
 }
 
 // MarkDone closes an open session. A loop that waited for it goes on.
-func (s *Service) MarkDone(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+func (s Sessions) MarkDone(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	err := s.change(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
 		now time.Time) error {
 		if session.Status != db.SessionWaiting {
 			return fault.Invalid{"status": "The session is not open. Stop it first if it is still at work."}
 		}
-		return s.leave(ctx, tx, session, db.SessionDone, actor.ID, now)
+		return s.release(ctx, tx, session, db.SessionDone, actor.ID, now)
 	})
 	return fault.Wrap(err, "mark session %s done", id)
 }
@@ -136,7 +136,7 @@ const idleBatch = 200
 
 // CloseIdle closes the sessions that have done nothing for as many days as their workspace lets them, as a person would
 // by marking them Done: a loop that waited for one goes on.
-func (s *Service) CloseIdle(ctx context.Context) error {
+func (s Sessions) CloseIdle(ctx context.Context) error {
 	list, err := db.IdleSessions(ctx, s.DB, s.Now(), idleBatch)
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (s *Service) CloseIdle(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) closeIdle(ctx context.Context, id uuid.UUID) error {
+func (s Sessions) closeIdle(ctx context.Context, id uuid.UUID) error {
 	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		session, err := db.LockSession(ctx, tx, id)
 		if db.IsNotFound(err) {
@@ -166,13 +166,13 @@ func (s *Service) closeIdle(ctx context.Context, id uuid.UUID) error {
 			// somebody has written, or closed it, meanwhile
 			return err
 		}
-		return s.leave(ctx, tx, session, db.SessionDone, uuid.Nil, now)
+		return s.release(ctx, tx, session, db.SessionDone, uuid.Nil, now)
 	})
 }
 
 // Reopen opens a closed session again.
-func (s *Service) Reopen(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+func (s Sessions) Reopen(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	err := s.change(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
 		now time.Time) error {
 		if !session.Status.Closed() {
 			return nil
@@ -190,7 +190,7 @@ func (s *Service) Reopen(ctx context.Context, actor account.Actor, id uuid.UUID)
 
 // Reply queues a person's message to the agent of a session. An agent at work gets it when it has finished. A closed
 // session opens again.
-func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, text string) error {
+func (s Sessions) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, text string) error {
 	text = strings.TrimRight(strings.ReplaceAll(text, "\r\n", "\n"), "\n ")
 	switch {
 	case strings.TrimSpace(text) == "":
@@ -198,7 +198,7 @@ func (s *Service) Reply(ctx context.Context, actor account.Actor, id uuid.UUID, 
 	case len(text) > prompt.MaxBytes:
 		return fault.Invalid{"message": "The message is over 256 KiB."}
 	}
-	err := s.changeSession(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
+	err := s.change(ctx, actor, id, func(ctx context.Context, tx bun.Tx, session *db.Session,
 		now time.Time) error {
 		actor, err := account.AsOfNow(ctx, tx, actor)
 		if err != nil {
@@ -251,10 +251,10 @@ func workspaceStands(ctx context.Context, tx bun.Tx, id uuid.UUID, field string)
 	return nil
 }
 
-// CancelExecution ends an execution that is in flight, as Stop ends what its session does. One that is over is left as
+// Cancel ends an execution that is in flight, as Stop ends what its session does. One that is over is left as
 // it is, whatever its session does meanwhile. It returns the errors of Stop.
-func (s *Service) CancelExecution(ctx context.Context, actor account.Actor, id uuid.UUID) error {
-	e, err := s.Execution(ctx, actor, id)
+func (s Runs) Cancel(ctx context.Context, actor account.Actor, id uuid.UUID) error {
+	e, err := s.Find(ctx, actor, id)
 	if err != nil {
 		return err
 	}
@@ -264,7 +264,7 @@ func (s *Service) CancelExecution(ctx context.Context, actor account.Actor, id u
 		}
 		return nil
 	}
-	session, err := s.Session(ctx, actor, e.SessionID)
+	session, err := s.Sessions().Find(ctx, actor, e.SessionID)
 	if err != nil {
 		return err
 	}
@@ -274,5 +274,5 @@ func (s *Service) CancelExecution(ctx context.Context, actor account.Actor, id u
 	if !e.Status.InFlight() {
 		return nil
 	}
-	return s.Stop(ctx, actor, session.ID)
+	return s.Sessions().Stop(ctx, actor, session.ID)
 }

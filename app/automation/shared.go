@@ -21,7 +21,7 @@ const atOnce = 500
 
 // StopAutomating decides for the automations that use what the actor has changed, such as a bot, whether their sessions
 // may go on to manage automations. What names it in a sentence. See keepAutomating.
-func (s *Service) StopAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation,
+func (s Definitions) StopAutomating(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation,
 	what string) error {
 	for part := range slices.Chunk(list, atOnce) {
 		if err := s.stopAutomatingOf(ctx, tx, actor, part, what); err != nil {
@@ -31,7 +31,7 @@ func (s *Service) StopAutomating(ctx context.Context, tx bun.Tx, actor account.A
 	return nil
 }
 
-func (s *Service) stopAutomatingOf(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation,
+func (s Definitions) stopAutomatingOf(ctx context.Context, tx bun.Tx, actor account.Actor, list []db.Automation,
 	what string) error {
 	creators := map[uuid.UUID]bool{}
 	for i := range list {
@@ -58,19 +58,20 @@ func (s *Service) stopAutomatingOf(ctx context.Context, tx bun.Tx, actor account
 	if err := db.AddAudit(ctx, tx, lines...); err != nil {
 		return err
 	}
-	err = s.tellEach(ctx, tx, stopped, func(a *db.Automation) inbox.Notice { return stoppedAutomating(actor, a, what) })
+	err = s.notifyCreators(ctx, tx, stopped,
+		func(a *db.Automation) inbox.Notice { return stoppedAutomating(actor, a, what) })
 	if err != nil {
 		return err
 	}
 	if err := db.StopAutomating(ctx, tx, idsOf(stopped), s.Now()); err != nil {
 		return err
 	}
-	return s.announceChange(ctx, tx, idsOf(stopped)...)
+	return notifyChange(ctx, tx, idsOf(stopped)...)
 }
 
 // DisableUsers switches off those of some automations that a schedule starts, since they lost the bot or the workflow
 // that they run. It notifies their creators.
-func (s *Service) DisableUsers(ctx context.Context, tx bun.Tx, users []db.Automation, reason string) error {
+func (s Definitions) DisableUsers(ctx context.Context, tx bun.Tx, users []db.Automation, reason string) error {
 	for part := range slices.Chunk(users, atOnce) {
 		var all, disabled []*db.Automation
 		var lines []db.AuditEvent
@@ -90,14 +91,14 @@ func (s *Service) DisableUsers(ctx context.Context, tx bun.Tx, users []db.Automa
 			if err := db.AddAudit(ctx, tx, lines...); err != nil {
 				return err
 			}
-			err := s.tellEach(ctx, tx, disabled, func(a *db.Automation) inbox.Notice {
+			err := s.notifyCreators(ctx, tx, disabled, func(a *db.Automation) inbox.Notice {
 				return disabledNotice(a, reason)
 			})
 			if err != nil {
 				return err
 			}
 		}
-		if err := s.announceChange(ctx, tx, idsOf(all)...); err != nil {
+		if err := notifyChange(ctx, tx, idsOf(all)...); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ func signaturePurpose(a *db.Automation) string { return "signature " + a.ID.Stri
 
 // SignatureSecret is the secret that the calls of an automation are signed with. It is empty for an automation that has
 // none, and for nil.
-func (s *Service) SignatureSecret(a *db.Automation) (string, error) {
+func (s Webhooks) SignatureSecret(a *db.Automation) (string, error) {
 	if a == nil || a.SignatureSealed == nil {
 		return "", nil
 	}
@@ -25,7 +25,7 @@ func (s *Service) SignatureSecret(a *db.Automation) (string, error) {
 
 // applyWebhook takes over who signs the calls of an HTTP Trigger, its filter, and what becomes of the payload. A secret
 // that is left empty stays as it is stored, for the same kind of sender.
-func (s *Service) applyWebhook(a *db.Automation, in Input, bad fault.Invalid) {
+func (s Definitions) applyWebhook(a *db.Automation, in Input, bad fault.Invalid) {
 	was, sealed := a.Sender, a.SignatureSealed
 	a.Sender, a.SignatureHeader, a.SignatureSealed, a.Filter, a.AppendPayload = "", "", nil, db.Filter{}, false
 	if a.Trigger != db.HTTP {
@@ -67,7 +67,7 @@ func (s *Service) applyWebhook(a *db.Automation, in Input, bad fault.Invalid) {
 
 // signed says why a call does not count as coming from the sender that an automation expects, or nothing. Signature is
 // what forge.Signed says of it; nil: it is not signed, and need not be.
-func (s *Service) signed(o *db.TokenOwner, call payload.Call) (signature []byte, problem string) {
+func (s Webhooks) signed(o *db.TokenOwner, call payload.Call) (signature []byte, problem string) {
 	if o.Sender == "" {
 		return nil, ""
 	}

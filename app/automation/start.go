@@ -30,7 +30,7 @@ import (
 //
 // It returns *Busy when the automation runs one session at a time and one is in flight, *Unable when it cannot run
 // as it is, *workflow.MissingParameter and ErrTooLarge for values that do not do, fault.ErrNotFound when there is none.
-func (s *Service) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, error) {
+func (s Runs) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, error) {
 	var run *Run
 	err := s.startTx(ctx, func(ctx context.Context, tx bun.Tx) (err error) {
 		if run, err = s.start(ctx, tx, id, by); err == nil {
@@ -50,7 +50,7 @@ func (s *Service) Start(ctx context.Context, id uuid.UUID, by Trigger) (*Run, er
 		return nil, fault.Wrap(err, "start automation %s", id)
 	}
 	crash.Here(crash.StartCommitted)
-	s.announceRun(id)
+	s.notifyRun(id)
 	return run, nil
 }
 
@@ -61,7 +61,7 @@ var errAgain = errors.New("other runs begin and end at this moment")
 const mostStarts = 1000
 
 // startTx is db.InTx for what calls start. Whoever calls it announces the run afterwards.
-func (s *Service) startTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
+func (s Runs) startTx(ctx context.Context, fn func(ctx context.Context, tx bun.Tx) error) error {
 	var err error
 	for range mostStarts {
 		if err = db.InTx(ctx, s.DB, fn); !errors.Is(err, errAgain) {
@@ -71,20 +71,20 @@ func (s *Service) startTx(ctx context.Context, fn func(ctx context.Context, tx b
 	return err
 }
 
-func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger) (*Run, error) {
+func (s Runs) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger) (*Run, error) {
 	now := s.Now()
 	a, err := account.Found(db.StartableByID(ctx, tx, id))
 	if err != nil {
 		return nil, err
 	}
-	if err := s.complete(ctx, tx, []*db.Startable{a}, now); err != nil {
+	if err := loadContext(ctx, tx, []*db.Startable{a}, now); err != nil {
 		return nil, err
 	}
 	row, err := s.prepare(a, by, now)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.guard(ctx, tx, a); err != nil {
+	if err := guard(ctx, tx, a); err != nil {
 		return nil, err
 	}
 	inserted, err := db.InsertRuns(ctx, tx, []db.Run{*row})
@@ -95,7 +95,7 @@ func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger
 		return nil, err
 	}
 	if !inserted[row.Execution.ID] {
-		return nil, s.busy(ctx, tx, a)
+		return nil, busy(ctx, tx, a)
 	}
 	if a.SkipID != uuid.Nil { // the only case in which starting writes to the automation's row
 		if err := db.EndSkipStreak(ctx, tx, []uuid.UUID{id}); err != nil {
@@ -114,10 +114,10 @@ func (s *Service) start(ctx context.Context, tx bun.Tx, id uuid.UUID, by Trigger
 // they go one after the other, each waiting until the one before is on the disk. Further away they share the lock: each
 // begun run that a look cannot see yet has a connection to the database, so as many more than those seen stay below the
 // cap.
-func (s *Service) guard(ctx context.Context, tx bun.Tx, a *db.Startable) error {
+func guard(ctx context.Context, tx bun.Tx, a *db.Startable) error {
 	switch {
 	case !a.AllowParallel && a.InFlight > 0:
-		return s.busy(ctx, tx, a)
+		return busy(ctx, tx, a)
 	case !a.AllowParallel || a.MaxParallel == 0:
 		return nil
 	}
@@ -133,7 +133,7 @@ func (s *Service) guard(ctx context.Context, tx bun.Tx, a *db.Startable) error {
 	case err != nil:
 		return err
 	case n >= a.MaxParallel:
-		return s.busy(ctx, tx, a)
+		return busy(ctx, tx, a)
 	case share && n+a.Connections > a.MaxParallel:
 		return errAgain
 	}
@@ -141,7 +141,7 @@ func (s *Service) guard(ctx context.Context, tx bun.Tx, a *db.Startable) error {
 }
 
 // busy names the run that is in the way: the oldest. It returns errAgain when that has ended meanwhile.
-func (s *Service) busy(ctx context.Context, q bun.IDB, a *db.Startable) error {
+func busy(ctx context.Context, q bun.IDB, a *db.Startable) error {
 	inFlight, err := db.OldestInFlight(ctx, q, a.ID)
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func (s *Service) busy(ctx context.Context, q bun.IDB, a *db.Startable) error {
 }
 
 // prepare makes the rows of a run, or says why there can be none. It writes nothing.
-func (s *Service) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, error) {
+func (s Runs) prepare(a *db.Startable, by Trigger, now time.Time) (*db.Run, error) {
 	provider, reason := s.obstacle(a)
 	if reason != "" {
 		return nil, &Unable{Automation: a.Name, Reason: reason, Ownerless: ownerObstacle(a) != ""}
@@ -297,7 +297,7 @@ func ownerObstacle(a *db.Startable) string {
 }
 
 // obstacle says what keeps an automation from running, as far as rows can tell, and else its provider.
-func (s *Service) obstacle(a *db.Startable) (provider.Provider, string) {
+func (s Runs) obstacle(a *db.Startable) (provider.Provider, string) {
 	switch {
 	case a.WorkspaceRemoved:
 		return provider.Provider{}, fmt.Sprintf("the workspace %s was removed", a.WorkspaceName)
@@ -333,7 +333,7 @@ func (s *Service) obstacle(a *db.Startable) (provider.Provider, string) {
 }
 
 // recordUnable writes the failed execution of a start that could not be.
-func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, unable *Unable) (uuid.UUID, error) {
+func (s Runs) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, unable *Unable) (uuid.UUID, error) {
 	var execution uuid.UUID
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		a, err := account.Found(db.LockAutomation(ctx, tx, id))
@@ -370,17 +370,17 @@ func (s *Service) recordUnable(ctx context.Context, id uuid.UUID, by Trigger, un
 			return err
 		}
 		execution = e.ID
-		return s.count(ctx, tx, a, &e)
+		return s.recordOutcome(ctx, tx, a, &e)
 	})
 	if err == nil {
-		s.announceRun(id)
+		s.notifyRun(id)
 	}
 	return execution, err
 }
 
-// announceRun tells workers that there is something to do, and open pages that something changed. It is called when
+// notifyRun tells workers that there is something to do, and open pages that something changed. It is called when
 // that is committed: within a larger transaction it tells nobody.
-func (s *Service) announceRun(automations ...uuid.UUID) {
+func (s *Service) notifyRun(automations ...uuid.UUID) {
 	if d, ok := s.DB.(*db.DB); ok {
 		d.NotifyLater("queue")
 		d.NotifyLater("automation", automations...)

@@ -17,7 +17,7 @@ import (
 func TestARunIsQueuedWithItsSessionAndPromptInOneTransaction(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.Prompt = "Audit {{service}} for {{ level }}." })
-	run, err := k.RunNow(t.Context(), k.jonas, a.ID, map[string]string{"service": "payments"})
+	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, map[string]string{"service": "payments"})
 	check(t, err)
 	if run.Execution.Status != db.Queued || run.Session.Status != db.SessionQueued {
 		t.Errorf("the execution is %s and its session %s; want both queued", run.Execution.Status, run.Session.Status)
@@ -35,7 +35,7 @@ func TestARunIsQueuedWithItsSessionAndPromptInOneTransaction(t *testing.T) {
 func TestAValueIsNeverExpandedAgain(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.Prompt = "{{a}} {{b}}" })
-	run, err := k.RunNow(t.Context(), k.jonas, a.ID, map[string]string{"a": "{{b}}", "b": "two"})
+	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, map[string]string{"a": "{{b}}", "b": "two"})
 	check(t, err)
 	turns, err := db.TurnsOf(t.Context(), k.DB, run.Session.ID)
 	check(t, err)
@@ -47,7 +47,7 @@ func TestAValueIsNeverExpandedAgain(t *testing.T) {
 func TestAScriptGetsValuesAsVariablesAndStaysAsWritten(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.Provider, in.Prompt = "shell", `echo "{{pull.title}}"` })
-	run, err := k.RunNow(t.Context(), k.jonas, a.ID, map[string]string{"pull": `{"title":"$(rm -rf .)"}`})
+	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, map[string]string{"pull": `{"title":"$(rm -rf .)"}`})
 	check(t, err)
 	turns, err := db.TurnsOf(t.Context(), k.DB, run.Session.ID)
 	check(t, err)
@@ -62,16 +62,16 @@ func TestAScriptGetsValuesAsVariablesAndStaysAsWritten(t *testing.T) {
 func TestOneRunIsInFlightAtATime(t *testing.T) {
 	k := setup(t)
 	a := k.create(nil)
-	first, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	first, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
-	_, err = k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err = k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	var busy *Busy
 	if !errors.As(err, &busy) || busy.Session != first.Session.ID || busy.Execution != first.Execution.ID ||
 		busy.Automation != a.Name {
 		t.Errorf("got %v; want *Busy with the run in the way", err)
 	}
 	k.finish(success)
-	if _, err := k.RunNow(t.Context(), k.jonas, a.ID, nil); err != nil {
+	if _, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil); err != nil {
 		t.Errorf("after the run has ended: %v", err)
 	}
 }
@@ -84,7 +84,7 @@ func TestTheGuardHoldsAgainstManyAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 40 {
 		all.Go(func() {
-			_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+			_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 			var busy *Busy
 			mu.Lock()
 			defer mu.Unlock()
@@ -107,10 +107,10 @@ func TestTheGuardHoldsAgainstManyAtOnce(t *testing.T) {
 func TestASessionLeftOpenIsNotInFlight(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.AutoComplete = false })
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	k.finish(success)
-	if _, err := k.RunNow(t.Context(), k.jonas, a.ID, nil); err != nil {
+	if _, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil); err != nil {
 		t.Errorf("with the last session open: %v", err)
 	}
 }
@@ -118,7 +118,7 @@ func TestASessionLeftOpenIsNotInFlight(t *testing.T) {
 func TestWhoOwnsASession(t *testing.T) {
 	k := setup(t)
 	a := k.create(recurring("* * * * *"))
-	run, err := k.RunNow(t.Context(), k.mira, a.ID, nil)
+	run, err := k.Runs().RunNow(t.Context(), k.mira, a.ID, nil)
 	check(t, err)
 	if run.Session.OwnerID != k.mira.ID || run.Execution.UserID != k.mira.ID || run.Execution.Source != db.ByHand {
 		t.Error("a Run Now belongs to the person who clicked, and its row says so")
@@ -134,11 +134,11 @@ func TestWhoOwnsASession(t *testing.T) {
 func TestASnapshotKeepsWhatARunRanWith(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.Model = "small" })
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	in := k.input()
 	in.Model, in.Prompt, in.Version = "large", "Something else.", a.Version
-	_, _, err = k.Update(t.Context(), k.jonas, a.ID, in)
+	_, _, err = k.Definitions().Update(t.Context(), k.jonas, a.ID, in)
 	check(t, err)
 	if sn := k.history(a)[0].Snapshot; sn.Model != "small" || sn.Prompt != "Look around." {
 		t.Errorf("the snapshot is %+v; want what it was", sn)
@@ -176,7 +176,7 @@ func TestWhatCannotRunIsARecordedFailureThatSaysWhy(t *testing.T) {
 			k := setup(t)
 			a := k.create(nil)
 			tt.change(k, a)
-			_, err := k.Start(t.Context(), a.ID, Trigger{Source: db.ByHand, UserID: k.mira.ID})
+			_, err := k.Runs().Start(t.Context(), a.ID, Trigger{Source: db.ByHand, UserID: k.mira.ID})
 			var unable *Unable
 			if !errors.As(err, &unable) || !strings.Contains(unable.Reason, tt.want) {
 				t.Fatalf("got %v; want *Unable because %s", err, tt.want)
@@ -193,7 +193,8 @@ func TestWhatCannotRunIsARecordedFailureThatSaysWhy(t *testing.T) {
 func TestAPromptThatGrowsTooLargeIsRefused(t *testing.T) {
 	k := setup(t)
 	a := k.create(func(in *Input) { in.Prompt = "{{x}}" })
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, map[string]string{"x": strings.Repeat("y", prompt.MaxBytes+1)})
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID,
+		map[string]string{"x": strings.Repeat("y", prompt.MaxBytes+1)})
 	wantErr(t, err, ErrTooLarge)
 	k.expectStatuses(a, "")
 }
@@ -202,16 +203,16 @@ func TestRunNowNeedsThePermissionToManage(t *testing.T) {
 	k := setup(t)
 	a := k.create(nil)
 	other := k.person("Olga", account.RoleMember)
-	_, err := k.RunNow(t.Context(), other, a.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), other, a.ID, nil)
 	wantErr(t, err, fault.ErrNotFound) // a member sees only their own
 	viewer := k.person("Vera", account.RoleMember)
 	k.exec("WITH r AS (INSERT INTO roles (id, name, permissions, created_at) VALUES (gen_random_uuid(), 'Viewer', "+
 		"'{automations.view_all}', now()) RETURNING id) UPDATE user_roles SET role_id = r.id FROM r WHERE user_id = ?",
 		viewer.ID)
-	_, err = k.RunNow(t.Context(), k.actor(viewer.ID), a.ID, nil)
+	_, err = k.Runs().RunNow(t.Context(), k.actor(viewer.ID), a.ID, nil)
 	wantErr(t, err, fault.ErrForbidden) // who sees it and may not change it is told so
 	manager := k.person("Max", account.RoleManager)
-	if _, err := k.RunNow(t.Context(), manager, a.ID, nil); err != nil {
+	if _, err := k.Runs().RunNow(t.Context(), manager, a.ID, nil); err != nil {
 		t.Errorf("a holder of automations.manage_all: %v", err)
 	}
 }
@@ -219,8 +220,8 @@ func TestRunNowNeedsThePermissionToManage(t *testing.T) {
 func TestRunNowOfADisabledAutomationLeavesItDisabled(t *testing.T) {
 	k := setup(t)
 	a := k.create(recurring("0 2 * * *"))
-	check(t, k.SetEnabled(t.Context(), k.jonas, a.ID, false))
-	_, err := k.RunNow(t.Context(), k.jonas, a.ID, nil)
+	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, false))
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
 	check(t, err)
 	k.finish(success)
 	if b := k.reload(a); b.Enabled || !b.NextRunAt.IsZero() {
@@ -240,7 +241,7 @@ func TestACallIsNeverToldOfARunThatEndedMeanwhile(t *testing.T) {
 	a := k.create(nil)
 	// As the guard saw it; now it has ended.
 	seen := &db.Startable{Automation: *a, InFlight: 1}
-	if err := k.busy(t.Context(), k.DB, seen); !errors.Is(err, errAgain) {
+	if err := busy(t.Context(), k.DB, seen); !errors.Is(err, errAgain) {
 		t.Errorf("the guard says %v; want to look again", err)
 	}
 	var callers, ender sync.WaitGroup
@@ -261,7 +262,7 @@ func TestACallIsNeverToldOfARunThatEndedMeanwhile(t *testing.T) {
 	for range 4 {
 		callers.Go(func() {
 			for range 25 {
-				_, err := k.Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook})
+				_, err := k.Runs().Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook})
 				var busy *Busy
 				if errors.As(err, &busy) && (busy.Execution == uuid.Nil || busy.Session == uuid.Nil) {
 					t.Errorf("a caller is told of a run without ids: %+v", busy)

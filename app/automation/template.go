@@ -131,7 +131,7 @@ func TemplateByKey(key string) (Template, bool) {
 
 // TemplateWorkflow finds the workflow of a template in a workspace, or one for all workspaces, by its name. It returns
 // zero when there is none.
-func (s *Service) TemplateWorkflow(ctx context.Context, actor account.Actor, workspace uuid.UUID,
+func (s Definitions) TemplateWorkflow(ctx context.Context, actor account.Actor, workspace uuid.UUID,
 	w *WorkflowTemplate) (uuid.UUID, error) {
 	if err := account.RequireMember(ctx, s.DB, actor, workspace); err != nil {
 		return uuid.Nil, err

@@ -37,11 +37,11 @@ func (k *kit) reloadTicket(t *db.Ticket) *db.Ticket {
 // agent is a session of an automation at work, and as whom its agent asks.
 func (k *kit) agent(change func(*Input)) (db.Session, account.Actor) {
 	k.t.Helper()
-	_, err := k.RunNow(k.t.Context(), k.jonas, k.create(change).ID, nil)
+	_, err := k.Runs().RunNow(k.t.Context(), k.jonas, k.create(change).ID, nil)
 	check(k.t, err)
 	session := k.claim()[0]
 	token := k.admit(session)
-	actor, err := k.SessionActor(k.t.Context(), token)
+	actor, err := k.Agents().Actor(k.t.Context(), token)
 	check(k.t, err)
 	return session, actor
 }
@@ -54,7 +54,7 @@ func (k *kit) admit(session db.Session) string {
 	turn, err := db.NextTurn(k.t.Context(), k.DB, lease(session), e.ID, k.Now())
 	check(k.t, err)
 	token := NewSessionToken()
-	check(k.t, k.AdmitSession(k.t.Context(), lease(session), turn.ID, token))
+	check(k.t, k.Agents().IssueToken(k.t.Context(), lease(session), turn.ID, token))
 	return token
 }
 
@@ -307,7 +307,7 @@ func TestARunThatFailsPutsItsTicketBackAndOneThatSucceedsKeepsIt(t *testing.T) {
 		if got == nil || got.ID != tk.ID {
 			t.Fatalf("%s: got %v; want the ticket again", tt.outcome.Status, got)
 		}
-		check(t, k.Finish(t.Context(), lease(session), tt.outcome))
+		check(t, k.Runs().Finish(t.Context(), lease(session), tt.outcome))
 		if got := k.reloadTicket(tk); got.Status != tt.want {
 			t.Errorf("%s: the ticket is %s; want %s", tt.outcome.Status, got.Status, tt.want)
 		}
@@ -318,7 +318,7 @@ func TestASessionThatHasEndedClaimsNothing(t *testing.T) {
 	k := setup(t)
 	k.ticket("Waiting", "")
 	session, agent := k.agent(nil)
-	check(t, k.Finish(t.Context(), lease(session), success))
+	check(t, k.Runs().Finish(t.Context(), lease(session), success))
 	_, err := k.tickets.Claim(t.Context(), agent, "")
 	wantErr(t, err, fault.ErrForbidden)
 	_, err = k.tickets.Claim(t.Context(), k.jonas, "")
@@ -359,10 +359,10 @@ func TestWhoIsToldMayReadWhatTheNoticeIsAboutAndNothingMore(t *testing.T) {
 	e, err := db.ExecutionBySession(t.Context(), k.DB, s.ID)
 	check(t, err)
 	look := func() []error {
-		_, session := k.Session(t.Context(), lena, s.ID)
-		_, transcript := k.Transcript(t.Context(), lena, s.ID, 0, 10)
-		_, execution := k.Execution(t.Context(), lena, e.ID)
-		_, automation := k.Automation(t.Context(), lena, s.AutomationID)
+		_, session := k.Sessions().Find(t.Context(), lena, s.ID)
+		_, transcript := k.Sessions().Transcript(t.Context(), lena, s.ID, 0, 10)
+		_, execution := k.Runs().Find(t.Context(), lena, e.ID)
+		_, automation := k.Definitions().Find(t.Context(), lena, s.AutomationID)
 		return []error{session, transcript, execution, automation}
 	}
 	for _, err := range look() {
@@ -373,12 +373,12 @@ func TestWhoIsToldMayReadWhatTheNoticeIsAboutAndNothingMore(t *testing.T) {
 	for _, err := range look() {
 		check(t, err)
 	}
-	wantErr(t, k.Reply(t.Context(), lena, s.ID, "Go on."), fault.ErrForbidden)
-	_, err = k.RunNow(t.Context(), lena, s.AutomationID, nil)
+	wantErr(t, k.Sessions().Reply(t.Context(), lena, s.ID, "Go on."), fault.ErrForbidden)
+	_, err = k.Runs().RunNow(t.Context(), lena, s.AutomationID, nil)
 	wantErr(t, err, fault.ErrForbidden)
-	_, err = k.Session(t.Context(), lena, other.ID)
+	_, err = k.Sessions().Find(t.Context(), lena, other.ID)
 	wantErr(t, err, fault.ErrNotFound)
-	_, err = k.Session(t.Context(), k.person("Anna", account.RoleMember), s.ID)
+	_, err = k.Sessions().Find(t.Context(), k.person("Anna", account.RoleMember), s.ID)
 	wantErr(t, err, fault.ErrNotFound)
 	check(t, k.Workspaces.RemoveMember(t.Context(), k.mira, k.workspace.ID, lena.ID))
 	for _, err := range look() {
@@ -452,7 +452,7 @@ func TestATemplatesWorkflowIsFoundByItsNameInItsWorkspace(t *testing.T) {
 		t.Fatal("there is no such template")
 	}
 	find := func() uuid.UUID {
-		id, err := k.TemplateWorkflow(t.Context(), k.jonas, k.workspace.ID, template.Workflow)
+		id, err := k.Definitions().TemplateWorkflow(t.Context(), k.jonas, k.workspace.ID, template.Workflow)
 		check(t, err)
 		return id
 	}

@@ -34,16 +34,16 @@ const TokenHeader = "Api-Authentication"
 // Fingerprint tells tokens apart without giving them away: the first 8 hex digits of the hash.
 func Fingerprint(hash []byte) string { return hex.EncodeToString(hash)[:8] }
 
-// Regenerate gives an HTTP Trigger automation a new token and returns it, the only time that it can be had. The old
-// one stops working when the grace is over: at once, for a grace of zero.
-func (s *Service) Regenerate(ctx context.Context, actor account.Actor, id uuid.UUID,
+// RegenerateToken gives an HTTP Trigger automation a new token and returns it, the only time that it can be had. The
+// old one stops working when the grace is over: at once, for a grace of zero.
+func (s Webhooks) RegenerateToken(ctx context.Context, actor account.Actor, id uuid.UUID,
 	grace time.Duration) (string, error) {
-	if _, err := s.manageable(ctx, actor, id); err != nil {
+	if _, err := s.Definitions().manageable(ctx, actor, id); err != nil {
 		return "", err
 	}
 	var token string
 	err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-		a, actor, err := s.lockManageable(ctx, tx, actor, id)
+		a, actor, err := lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
 		}
@@ -57,7 +57,7 @@ func (s *Service) Regenerate(ctx context.Context, actor account.Actor, id uuid.U
 			return err
 		}
 		crash.Here(crash.TokenIssued)
-		return s.announceChange(ctx, tx, id)
+		return notifyChange(ctx, tx, id)
 	})
 	if err != nil {
 		return "", fault.Wrap(err, "regenerate token of automation %s", id)
@@ -66,7 +66,7 @@ func (s *Service) Regenerate(ctx context.Context, actor account.Actor, id uuid.U
 }
 
 // issueToken makes the one current token of an automation.
-func (s *Service) issueToken(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID,
+func (s Webhooks) issueToken(ctx context.Context, tx bun.Tx, actor account.Actor, id uuid.UUID,
 	grace time.Duration) (string, error) {
 	now := s.Now()
 	if grace <= 0 {

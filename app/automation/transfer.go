@@ -21,12 +21,12 @@ import (
 // yet. Who takes it over themselves, with the right to manage everyone's, has agreed.
 //
 // It returns fault.Invalid, by the field to, for somebody who cannot own it, and the errors of every change.
-func (s *Service) Transfer(ctx context.Context, actor account.Actor, id, to uuid.UUID) (offered bool, err error) {
-	if _, err := s.manageable(ctx, actor, id); err != nil {
+func (s Transfers) Transfer(ctx context.Context, actor account.Actor, id, to uuid.UUID) (offered bool, err error) {
+	if _, err := s.Definitions().manageable(ctx, actor, id); err != nil {
 		return false, err
 	}
 	err = db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-		a, actor, err := s.lockManageable(ctx, tx, actor, id)
+		a, actor, err := lockManageable(ctx, tx, actor, id)
 		if err != nil {
 			return err
 		}
@@ -46,20 +46,21 @@ func (s *Service) Transfer(ctx context.Context, actor account.Actor, id, to uuid
 			return fault.Invalid{"to": reason}
 		}
 		if offered = to != actor.ID && !actor.Covers(owner.Permissions); offered {
-			err = s.offer(ctx, tx, actor, a, owner)
+			err = s.makeOffer(ctx, tx, actor, a, owner)
 		} else if err = db.DeleteOffer(ctx, tx, id); err == nil {
-			err = s.handOn(ctx, tx, actor, a, owner)
+			err = s.setOwner(ctx, tx, actor, a, owner)
 		}
 		if err != nil {
 			return err
 		}
-		return s.announceChange(ctx, tx, id)
+		return notifyChange(ctx, tx, id)
 	})
 	return offered && err == nil, fault.Wrap(err, "transfer automation %s", id)
 }
 
-// handOn writes who owns an automation from now on, and tells both.
-func (s *Service) handOn(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, owner *db.User) error {
+// setOwner writes who owns an automation from now on, and tells both.
+func (s Transfers) setOwner(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation,
+	owner *db.User) error {
 	before, err := db.UserByID(ctx, tx, a.CreatorID)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func (s *Service) handOn(ctx context.Context, tx bun.Tx, actor account.Actor, a 
 	if err := db.SetCreator(ctx, tx, a.ID, owner.ID, s.Now()); err != nil {
 		return err
 	}
-	if err := s.tellTransfer(ctx, tx, actor, a, before, owner); err != nil {
+	if err := s.notifyOwners(ctx, tx, actor, a, before, owner); err != nil {
 		return err
 	}
 	return s.auditOffer(ctx, tx, actor, "automation.transfer", a,
@@ -76,7 +77,7 @@ func (s *Service) handOn(ctx context.Context, tx bun.Tx, actor account.Actor, a 
 }
 
 // cannotOwn says why somebody cannot be given an automation, as a sentence, or nothing.
-func (s *Service) cannotOwn(ctx context.Context, q bun.IDB, owner *db.User, a *db.Automation) (string, error) {
+func (s Transfers) cannotOwn(ctx context.Context, q bun.IDB, owner *db.User, a *db.Automation) (string, error) {
 	w, err := db.WorkspaceByID(ctx, q, a.WorkspaceID)
 	if err != nil {
 		return "", err
@@ -100,8 +101,8 @@ func (s *Service) cannotOwn(ctx context.Context, q bun.IDB, owner *db.User, a *d
 	return "", nil
 }
 
-// tellTransfer tells the new owner, and the one before unless they gave it themselves.
-func (s *Service) tellTransfer(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, before,
+// notifyOwners tells the new owner, and the one before unless they gave it themselves.
+func (s Transfers) notifyOwners(ctx context.Context, tx bun.Tx, actor account.Actor, a *db.Automation, before,
 	owner *db.User) error {
 	n := inbox.Notice{
 		Kind: inbox.Transferred, Title: a.Name + " is yours now",
@@ -126,8 +127,8 @@ func (s *Service) tellTransfer(ctx context.Context, tx bun.Tx, actor account.Act
 }
 
 // PossibleOwners lists by name whom an automation could be given or offered to. It returns the errors of every change.
-func (s *Service) PossibleOwners(ctx context.Context, actor account.Actor, id uuid.UUID) ([]db.User, error) {
-	a, err := s.manageable(ctx, actor, id)
+func (s Transfers) PossibleOwners(ctx context.Context, actor account.Actor, id uuid.UUID) ([]db.User, error) {
+	a, err := s.Definitions().manageable(ctx, actor, id)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +160,7 @@ func (s *Service) PossibleOwners(ctx context.Context, actor account.Actor, id uu
 // HandOver gives the automations of one person to another, each as if alone, at most maxBulk at once. It leaves out
 // those that the actor does not see, those that the new owner cannot have and those that they are asked to accept, and
 // counts them by reason. It returns fault.ErrForbidden without automations.manage_all.
-func (s *Service) HandOver(ctx context.Context, actor account.Actor, from, to uuid.UUID) (BulkResult, error) {
+func (s Transfers) HandOver(ctx context.Context, actor account.Actor, from, to uuid.UUID) (BulkResult, error) {
 	result := BulkResult{Action: bulkTransfer, Skipped: map[string]int{}}
 	if !actor.Can(account.ManageAll) {
 		return result, fault.ErrForbidden

@@ -36,7 +36,7 @@ func TestATransferChangesTheOwnerTellsBothAndIsWrittenDown(t *testing.T) {
 	k := setup(t)
 	a := k.create(nil)
 	lee := k.person("Lee", account.RoleMember)
-	offered, err := k.Transfer(t.Context(), k.mira, a.ID, lee.ID)
+	offered, err := k.Transfers().Transfer(t.Context(), k.mira, a.ID, lee.ID)
 	if err != nil || offered {
 		t.Fatalf("it is offered %v (%v)", offered, err)
 	}
@@ -56,10 +56,10 @@ func TestATransferChangesTheOwnerTellsBothAndIsWrittenDown(t *testing.T) {
 		e.After["owner"] != "Lee" {
 		t.Errorf("the audit log says %+v", e)
 	}
-	if _, err := k.Editable(t.Context(), k.jonas, a.ID); !errors.Is(err, fault.ErrForbidden) {
+	if _, err := k.Definitions().Editable(t.Context(), k.jonas, a.ID); !errors.Is(err, fault.ErrForbidden) {
 		t.Errorf("who gave it away edits it with %v; want ErrForbidden: they may read what they were told of", err)
 	}
-	run, err := k.Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook})
+	run, err := k.Runs().Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook})
 	check(t, err)
 	if run.Session.OwnerID != lee.ID {
 		t.Error("a run by webhook does not belong to the new owner")
@@ -92,7 +92,7 @@ func TestAnAutomationGoesOnlyToSomebodyWhoCouldOwnIt(t *testing.T) {
 		{"somebody else's automation", stranger, stranger.ID, fault.ErrNotFound.Error()},
 		{"somebody else's automation, seen", viewer, viewer.ID, fault.ErrForbidden.Error()},
 	} {
-		_, err := k.Transfer(t.Context(), tt.actor, a.ID, tt.to)
+		_, err := k.Transfers().Transfer(t.Context(), tt.actor, a.ID, tt.to)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v; want %s", tt.name, err, tt.want)
 		}
@@ -100,7 +100,7 @@ func TestAnAutomationGoesOnlyToSomebodyWhoCouldOwnIt(t *testing.T) {
 	if got := k.reload(a); got.CreatorID != k.jonas.ID {
 		t.Fatal("it changed hands all the same")
 	}
-	possibleOwners, err := k.PossibleOwners(t.Context(), k.jonas, a.ID)
+	possibleOwners, err := k.Transfers().PossibleOwners(t.Context(), k.jonas, a.ID)
 	check(t, err)
 	var names []string
 	for _, u := range possibleOwners {
@@ -110,7 +110,7 @@ func TestAnAutomationGoesOnlyToSomebodyWhoCouldOwnIt(t *testing.T) {
 		// the one who may not use its provider is told so
 		t.Errorf("Jonas is offered %s", got)
 	}
-	offered, err := k.Transfer(t.Context(), k.jonas, a.ID, stranger.ID)
+	offered, err := k.Transfers().Transfer(t.Context(), k.jonas, a.ID, stranger.ID)
 	if err != nil || offered {
 		t.Errorf("to an equal it is offered %v (%v)", offered, err)
 	}
@@ -124,7 +124,7 @@ func TestAllOfAPersonsAutomationsAreHandedOverAndWhatIsLeftIsCounted(t *testing.
 	script := k.create(func(in *Input) { in.Provider, in.Prompt = "shell", "true" })
 	lee := k.role(k.person("Lee", account.RoleMember), account.Manage)
 	k.deactivate(k.jonas)
-	result, err := k.HandOver(t.Context(), k.mira, k.jonas.ID, lee.ID)
+	result, err := k.Transfers().HandOver(t.Context(), k.mira, k.jonas.ID, lee.ID)
 	check(t, err)
 	if got := result.String(); got != "Handed over 3, skipped 1: 1 that Lee cannot have." {
 		t.Errorf("the result is %q", got)
@@ -132,11 +132,11 @@ func TestAllOfAPersonsAutomationsAreHandedOverAndWhatIsLeftIsCounted(t *testing.
 	if got := k.reload(script); got.CreatorID != k.jonas.ID {
 		t.Error("the script went to somebody who may not run scripts")
 	}
-	if _, err := k.HandOver(t.Context(), lee, k.jonas.ID, lee.ID); !errors.Is(err, fault.ErrForbidden) {
+	if _, err := k.Transfers().HandOver(t.Context(), lee, k.jonas.ID, lee.ID); !errors.Is(err, fault.ErrForbidden) {
 		t.Errorf("a member hands over with %v; want ErrForbidden", err)
 	}
 	var invalid fault.Invalid
-	if _, err := k.HandOver(t.Context(), k.mira, k.mira.ID, k.jonas.ID); !errors.As(err, &invalid) {
+	if _, err := k.Transfers().HandOver(t.Context(), k.mira, k.mira.ID, k.jonas.ID); !errors.As(err, &invalid) {
 		t.Errorf("handing over to somebody deactivated gave %v; want Invalid", err)
 	}
 }
@@ -148,12 +148,12 @@ func TestTheShellProviderSwitchedOffHoldsAtSaveAndAtRun(t *testing.T) {
 	in := k.input()
 	in.Provider, in.Prompt = "shell", "true"
 	var invalid fault.Invalid
-	if _, _, err := k.Create(t.Context(), k.mira, in); !errors.As(err, &invalid) ||
+	if _, _, err := k.Definitions().Create(t.Context(), k.mira, in); !errors.As(err, &invalid) ||
 		!strings.Contains(invalid["provider"], "There is no provider shell here.") {
 		t.Errorf("saving gave %v; want a mistake at provider", err)
 	}
 	var unable *Unable
-	if _, err := k.Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook}); !errors.As(err, &unable) ||
+	if _, err := k.Runs().Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook}); !errors.As(err, &unable) ||
 		!strings.Contains(unable.Reason, "the provider shell is not available") {
 		t.Errorf("running gave %v; want that it is not available", err)
 	}

@@ -52,13 +52,13 @@ const (
 
 // TokenOwner finds the automation that a token fires. It returns fault.ErrNotFound for a token that is unknown or has
 // been regenerated away.
-func (s *Service) TokenOwner(ctx context.Context, hash []byte) (*db.TokenOwner, error) {
+func (s Webhooks) TokenOwner(ctx context.Context, hash []byte) (*db.TokenOwner, error) {
 	return account.Found(db.AutomationByToken(ctx, s.DB, hash, s.Now()))
 }
 
 // Receive handles a call of an automation: it starts a run, or says why not, and records the delivery. The answer is
 // durable before it is returned. An error means that the call is neither answered nor recorded.
-func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint string,
+func (s Webhooks) Receive(ctx context.Context, o *db.TokenOwner, fingerprint string,
 	call payload.Call) (*Answer, error) {
 	call = call.WithRedacted(o)
 	signature, problem := s.signed(o, call)
@@ -82,8 +82,8 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 	answer := &Answer{}
 	by := Trigger{Source: db.ByWebhook, Fingerprint: fingerprint, Payload: body}
 	by.Parameters, by.hidden = payload.HideGiven(o, parameters)
-	err := s.startTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		again, err := s.answered(ctx, tx, o, call.Key, signature)
+	err := s.Runs().startTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		again, err := s.firstAnswer(ctx, tx, o, call.Key, signature)
 		if err != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 			*answer = *again
 			return db.InsertDelivery(ctx, tx, s.delivery(o, fingerprint, call, verdictDuplicate, answer))
 		}
-		run, err := s.start(ctx, tx, o.ID, by)
+		run, err := s.Runs().start(ctx, tx, o.ID, by)
 		if err != nil {
 			return err
 		}
@@ -100,20 +100,20 @@ func (s *Service) Receive(ctx context.Context, o *db.TokenOwner, fingerprint str
 			Status: 200, Execution: run.Execution.ID, Session: run.Session.ID, Automation: run.Automation,
 			Unresolved: run.Unresolved,
 		}
-		if err := s.remember(ctx, tx, o, call.Key, signature, answer); err != nil {
+		if err := s.saveAnswer(ctx, tx, o, call.Key, signature, answer); err != nil {
 			return err
 		}
 		return db.InsertDelivery(ctx, tx, s.delivery(o, fingerprint, call, verdictStarted, answer))
 	})
 	if err == nil {
 		crash.Here(crash.CallCommitted)
-		s.announceRun(o.ID)
+		s.notifyRun(o.ID)
 	}
 	return s.answer(ctx, o, fingerprint, call, by, answer, err)
 }
 
 // answer turns how a start went into what the caller is told.
-func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint string, call payload.Call, by Trigger,
+func (s Webhooks) answer(ctx context.Context, o *db.TokenOwner, fingerprint string, call payload.Call, by Trigger,
 	answer *Answer, err error) (*Answer, error) {
 	var busy *Busy
 	var unable *Unable
@@ -127,7 +127,7 @@ func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint stri
 			Automation: busy.Automation,
 		})
 	case errors.As(err, &unable):
-		id, err := s.recordUnable(ctx, o.ID, by, unable)
+		id, err := s.Runs().recordUnable(ctx, o.ID, by, unable)
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +146,7 @@ func (s *Service) answer(ctx context.Context, o *db.TokenOwner, fingerprint stri
 }
 
 // reject records a call that started nothing.
-func (s *Service) reject(ctx context.Context, o *db.TokenOwner, fingerprint string, call payload.Call, verdict string,
+func (s Webhooks) reject(ctx context.Context, o *db.TokenOwner, fingerprint string, call payload.Call, verdict string,
 	a *Answer) (*Answer, error) {
 	if err := db.InsertDelivery(ctx, s.DB, s.delivery(o, fingerprint, call, verdict, a)); err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ func (s *Service) reject(ctx context.Context, o *db.TokenOwner, fingerprint stri
 }
 
 // TooLarge records a call whose body is over payload.MaxBody.
-func (s *Service) TooLarge(ctx context.Context, o *db.TokenOwner, fingerprint string,
+func (s Webhooks) TooLarge(ctx context.Context, o *db.TokenOwner, fingerprint string,
 	call payload.Call) (*Answer, error) {
 	return s.reject(ctx, o, fingerprint, call, verdictTooLarge, &Answer{
 		Status: 413, Error: "the body is over 1 MiB", Automation: o.Name,
@@ -163,14 +163,15 @@ func (s *Service) TooLarge(ctx context.Context, o *db.TokenOwner, fingerprint st
 }
 
 // Unreadable records a call whose body could not be read.
-func (s *Service) Unreadable(ctx context.Context, o *db.TokenOwner, fingerprint string, call payload.Call,
+func (s Webhooks) Unreadable(ctx context.Context, o *db.TokenOwner, fingerprint string, call payload.Call,
 	reason string) (*Answer, error) {
 	return s.reject(ctx, o, fingerprint, call, verdictInvalid, &Answer{Status: 400, Error: reason, Automation: o.Name})
 }
 
-// answered finds the first answer to a delivery's key, or to what it has signed, and keeps others with the same key or
-// signature waiting until this transaction has one. A key is not signed: who repeats a signed call may give it another.
-func (s *Service) answered(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key string,
+// firstAnswer finds the first answer to a delivery's key, or to what it has signed, and keeps others with the same key
+// or signature waiting until this transaction has one. A key is not signed: who repeats a signed call may give it
+// another.
+func (s Webhooks) firstAnswer(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key string,
 	signature []byte) (*Answer, error) {
 	since := s.Now().Add(-keyFor)
 	if key != "" {
@@ -200,8 +201,8 @@ func (s *Service) answered(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key
 	return a, json.Unmarshal(text, a)
 }
 
-// remember keeps the answer to a delivery for others with its key, and for others that show the same signature.
-func (s *Service) remember(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key string, signature []byte,
+// saveAnswer keeps the answer to a delivery for others with its key, and for others that show the same signature.
+func (s Webhooks) saveAnswer(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key string, signature []byte,
 	answer *Answer) error {
 	if key == "" && signature == nil {
 		return nil
@@ -222,7 +223,7 @@ func (s *Service) remember(ctx context.Context, tx bun.Tx, o *db.TokenOwner, key
 	return db.SaveSigned(ctx, tx, &db.SignedBody{AutomationID: o.ID, Signature: signature, At: s.Now(), Answer: text})
 }
 
-func (s *Service) delivery(o *db.TokenOwner, fingerprint string, call payload.Call, verdict string,
+func (s Webhooks) delivery(o *db.TokenOwner, fingerprint string, call payload.Call, verdict string,
 	a *Answer) *db.Delivery {
 	now := s.Now()
 	text, _ := json.Marshal(a) // ids, numbers and strings always marshal

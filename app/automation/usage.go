@@ -11,7 +11,7 @@ import (
 
 // Usage sums up what the sessions used that a person may see, from one time to another: by automation, by person and by
 // workspace, and in all.
-func (s *Service) Usage(ctx context.Context, actor account.Actor, from, to time.Time,
+func (s Budgets) Usage(ctx context.Context, actor account.Actor, from, to time.Time,
 	limit int) ([]db.UsageRow, error) {
 	scripts := []string{}
 	for _, p := range s.Providers.List() {
@@ -23,7 +23,7 @@ func (s *Service) Usage(ctx context.Context, actor account.Actor, from, to time.
 }
 
 // UsedThisMonth sums up what the runs of an automation used that began in its present month.
-func (s *Service) UsedThisMonth(ctx context.Context, a *db.Automation) (db.Spent, error) {
+func (s Budgets) UsedThisMonth(ctx context.Context, a *db.Automation) (db.Spent, error) {
 	now := s.Now()
 	spending, err := db.SpendingOf(ctx, s.DB, []db.Period{budget.PeriodOf(a, now)}, now)
 	return spending[a.ID].Month, err

@@ -18,7 +18,7 @@ import (
 const gateAfter = time.Hour
 
 // WatchGates tells the creators of loops whose open session has held them for long: one row and one notice a streak.
-func (s *Service) WatchGates(ctx context.Context) error {
+func (s Schedules) WatchGates(ctx context.Context) error {
 	now := s.Now()
 	list, err := db.HeldLoops(ctx, s.DB, now, now.Add(-gateAfter), 100)
 	if err != nil {
@@ -32,7 +32,7 @@ func (s *Service) WatchGates(ctx context.Context) error {
 		}
 		if err := round.Deal(ctx, row, func(ctx context.Context) error {
 			return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
-				return s.tellOfGate(ctx, tx, list[i].ID)
+				return s.notifyOfHeldLoop(ctx, tx, list[i].ID)
 			})
 		}); err != nil {
 			return fault.Wrap(err, "watch review gates")
@@ -41,8 +41,8 @@ func (s *Service) WatchGates(ctx context.Context) error {
 	return nil
 }
 
-// tellOfGate begins the streak of a loop that a review holds.
-func (s *Service) tellOfGate(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
+// notifyOfHeldLoop begins the streak of a loop that a review holds.
+func (s Schedules) notifyOfHeldLoop(ctx context.Context, tx bun.Tx, id uuid.UUID) error {
 	now := s.Now()
 	a, held, err := db.LockHeldLoop(ctx, tx, id, now.Add(-gateAfter))
 	if err != nil || a == nil {
@@ -56,16 +56,16 @@ func (s *Service) tellOfGate(ctx context.Context, tx bun.Tx, id uuid.UUID) error
 	if err := db.SetSkip(ctx, tx, a.ID, e.ID); err != nil {
 		return err
 	}
-	return s.tell(ctx, tx, &a.Automation, inbox.Notice{
+	return s.notifyCreator(ctx, tx, &a.Automation, inbox.Notice{
 		Kind: inbox.Skipped, Title: a.Name + " waits for a review", Execution: e.ID, Session: held.SessionID,
 		Key:  "skipped " + e.ID.String(),
 		Body: "Its last session has been open for over an hour, and the loop goes on only when someone closes it.",
 	})
 }
 
-// RepairSchedules gives a next run to enabled automations that lost theirs, and returns how many there were. There is
+// Repair gives a next run to enabled automations that lost theirs, and returns how many there were. There is
 // no known way to lose one; this is the safety net below all others.
-func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
+func (s Schedules) Repair(ctx context.Context) (int, error) {
 	list, err := db.Unscheduled(ctx, s.DB, s.Now(), 500)
 	if err != nil {
 		return 0, fault.Wrap(err, "repair schedules")
@@ -95,7 +95,7 @@ func (s *Service) RepairSchedules(ctx context.Context) (int, error) {
 
 // repair gives a next run to an automation that has none, or says why there is none. It reports whether there was
 // something to repair.
-func (s *Service) repair(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool, error) {
+func (s Schedules) repair(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool, error) {
 	a, err := db.LockUnscheduled(ctx, tx, id)
 	if err != nil || a == nil {
 		return false, err
@@ -103,19 +103,19 @@ func (s *Service) repair(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool, er
 	if a.Trigger == db.OneTime { // it ran, or came to nothing: either way it is over
 		return true, s.switchOff(ctx, tx, a, db.ByFinishing, "its single run is over")
 	}
-	if err := s.begin(a, s.Now()); err != nil {
+	if err := scheduleFirst(a, s.Now()); err != nil {
 		return true, s.disableFor(ctx, tx, a, nil, db.ByInvalid, "its schedule cannot be computed any more")
 	}
-	return true, s.schedule(ctx, tx, a, a.NextRunAt)
+	return true, setNextRun(ctx, tx, a, a.NextRunAt)
 }
 
 // gapsBatch is how many schedules one look for gaps checks.
 const gapsBatch = 500
 
 // FindGaps checks the ledger of the next recurring automations after a given one: a due time that no row answers and
-// that the schedule has passed by is a hole. There is no known way for one to come about. It is closed by making that
+// that the schedule has passed by is a gap. There is no known way for one to come about. It is closed by making that
 // time due again, so that the rule for missed runs answers it. FindGaps returns how many it found, and where to go on.
-func (s *Service) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next uuid.UUID, err error) {
+func (s Schedules) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next uuid.UUID, err error) {
 	list, err := db.SchedulesToCheck(ctx, s.DB, s.Now(), after, gapsBatch)
 	if err != nil {
 		return 0, after, fault.Wrap(err, "look for gaps in the ledger")
@@ -124,7 +124,7 @@ func (s *Service) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next
 	for i := range list {
 		a := &list[i]
 		next = a.ID
-		if due, _ := s.expected(a, s.Now()); due.IsZero() {
+		if due, _ := expected(a, s.Now()); due.IsZero() {
 			continue
 		}
 		closed := false
@@ -132,7 +132,7 @@ func (s *Service) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next
 		err := round.Deal(ctx, row,
 			func(ctx context.Context) error {
 				err := db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) (err error) {
-					closed, err = s.closeHole(ctx, tx, a.ID)
+					closed, err = s.closeGap(ctx, tx, a.ID)
 					return err
 				})
 				closed = closed && err == nil
@@ -151,11 +151,11 @@ func (s *Service) FindGaps(ctx context.Context, after uuid.UUID) (gaps int, next
 	return gaps, next, nil
 }
 
-// expected is the due time that a schedule should have next where that is before its next run; else zero. hole says
+// expected is the due time that a schedule should have next where that is before its next run; else zero. gap says
 // that it is a due time that was passed by. It is none where the clock was set back since: then the schedule is too far
 // ahead.
-func (s *Service) expected(a *db.Answered, now time.Time) (due time.Time, hole bool) {
-	expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
+func expected(a *db.Answered, now time.Time) (due time.Time, gap bool) {
+	expression, zone, err := recurrence(a.Cron, a.TimeZone)
 	if err != nil || a.ScheduledSince.IsZero() {
 		return time.Time{}, false // StartDue disables what cannot be read, saying why
 	}
@@ -163,19 +163,19 @@ func (s *Service) expected(a *db.Answered, now time.Time) (due time.Time, hole b
 	if a.AnsweredAt.After(from) {
 		from = a.AnsweredAt
 	}
-	hole = !from.After(now)
-	if !hole {
+	gap = !from.After(now)
+	if !gap {
 		from = now
 	}
 	if due = expression.Next(from, zone); due.IsZero() || !due.Before(a.NextRunAt) {
 		return time.Time{}, false
 	}
-	return due, hole
+	return due, gap
 }
 
-// closeHole makes the due time of a schedule due that it should have next and has passed by. It reports whether that
-// was a hole.
-func (s *Service) closeHole(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool, error) {
+// closeGap makes the due time of a schedule due that it should have next and has passed by. It reports whether that
+// was a gap.
+func (s Schedules) closeGap(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool, error) {
 	// First the lock, then what is true under it: what a statement reads beside the row that it locks may be older than
 	// that.
 	if _, err := db.LockAutomation(ctx, tx, id); err != nil {
@@ -188,29 +188,29 @@ func (s *Service) closeHole(ctx context.Context, tx bun.Tx, id uuid.UUID) (bool,
 	if err != nil || a.Trigger != db.Recurring || !a.Enabled || a.NextRunAt.IsZero() {
 		return false, err
 	}
-	due, hole := s.expected(a, s.Now())
+	due, gap := expected(a, s.Now())
 	if due.IsZero() {
 		return false, nil
 	}
-	if !hole {
+	if !gap {
 		s.Log.Warn("a schedule was ahead of the clock", "automation", id, "due", due, "next", a.NextRunAt)
-		if err := s.takeBack(ctx, tx, &a.Automation, s.Now()); err != nil {
+		if err := reopenAnswers(ctx, tx, &a.Automation, s.Now()); err != nil {
 			return false, err
 		}
-		return false, s.schedule(ctx, tx, &a.Automation, due) // StartDue passes over what is answered
+		return false, setNextRun(ctx, tx, &a.Automation, due) // StartDue passes over what is answered
 	}
 	answered, err := db.HasAnswer(ctx, tx, id, due)
 	if err != nil || answered {
 		return false, err
 	}
 	s.Log.Error("a due time has no row", "automation", id, "due", due, "next", a.NextRunAt)
-	return true, s.schedule(ctx, tx, &a.Automation, due)
+	return true, setNextRun(ctx, tx, &a.Automation, due)
 }
 
-// takeBack opens due times again that a clock which was ahead has passed by: what is to come was not missed. A row that
-// stands for some of them and for others stands for the others alone.
-func (s *Service) takeBack(ctx context.Context, tx bun.Tx, a *db.Automation, now time.Time) error {
-	expression, zone, err := s.recurrence(a.Cron, a.TimeZone)
+// reopenAnswers opens due times again that a clock which was ahead has passed by: what is to come was not missed. A row
+// that stands for some of them and for others stands for the others alone.
+func reopenAnswers(ctx context.Context, tx bun.Tx, a *db.Automation, now time.Time) error {
+	expression, zone, err := recurrence(a.Cron, a.TimeZone)
 	if err != nil {
 		return nil //nolint:nilerr // StartDue disables what cannot be read, saying why
 	}
@@ -238,7 +238,7 @@ func (s *Service) takeBack(ctx context.Context, tx bun.Tx, a *db.Automation, now
 
 // CorrectFutureTimes corrects times that are too far in the future because the clock was set back.
 // Recurring schedules are computed anew by FindGaps.
-func (s *Service) CorrectFutureTimes(ctx context.Context) error {
+func (s Schedules) CorrectFutureTimes(ctx context.Context) error {
 	return db.InTx(ctx, s.DB, func(ctx context.Context, tx bun.Tx) error {
 		return db.CorrectFutureTimes(ctx, tx, s.Now())
 	})

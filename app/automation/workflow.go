@@ -19,7 +19,7 @@ import (
 
 // applyWorkflow takes over the workflow of an automation, and the values stored for its parameters. An empty secret
 // keeps the one stored.
-func (s *Service) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input,
+func (s Definitions) applyWorkflow(ctx context.Context, q bun.IDB, actor account.Actor, a *db.Automation, in Input,
 	bad fault.Invalid) error {
 	before := a.WorkflowID
 	a.WorkflowID = uuid.Nil

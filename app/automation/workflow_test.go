@@ -34,7 +34,7 @@ func TestParametersGivenGoOverThoseStoredAndOverDefaults(t *testing.T) {
 		{Alias: "n", Type: "number", Default: "3"}, {Alias: "kind", Type: "choice", Choices: "a, b", Default: "a"}},
 		func(in *Input) { in.Parameters = map[string]string{"kind": "b"} })
 	start := func(given map[string]string) (*Run, error) {
-		return k.Start(t.Context(), a.ID, Trigger{Source: db.ByHand, UserID: k.jonas.ID, Parameters: given})
+		return k.Runs().Start(t.Context(), a.ID, Trigger{Source: db.ByHand, UserID: k.jonas.ID, Parameters: given})
 	}
 	var missing *workflow.MissingParameter
 	if _, err := start(nil); !errors.As(err, &missing) || missing.Error() != "missing parameter: what" {
@@ -71,7 +71,7 @@ func TestRemovingAWorkflowDisablesWhatIsScheduledAndTellsAtOnce(t *testing.T) {
 		t.Error("the manual one was disabled")
 	}
 	k.expectInbox(k.jonas, inbox.Disabled)
-	_, err := k.RunNow(t.Context(), k.jonas, manual.ID, nil)
+	_, err := k.Runs().RunNow(t.Context(), k.jonas, manual.ID, nil)
 	var unable *Unable
 	if !errors.As(err, &unable) || unable.Reason != "the workflow of this automation was removed" {
 		t.Errorf("a run of the manual one answered %v; want it to fail saying why", err)

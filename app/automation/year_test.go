@@ -207,7 +207,7 @@ func (y *annual) foresee() {
 			y.plans(v.from, func() { y.edit(n, i) })
 			if last := i == len(versions)-1; !v.oneTime() &&
 				(last && v.to.Before(yearEnds) || !last && v.to.Before(versions[i+1].from)) {
-				y.plans(v.to, func() { check(y.t, y.SetEnabled(y.t.Context(), y.mira, y.ids[n], false)) })
+				y.plans(v.to, func() { check(y.t, y.Definitions().SetEnabled(y.t.Context(), y.mira, y.ids[n], false)) })
 			}
 		}
 	}
@@ -279,7 +279,7 @@ func (y *annual) edit(n, i int) {
 		in.Trigger, in.AutoComplete, in.AllowParallel = "http", false, n%2 == 1
 	}
 	if y.ids[n] == uuid.Nil {
-		a, _, err := y.Create(y.t.Context(), y.owner(n), in)
+		a, _, err := y.Definitions().Create(y.t.Context(), y.owner(n), in)
 		check(y.t, err)
 		y.ids[n], y.numbers[a.ID] = a.ID, n
 		return
@@ -287,10 +287,10 @@ func (y *annual) edit(n, i int) {
 	a, err := db.AutomationByID(y.t.Context(), y.DB, y.ids[n])
 	check(y.t, err)
 	in.Version = a.Version
-	_, _, err = y.Update(y.t.Context(), y.mira, a.ID, in)
+	_, _, err = y.Definitions().Update(y.t.Context(), y.mira, a.ID, in)
 	check(y.t, err)
 	if n < firstOneTime && y.plan[n][i-1].to.Before(y.plan[n][i].from) {
-		check(y.t, y.SetEnabled(y.t.Context(), y.mira, a.ID, true))
+		check(y.t, y.Definitions().SetEnabled(y.t.Context(), y.mira, a.ID, true))
 	}
 }
 
@@ -307,7 +307,7 @@ func (y *annual) switchOn() {
 		}) {
 			continue
 		}
-		check(y.t, y.SetEnabled(y.t.Context(), y.mira, id, true))
+		check(y.t, y.Definitions().SetEnabled(y.t.Context(), y.mira, id, true))
 		y.switched[n] = append(y.switched[n], now)
 	}
 }
@@ -316,7 +316,7 @@ func (y *annual) runByHand(n int) {
 	if y.ids[n] == uuid.Nil {
 		return
 	}
-	run, err := y.RunNow(y.t.Context(), y.mira, y.ids[n], nil)
+	run, err := y.Runs().RunNow(y.t.Context(), y.mira, y.ids[n], nil)
 	var busy *Busy
 	var unable *Unable
 	switch {
@@ -333,7 +333,8 @@ func (y *annual) runByHand(n int) {
 
 func (y *annual) call(n int) {
 	o := &db.TokenOwner{ID: y.ids[n], Name: fmt.Sprintf("%03d", n)}
-	answer, err := y.Receive(y.t.Context(), o, "0a1b2c3d", payload.Call{Method: "POST", Headers: map[string]string{}})
+	answer, err := y.Webhooks().Receive(y.t.Context(), o, "0a1b2c3d",
+		payload.Call{Method: "POST", Headers: map[string]string{}})
 	check(y.t, err)
 	switch {
 	case answer.Status == 200:
@@ -401,7 +402,7 @@ func (y *annual) nextDue(end time.Time) time.Time {
 // start lets the scheduler look once, and workers take what it has started.
 func (y *annual) start() {
 	for {
-		n, err := y.StartDue(y.t.Context())
+		n, err := y.Schedules().StartDue(y.t.Context())
 		check(y.t, err)
 		if n < DueBatch {
 			break
@@ -433,7 +434,7 @@ func (y *annual) down(from time.Time, long time.Duration, schedulerFirst bool) {
 	}
 	for n := 1; n > 0; {
 		var err error
-		n, err = y.Interrupt(y.t.Context(), func(string) bool { return true })
+		n, err = y.Runs().Interrupt(y.t.Context(), func(string) bool { return true })
 		check(y.t, err)
 	}
 	y.start()
@@ -451,15 +452,15 @@ func (y *annual) work() {
 		}
 		y.ends[s.ID] = o.Status
 		y.plans(y.Now().Add(long), func() {
-			err := y.Finish(y.t.Context(), lease(s), o)
+			err := y.Runs().Finish(y.t.Context(), lease(s), o)
 			if errors.Is(err, db.ErrLeaseLost) { // Carillon was away meanwhile
 				return
 			}
 			check(y.t, err)
 			if n >= firstLoop && n < firstManual && n%4 == 1 {
-				y.plans(y.Now().Add(61*time.Minute), func() { check(y.t, y.WatchGates(y.t.Context())) })
+				y.plans(y.Now().Add(61*time.Minute), func() { check(y.t, y.Schedules().WatchGates(y.t.Context())) })
 				review := []time.Duration{30 * time.Minute, 3 * time.Hour}[y.runs[n]%2]
-				y.plans(y.Now().Add(review), func() { check(y.t, y.MarkDone(y.t.Context(), y.mira, s.ID)) })
+				y.plans(y.Now().Add(review), func() { check(y.t, y.Sessions().MarkDone(y.t.Context(), y.mira, s.ID)) })
 			}
 		})
 	}

@@ -61,7 +61,7 @@ func (y *annual) examine(end time.Time) {
 		}
 	}
 	y.t.Logf("%d due times, %d rows, %d downtimes", due, len(all), len(y.absences))
-	y.expectNoHoles()
+	y.expectNoGaps()
 	// their workers live
 	y.exec("UPDATE sessions SET lease_until = ? WHERE status = 'in_progress'", y.Now().Add(time.Minute))
 	c := &promises.Check{DB: y.DB, Now: y.Now, Since: yearBegins, For: longest}
@@ -462,11 +462,11 @@ func gaps(want []time.Time, rows []db.Execution) (problems []string) {
 	return problems
 }
 
-// expectNoHoles asks the watchdog, which must agree.
-func (k *kit) expectNoHoles() {
+// expectNoGaps asks the watchdog, which must agree.
+func (k *kit) expectNoGaps() {
 	k.t.Helper()
 	for next := uuid.Nil; ; {
-		n, after, err := k.FindGaps(k.t.Context(), next)
+		n, after, err := k.Schedules().FindGaps(k.t.Context(), next)
 		check(k.t, err)
 		if n != 0 {
 			k.t.Errorf("the watchdog finds %d gaps", n)

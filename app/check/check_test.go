@@ -98,7 +98,7 @@ func (n *night) create(change func(*automation.Input)) *db.Automation {
 	if change != nil {
 		change(&in)
 	}
-	a, _, err := n.Create(n.t.Context(), n.actor, in)
+	a, _, err := n.Definitions().Create(n.t.Context(), n.actor, in)
 	must(n.t, err)
 	return a
 }
@@ -109,7 +109,7 @@ func (n *night) hour() {
 	n.now.Store(n.at().Truncate(time.Hour).Add(time.Hour + time.Second).Unix())
 	for more := 1; more > 0; {
 		var err error
-		more, err = n.StartDue(n.t.Context())
+		more, err = n.Schedules().StartDue(n.t.Context())
 		must(n.t, err)
 	}
 }
@@ -118,7 +118,7 @@ func (n *night) hour() {
 func (n *night) end(o automation.Outcome) {
 	n.t.Helper()
 	for _, s := range n.claim() {
-		must(n.t, n.Finish(n.t.Context(), db.Lease{Session: s.ID, Worker: s.Worker, Fence: s.Fence}, o))
+		must(n.t, n.Runs().Finish(n.t.Context(), db.Lease{Session: s.ID, Worker: s.Worker, Fence: s.Fence}, o))
 	}
 }
 
@@ -238,7 +238,8 @@ func TestEachPromiseThatIsBrokenOnPurposeIsFound(t *testing.T) {
 			})
 			n.now.Add(3600)
 			for range 2 {
-				_, err := n.Start(n.t.Context(), hook.ID, automation.Trigger{Source: db.ByHand, UserID: n.actor.ID})
+				_, err := n.Runs().Start(n.t.Context(), hook.ID,
+					automation.Trigger{Source: db.ByHand, UserID: n.actor.ID})
 				must(n.t, err)
 			}
 			if broken := n.look(); len(broken) > 0 {
@@ -351,12 +352,12 @@ func TestManagersToldInThePlaceOfACreatorThatIsGoneAreEnough(t *testing.T) {
 	a := n.create(func(in *automation.Input) {
 		in.Trigger, in.RunAt = "one_time", n.at().Add(10*time.Minute).Format(time.RFC3339)
 	})
-	if _, err := n.Transfer(t.Context(), n.actor, a.ID, ada.ID); err != nil {
+	if _, err := n.Transfers().Transfer(t.Context(), n.actor, a.ID, ada.ID); err != nil {
 		t.Fatal(err)
 	}
 	must(t, db.SetDeactivated(t.Context(), n.DB, ada.ID, n.at(), n.at()))
 	n.now.Store(n.at().Add(10 * time.Minute).Unix())
-	_, err = n.StartDue(t.Context())
+	_, err = n.Schedules().StartDue(t.Context())
 	must(t, err)
 	if a, err = db.AutomationByID(t.Context(), n.DB, a.ID); err != nil || a.DisabledKind != db.ByFailures {
 		t.Fatalf("it is off for %q: %v", a.DisabledKind, err)
@@ -392,7 +393,7 @@ func TestAStreakOfSkipsGoesOnAcrossAnEditOfTheSchedule(t *testing.T) {
 		if i == 2 {
 			in := n.in
 			in.Cron, in.Version = "0 */2 * * *", a.Version
-			_, _, err := n.Update(t.Context(), n.actor, a.ID, in)
+			_, _, err := n.Definitions().Update(t.Context(), n.actor, a.ID, in)
 			must(t, err)
 		}
 	}

@@ -73,7 +73,7 @@ type lastRunResult struct {
 
 // automation is an automation in full, as it is now.
 func (c *caller) automation(ctx context.Context, id uuid.UUID) (AutomationResult, error) {
-	r, err := c.server.Rules.AutomationRow(ctx, c.actor, id)
+	r, err := c.server.Rules.Definitions().Row(ctx, c.actor, id)
 	if err != nil {
 		return AutomationResult{}, err
 	}
@@ -81,7 +81,7 @@ func (c *caller) automation(ctx context.Context, id uuid.UUID) (AutomationResult
 	full := AutomationResult{automationItem: c.automationItem(&r.Automation), automationDetail: automationDetail{
 		Automation: is, RunAt: moment(r.RunAt), Workflow: is.Workflow, Bot: is.Bot,
 		InFlight: r.InFlight, Iterations: r.Iterations,
-		TokenFingerprint: r.Fingerprint, Placeholders: c.server.Rules.Names(r.Provider, r.Prompt),
+		TokenFingerprint: r.Fingerprint, Placeholders: c.server.Rules.Definitions().Names(r.Provider, r.Prompt),
 		SecretParameters: secrets, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}}
 	if r.Creator != nil {
@@ -166,7 +166,7 @@ func (c *caller) automationTools(server *sdk.Server) {
 // automationOf finds the automation that is meant: by id, or of a session the one that started it.
 func (c *caller) automationOf(ctx context.Context, text string) (*db.Automation, error) {
 	if c.session() {
-		own, err := c.server.Rules.OwnAutomation(ctx, c.actor)
+		own, err := c.server.Rules.Agents().Automation(ctx, c.actor)
 		if text == "" || err == nil && own.ID.String() == text {
 			return own, err
 		}
@@ -175,7 +175,7 @@ func (c *caller) automationOf(ctx context.Context, text string) (*db.Automation,
 	if err != nil {
 		return nil, fault.Invalid{"automation": "Give the id of an automation."}
 	}
-	return c.server.Rules.Automation(ctx, c.actor, id)
+	return c.server.Rules.Definitions().Find(ctx, c.actor, id)
 }
 
 func (c *caller) readAutomation(ctx context.Context, in automationArgs) (AutomationResult, error) {
@@ -195,7 +195,7 @@ func (c *caller) pastRuns(ctx context.Context, in runsArgs) (runList, error) {
 		return runList{}, err
 	}
 	most := limit(in.Limit)
-	list, err := c.server.Rules.PastRuns(ctx, c.actor, a.ID, cursor(in.Before), most+1)
+	list, err := c.server.Rules.Agents().PastRuns(ctx, c.actor, a.ID, cursor(in.Before), most+1)
 	if err != nil {
 		return runList{}, err
 	}
@@ -253,7 +253,7 @@ func (c *caller) listAutomations(ctx context.Context, in listAutomationsArgs) (a
 		}
 		f.AfterName, f.AfterID = strings.ToLower(last.Name), last.ID
 	}
-	list, err := c.server.Rules.Automations(ctx, c.actor, f)
+	list, err := c.server.Rules.Definitions().List(ctx, c.actor, f)
 	if err != nil {
 		return automationList{}, err
 	}
@@ -285,7 +285,7 @@ func (c *caller) runAutomation(ctx context.Context, in runAutomationArgs) (start
 	if err != nil {
 		return startedResult{}, err
 	}
-	run, err := c.server.Rules.RunNow(ctx, c.actor, a.ID, in.Parameters)
+	run, err := c.server.Rules.Runs().RunNow(ctx, c.actor, a.ID, in.Parameters)
 	if err != nil {
 		return startedResult{}, err
 	}
@@ -351,7 +351,7 @@ func (c *caller) createAutomation(ctx context.Context, args spec.PatchOf[Automat
 	if err := fields.into(ctx, c, &input, args.Patch); err != nil {
 		return savedResult{}, err
 	}
-	a, token, err := c.server.Rules.Create(ctx, c.actor, input)
+	a, token, err := c.server.Rules.Definitions().Create(ctx, c.actor, input)
 	if err != nil {
 		return savedResult{}, err
 	}
@@ -367,7 +367,7 @@ func (c *caller) editAutomation(ctx context.Context, args spec.PatchOf[editAutom
 	if err != nil {
 		return savedResult{}, err
 	}
-	if a, err = c.server.Rules.Editable(ctx, c.actor, a.ID); err != nil {
+	if a, err = c.server.Rules.Definitions().Editable(ctx, c.actor, a.ID); err != nil {
 		return savedResult{}, err
 	}
 	input := automation.InputWithValues(a)
@@ -377,7 +377,7 @@ func (c *caller) editAutomation(ctx context.Context, args spec.PatchOf[editAutom
 	if err := change.into(ctx, c, &input, args.Patch); err != nil {
 		return savedResult{}, err
 	}
-	a, token, err := c.server.Rules.Update(ctx, c.actor, a.ID, input)
+	a, token, err := c.server.Rules.Definitions().Update(ctx, c.actor, a.ID, input)
 	if err != nil {
 		return savedResult{}, err
 	}
@@ -394,7 +394,7 @@ func (c *caller) enableAutomation(ctx context.Context, in enableAutomationArgs) 
 	if err != nil {
 		return savedResult{}, err
 	}
-	if err := c.server.Rules.SetEnabled(ctx, c.actor, a.ID, in.Enabled); err != nil {
+	if err := c.server.Rules.Definitions().SetEnabled(ctx, c.actor, a.ID, in.Enabled); err != nil {
 		return savedResult{}, err
 	}
 	return c.saved(ctx, a, "")

@@ -92,7 +92,7 @@ type actorKey struct{}
 // opens nothing.
 func (s *Server) actor(r *http.Request) (account.Actor, error) {
 	if token := middleware.BearerToken(r); strings.HasPrefix(token, automation.SessionTokenPrefix) {
-		return s.Rules.SessionActor(r.Context(), token)
+		return s.Rules.Agents().Actor(r.Context(), token)
 	}
 	return s.Tokens.Actor(r)
 }
@@ -112,7 +112,7 @@ func (c *caller) redacted(ctx context.Context, arguments json.RawMessage) (json.
 	if !c.session() || len(arguments) == 0 {
 		return arguments, nil
 	}
-	hide, err := c.server.Rules.SessionMasker(ctx, c.actor, c.token)
+	hide, err := c.server.Rules.Agents().Masker(ctx, c.actor, c.token)
 	if err != nil {
 		return nil, err
 	}

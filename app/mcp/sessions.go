@@ -57,13 +57,14 @@ func (c *caller) claimTicket(ctx context.Context, in claimArgs) (claimResult, er
 }
 
 func (c *caller) report(ctx context.Context, in reportArgs) (doneResult, error) {
-	_, err := c.server.Rules.Report(ctx, c.actor, automation.ReportInput{
+	_, err := c.server.Rules.Agents().Report(ctx, c.actor, automation.ReportInput{
 		Outcome: in.Outcome, Summary: in.Summary, Ticket: in.Ticket,
 	})
 	return doneResult{"Reported."}, err
 }
 
 func (c *caller) sendMessage(ctx context.Context, in messageArgs) (doneResult, error) {
-	n, err := c.server.Rules.Message(ctx, c.actor, automation.MessageInput{Title: in.Title, Body: in.Body, To: in.To})
+	n, err := c.server.Rules.Agents().Message(ctx, c.actor,
+		automation.MessageInput{Title: in.Title, Body: in.Body, To: in.To})
 	return doneResult{"Sent to " + strconv.Itoa(n) + "."}, err
 }

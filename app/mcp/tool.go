@@ -86,7 +86,8 @@ func (c *caller) noteRefusals(ctx context.Context, tool string, call func(ctx co
 	}
 	account.RecordRefusal(ctx, actor, why)
 	if c.session() {
-		if err := c.server.Rules.NoteRefusedCall(context.WithoutCancel(ctx), c.actor, tool, why); err != nil {
+		if err := c.server.Rules.Agents().RecordRefusedCall(context.WithoutCancel(ctx), c.actor, tool,
+			why); err != nil {
 			c.server.Log.Error("note a refused call", "tool", tool, "request", c.request, "err", err)
 		}
 	}

@@ -50,38 +50,40 @@ func (s *system) clockIsSet(ctx context.Context, seed uint64) (breach, story str
 		return "", "", err
 	}
 	for i, cron := range []string{"* * * * *", "* * * * *", "*/3 * * * *", "2-59/7 * * * *"} {
-		_, _, err := s.rules[0].Create(ctx, s.people["Mira"], automation.Input{Automation: spec.Automation{
-			TimeoutMinutes: 360,
-			Name:           fmt.Sprint("Clock ", i),
-			Workspace:      s.workspace.String(),
-			Trigger:        "recurring",
-			SessionType:    "chat",
-			Prompt:         "Look.",
-			Provider:       "agent",
-			Cron:           cron,
-			TimeZone:       "UTC",
-			CatchUp:        i%2 == 1,
-			AutoComplete:   true,
-			Retries:        2,
-		}})
+		_, _, err := s.rules[0].Definitions().Create(ctx, s.people["Mira"],
+			automation.Input{Automation: spec.Automation{
+				TimeoutMinutes: 360,
+				Name:           fmt.Sprint("Clock ", i),
+				Workspace:      s.workspace.String(),
+				Trigger:        "recurring",
+				SessionType:    "chat",
+				Prompt:         "Look.",
+				Provider:       "agent",
+				Cron:           cron,
+				TimeZone:       "UTC",
+				CatchUp:        i%2 == 1,
+				AutoComplete:   true,
+				Retries:        2,
+			}})
 		if err != nil {
 			return "", "", err
 		}
 	}
 	for i, trigger := range []string{"loop", "one_time", "one_time"} {
-		_, _, err := s.rules[0].Create(ctx, s.people["Mira"], automation.Input{Automation: spec.Automation{
-			TimeoutMinutes: 360,
-			Name:           "Clock " + trigger,
-			Workspace:      s.workspace.String(),
-			Trigger:        trigger,
-			SessionType:    "chat",
-			Prompt:         "Look.",
-			Provider:       "agent",
-			RunAt:          begin.Add(time.Duration(6*i) * time.Minute).Format(time.RFC3339),
-			TimeZone:       "UTC",
-			AutoComplete:   true,
-			Retries:        2,
-		}})
+		_, _, err := s.rules[0].Definitions().Create(ctx, s.people["Mira"],
+			automation.Input{Automation: spec.Automation{
+				TimeoutMinutes: 360,
+				Name:           "Clock " + trigger,
+				Workspace:      s.workspace.String(),
+				Trigger:        trigger,
+				SessionType:    "chat",
+				Prompt:         "Look.",
+				Provider:       "agent",
+				RunAt:          begin.Add(time.Duration(6*i) * time.Minute).Format(time.RFC3339),
+				TimeZone:       "UTC",
+				AutoComplete:   true,
+				Retries:        2,
+			}})
 		if err != nil {
 			return "", "", err
 		}
@@ -131,7 +133,7 @@ func (s *system) clockIsSet(ctx context.Context, seed uint64) (breach, story str
 				}
 				if ends[id] <= real {
 					delete(s.held, id)
-					if err := s.rules[0].Finish(ctx, lease(session),
+					if err := s.rules[0].Runs().Finish(ctx, lease(session),
 						automation.Outcome{Status: db.Succeeded}); err != nil {
 						return "", story, err
 					}
@@ -154,12 +156,12 @@ func (s *system) clockIsSet(ctx context.Context, seed uint64) (breach, story str
 
 // minute is what the scheduler does each minute.
 func (s *system) minute(ctx context.Context) error {
-	if _, err := s.rules[0].RepairSchedules(ctx); err != nil {
+	if _, err := s.rules[0].Schedules().Repair(ctx); err != nil {
 		return err
 	}
-	if err := s.rules[0].CorrectFutureTimes(ctx); err != nil {
+	if err := s.rules[0].Schedules().CorrectFutureTimes(ctx); err != nil {
 		return err
 	}
-	_, _, err := s.rules[0].FindGaps(ctx, uuid.Nil)
+	_, _, err := s.rules[0].Schedules().FindGaps(ctx, uuid.Nil)
 	return err
 }

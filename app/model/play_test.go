@@ -194,7 +194,7 @@ func (s *system) boot() {
 	}
 	s.workflows = &workflow.Service{
 		DB: s.db, Now: s.rules[0].Now, Keys: s.keys, RunsScripts: s.rules[0].Providers.RunsScripts,
-		Changed: s.rules[0].StopAutomating, Lost: s.rules[0].DisableUsers,
+		Changed: s.rules[0].Definitions().StopAutomating, Lost: s.rules[0].Definitions().DisableUsers,
 	}
 }
 
@@ -256,7 +256,7 @@ func (s *system) look(ctx context.Context) error {
 		s.looked++
 		var n int
 		err := s.steadily(ctx, func(ctx context.Context) (err error) {
-			n, err = s.rules[s.looked%2].StartDue(ctx)
+			n, err = s.rules[s.looked%2].Schedules().StartDue(ctx)
 			return err
 		})
 		if err != nil {
@@ -370,7 +370,7 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 	}
 	switch act.Do {
 	case Create:
-		made, token, err := rules.Create(ctx, who, s.input(act.Settings, Settings{},
+		made, token, err := rules.Definitions().Create(ctx, who, s.input(act.Settings, Settings{},
 			fmt.Sprintf("A%d", len(s.automations)), 0))
 		if err == nil {
 			s.automations = append(s.automations, made.ID)
@@ -383,14 +383,14 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 			!db.IsNotFound(err) {
 			return "", err
 		}
-		_, token, err := rules.Update(ctx, who, a, s.input(act.Settings, act.Automation.Settings,
+		_, token, err := rules.Definitions().Update(ctx, who, a, s.input(act.Settings, act.Automation.Settings,
 			fmt.Sprintf("A%d", act.Automation.N), version))
 		s.issued(token)
 		return answer(err)
 	case Switch:
-		return answer(rules.SetEnabled(ctx, who, a, act.Yes))
+		return answer(rules.Definitions().SetEnabled(ctx, who, a, act.Yes))
 	case RunNow:
-		_, err := rules.RunNow(ctx, who, a, nil)
+		_, err := rules.Runs().RunNow(ctx, who, a, nil)
 		var busy *automation.Busy
 		if errors.As(err, &busy) {
 			n, err := s.row(ctx, a, busy.Execution, busy.Session.String())
@@ -398,11 +398,11 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 		}
 		return answer(err)
 	case Regenerate:
-		token, err := rules.Regenerate(ctx, who, a, 0)
+		token, err := rules.Webhooks().RegenerateToken(ctx, who, a, 0)
 		s.issued(token)
 		return answer(err)
 	case Raise:
-		_, err := rules.RaiseBudget(ctx, who, a, "day.turns")
+		_, err := rules.Budgets().Raise(ctx, who, a, "day.turns")
 		return answer(err)
 	case Remove:
 		if err := s.workflows.Remove(ctx, s.people["Mira"], s.flows[len(s.flows)-1]); err != nil &&
@@ -414,10 +414,10 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 		return "", rules.PullRequests().TakeMentions(ctx, s.repository(), session, branch(session),
 			[]forge.PullRequest{others(act.Session)})
 	case Transfer:
-		_, err := rules.Transfer(ctx, who, a, s.people[act.To.Name].ID)
+		_, err := rules.Transfers().Transfer(ctx, who, a, s.people[act.To.Name].ID)
 		return answer(err)
 	case Delete:
-		return answer(rules.Delete(ctx, who, a))
+		return answer(rules.Definitions().Delete(ctx, who, a))
 	case Cancel:
 		var id uuid.UUID
 		i := slices.Index(act.Automation.Rows, act.Row)
@@ -425,15 +425,15 @@ func (s *system) ask(ctx context.Context, act Act) (string, error) {
 			Scan(ctx, &id); err != nil {
 			return "", err
 		}
-		return quiet(answer(rules.CancelExecution(ctx, who, id)))
+		return quiet(answer(rules.Runs().Cancel(ctx, who, id)))
 	case Reply:
-		return answer(rules.Reply(ctx, who, session, "And now?"))
+		return answer(rules.Sessions().Reply(ctx, who, session, "And now?"))
 	case Stop:
-		return answer(rules.Stop(ctx, who, session))
+		return answer(rules.Sessions().Stop(ctx, who, session))
 	case Complete:
-		return answer(rules.MarkDone(ctx, who, session))
+		return answer(rules.Sessions().MarkDone(ctx, who, session))
 	case Reopen:
-		return answer(rules.Reopen(ctx, who, session))
+		return answer(rules.Sessions().Reopen(ctx, who, session))
 	case Link:
 		return answer(rules.PullRequests().Link(ctx, who, session, fmt.Sprintf("https://github.com/you/project/pull/%d",
 			act.Session.N+1)))
@@ -706,7 +706,7 @@ func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
 	}
 	var plan *automation.Retry
 	err = s.steadily(ctx, func(ctx context.Context) (err error) {
-		plan, err = s.rules[0].PlanRetry(ctx, session.ID, out)
+		plan, err = s.rules[0].Runs().PlanRetry(ctx, session.ID, out)
 		return err
 	})
 	if err != nil {
@@ -715,7 +715,7 @@ func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
 	if plan != nil {
 		var again bool
 		err := s.steadily(ctx, func(ctx context.Context) (err error) {
-			again, err = s.rules[0].Again(ctx, lease(session), turn, out)
+			again, err = s.rules[0].Runs().Retry(ctx, lease(session), turn, out)
 			return err
 		})
 		if again || err != nil {
@@ -732,7 +732,8 @@ func (s *system) end(ctx context.Context, session db.Session, o Outcome) error {
 	if err != nil {
 		return err
 	}
-	return s.steadily(ctx, func(ctx context.Context) error { return s.rules[0].Finish(ctx, lease(session), out) })
+	return s.steadily(ctx,
+		func(ctx context.Context) error { return s.rules[0].Runs().Finish(ctx, lease(session), out) })
 }
 
 // die ends the leases of the worker.
@@ -746,7 +747,7 @@ func (s *system) die(ctx context.Context, resumable bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.rules[0].Interrupt(ctx, func(string) bool { return resumable })
+	_, err = s.rules[0].Runs().Interrupt(ctx, func(string) bool { return resumable })
 	return err
 }
 
@@ -765,24 +766,24 @@ func (s *system) watch(ctx context.Context) (string, error) {
 	if err := s.renew(ctx); err != nil {
 		return "", err
 	}
-	repaired, err := s.rules[0].RepairSchedules(ctx)
+	repaired, err := s.rules[0].Schedules().Repair(ctx)
 	if err != nil {
 		return "", err
 	}
-	if err := s.rules[0].CorrectFutureTimes(ctx); err != nil {
+	if err := s.rules[0].Schedules().CorrectFutureTimes(ctx); err != nil {
 		return "", err
 	}
-	gaps, _, err := s.rules[0].FindGaps(ctx, uuid.Nil)
+	gaps, _, err := s.rules[0].Schedules().FindGaps(ctx, uuid.Nil)
 	if err != nil {
 		return "", err
 	}
 	if repaired+gaps > 0 {
 		return fmt.Sprintf("%d schedules repaired, %d gaps", repaired, gaps), nil
 	}
-	if _, err := s.rules[0].Interrupt(ctx, func(string) bool { return true }); err != nil {
+	if _, err := s.rules[0].Runs().Interrupt(ctx, func(string) bool { return true }); err != nil {
 		return "", err
 	}
-	return "", s.rules[0].WatchGates(ctx)
+	return "", s.rules[0].Schedules().WatchGates(ctx)
 }
 
 // flowOf is the number of the workflow of an automation; 0: it runs a prompt; -1: the workflow is gone.
@@ -803,7 +804,7 @@ func (s *system) lists(ctx context.Context, w *World) (string, error) {
 		if p.Inactive {
 			continue
 		}
-		list, err := s.rules[0].Automations(ctx, s.people[p.Name], db.AutomationFilter{Limit: 100})
+		list, err := s.rules[0].Definitions().List(ctx, s.people[p.Name], db.AutomationFilter{Limit: 100})
 		if err != nil {
 			return "", err
 		}

@@ -344,7 +344,7 @@ func (m *run) automation(ctx context.Context, e *entry) error {
 		return nil
 	}
 	in.Version = row.Version
-	next, err := m.Automations.Preview(ctx, m.actor, row, in)
+	next, err := m.Automations.Definitions().Preview(ctx, m.actor, row, in)
 	if err != nil {
 		return m.collect(ctx, e, err, place)
 	}
@@ -357,7 +357,7 @@ func (m *run) automation(ctx context.Context, e *entry) error {
 	}
 	is := row
 	if slices.ContainsFunc(fields, func(d spec.Difference) bool { return d.Field != "enabled" }) {
-		a, token, err := m.Automations.Update(ctx, m.actor, e.row, in)
+		a, token, err := m.Automations.Definitions().Update(ctx, m.actor, e.row, in)
 		if err != nil {
 			return m.collect(ctx, e, err, place)
 		}
@@ -366,7 +366,7 @@ func (m *run) automation(ctx context.Context, e *entry) error {
 		m.keepToken(a, token)
 	}
 	if want.Enabled != nil && is.Enabled != *want.Enabled {
-		if err := m.Automations.SetEnabled(ctx, m.actor, e.row, *want.Enabled); err != nil {
+		if err := m.Automations.Definitions().SetEnabled(ctx, m.actor, e.row, *want.Enabled); err != nil {
 			return m.collect(ctx, e, err, place)
 		}
 	}
@@ -381,7 +381,7 @@ func (m *run) newAutomation(ctx context.Context, e *entry, want *spec.Automation
 		return nil
 	}
 	in.Off = want.Enabled != nil && !*want.Enabled
-	a, token, err := m.Automations.Create(ctx, m.actor, in)
+	a, token, err := m.Automations.Definitions().Create(ctx, m.actor, in)
 	if err != nil {
 		return m.collect(ctx, e, err, place)
 	}
@@ -409,7 +409,7 @@ func (m *run) automationSecrets(want *spec.Automation, in *automation.Input, row
 	var list []spec.Difference
 	if given := want.SignatureSecret; given != "" {
 		stored := row != nil && row.SignatureSealed != nil && row.Sender == want.Sender
-		if opened, err := m.Automations.SignatureSecret(row); stored && mayChange && err == nil &&
+		if opened, err := m.Automations.Webhooks().SignatureSecret(row); stored && mayChange && err == nil &&
 			opened == strings.TrimSpace(given) {
 			in.SignatureSecret = ""
 		} else {

@@ -58,10 +58,11 @@ func setup(t *testing.T) *kit {
 		DB: d, Keys: keys, Automations: rules,
 		Workflows: &workflow.Service{
 			DB: d, Now: now, Keys: keys, RunsScripts: rules.Providers.RunsScripts,
-			Changed: rules.StopAutomating, Lost: rules.DisableUsers,
+			Changed: rules.Definitions().StopAutomating, Lost: rules.Definitions().DisableUsers,
 		},
 		Bots: &bot.Service{
-			DB: d, Now: now, Provider: rules.Providers.Find, Changed: rules.StopAutomating, Lost: rules.DisableUsers,
+			DB: d, Now: now, Provider: rules.Providers.Find, Changed: rules.Definitions().StopAutomating,
+			Lost: rules.Definitions().DisableUsers,
 		},
 	}}
 	check(t, account.EnsureRoles(t.Context(), d, begun))
@@ -119,7 +120,7 @@ func (k *kit) input() automation.Input {
 // create makes an automation of Jonas's.
 func (k *kit) create() *db.Automation {
 	k.t.Helper()
-	a, _, err := k.Automations.Create(k.t.Context(), k.jonas, k.input())
+	a, _, err := k.Automations.Definitions().Create(k.t.Context(), k.jonas, k.input())
 	check(k.t, err)
 	return a
 }

@@ -379,7 +379,7 @@ func (m *run) deletePruned(ctx context.Context) ([]Change, error) {
 		var err error
 		switch k.kind {
 		case manifest.KindAutomation:
-			err = m.Automations.Delete(ctx, m.actor, k.id)
+			err = m.Automations.Definitions().Delete(ctx, m.actor, k.id)
 		case manifest.KindWorkflow:
 			var users []db.Automation
 			if users, err = db.LockWorkflowUsers(ctx, m.tx, k.id); err == nil {

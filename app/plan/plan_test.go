@@ -241,7 +241,7 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 	var specs []any
 	for _, in := range inputs {
 		specs = append(specs, in.Automation)
-		_, _, err := k.Automations.Create(ctx, k.mira, in)
+		_, _, err := k.Automations.Definitions().Create(ctx, k.mira, in)
 		check(t, err)
 	}
 	setEverywhere(t, []string{"ID", "Enabled"}, specs...)
@@ -337,7 +337,7 @@ func (k *kit) expectSameSettings(a, b *db.Automation) {
 			m[name] = value
 		}
 		if a.SignatureSealed != nil {
-			opened, err := k.Automations.SignatureSecret(a)
+			opened, err := k.Automations.Webhooks().SignatureSecret(a)
 			check(k.t, err)
 			m["signature"] = opened
 		}

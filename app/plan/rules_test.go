@@ -204,7 +204,7 @@ func TestEnabledIsLeftAloneUnlessItIsSaid(t *testing.T) {
 	nightly := strings.Replace(audit, "manual", "recurring\ncron: 0 2 * * *\ntime_zone: UTC", 1)
 	k.applyFiles(k.jonas, files(nightly))
 	a := k.one("Audit")
-	check(t, k.Automations.SetEnabled(t.Context(), k.jonas, a.ID, false))
+	check(t, k.Automations.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, false))
 	if _, short := k.plan(k.jonas, files(nightly)); short != "unchanged Automation Audit" {
 		t.Errorf("of one that was switched off the plan is %s", short)
 	}
@@ -256,10 +256,10 @@ func TestSecretsAreKeptUnlessTheyAreSet(t *testing.T) {
 		t.Fatalf("the tokens are %v; want one", done.Tokens)
 	}
 	hash, _ := automation.HashToken(done.Tokens[0].Token)
-	_, err = k.Automations.TokenOwner(t.Context(), hash)
+	_, err = k.Automations.Webhooks().TokenOwner(t.Context(), hash)
 	check(t, err)
 	sealed := func() string {
-		opened, err := k.Automations.SignatureSecret(k.one("Audit"))
+		opened, err := k.Automations.Webhooks().SignatureSecret(k.one("Audit"))
 		check(t, err)
 		return opened
 	}
@@ -333,7 +333,7 @@ func TestAManifestKeepsAnInstantThatAClockTimeDoesNotTell(t *testing.T) {
 		{"2027-11-07T12:00:05", "2027-11-07T17:00:05Z", `2027-11-07T12:00:05`},
 	} {
 		id := k.applyFiles(k.jonas, files(strings.Replace(text, "RUN", c.run, 1))).Changes[0].ID
-		a, err := k.Automations.Automation(t.Context(), k.jonas, id)
+		a, err := k.Automations.Definitions().Find(t.Context(), k.jonas, id)
 		check(t, err)
 		if got := a.RunAt.UTC().Format(time.RFC3339); got != c.want {
 			t.Errorf("%s runs at %s; want %s", c.run, got, c.want)
@@ -359,7 +359,7 @@ func TestWhatIsLeftOutOfAManifestIsAsInANewForm(t *testing.T) {
 	text := "kind: Automation\nname: Nightly\nworkspace: Scratch\ntrigger: recurring\ncron: 0 2 * * *\nprovider: " +
 		"agent\nprompt: x\n"
 	id := k.applyFiles(jonas, files(text)).Changes[0].ID
-	a, err := k.Automations.Automation(t.Context(), jonas, id)
+	a, err := k.Automations.Definitions().Find(t.Context(), jonas, id)
 	check(t, err)
 	if a.TimeZone != "Asia/Tokyo" {
 		t.Errorf("its time zone is %q", a.TimeZone)

@@ -461,7 +461,7 @@ func TestWhatASessionChangedIsAbsentUntilItIsKnown(t *testing.T) {
 	s := open(t)
 	b := s.as("Jonas", account.RoleMember)
 	p := b.program()
-	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.rules.Definitions().Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "A",
 		Workspace:      s.workspace,
@@ -472,7 +472,7 @@ func TestWhatASessionChangedIsAbsentUntilItIsKnown(t *testing.T) {
 		Retries:        2,
 	}})
 	check(t, err)
-	run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)
+	run, err := s.rules.Runs().RunNow(t.Context(), b.actor, a.ID, nil)
 	check(t, err)
 	path := "/sessions/" + run.Session.ID.String()
 	if got := p.call("GET", path, nil); got.StatusCode != 200 || strings.Contains(got.body, "files_changed") {

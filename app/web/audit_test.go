@@ -307,10 +307,10 @@ func TestTheAuditLogNamesTheBotsAndWorkflowsThatAnAutomationWasChangedTo(t *test
 		Bot:            bot("Rita"),
 		Retries:        2,
 	}}
-	a, _, err := s.rules.Create(t.Context(), b.actor, in)
+	a, _, err := s.rules.Definitions().Create(t.Context(), b.actor, in)
 	check(t, err)
 	in.Bot, in.Version = bot("Otto"), a.Version
-	_, _, err = s.rules.Update(t.Context(), b.actor, a.ID, in)
+	_, _, err = s.rules.Definitions().Update(t.Context(), b.actor, a.ID, in)
 	check(t, err)
 	page := b.get("/settings/audit?action=automation.update")
 	page.expect(t, http.StatusOK, "Otto")

@@ -264,7 +264,7 @@ func TestRefusalsThatAreNoErrorAreInTheAuditLogToo(t *testing.T) {
 		{"an address that is nothing", "", eve, func() { eve.get("/automations/"+own.String()).expect(t, 404, "") }},
 		{"a tool", "a session has no other workspace than its own", x.who["owner"], func() {
 			w := x.who["owner"].agent(func(in *automation.Input) { in.MayAutomate = true })
-			other, _, err := session.Create(t.Context(), x.who["elsewhere"].actor,
+			other, _, err := session.Definitions().Create(t.Context(), x.who["elsewhere"].actor,
 				automation.Input{Automation: spec.Automation{
 					TimeoutMinutes: 360,
 					Name:           "Other",

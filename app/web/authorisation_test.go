@@ -311,7 +311,7 @@ func (x *walk) leaves(who string) {
 	for _, trigger := range []string{"manual", "http"} {
 		a := x.automationIn(workspace, b, trigger)
 		if trigger == "manual" {
-			_, err := x.rules.RunNow(ctx, b.actor, a.ID, nil)
+			_, err := x.rules.Runs().RunNow(ctx, b.actor, a.ID, nil)
 			check(x.t, err)
 		}
 	}
@@ -351,7 +351,7 @@ func (x *walk) workspaceOf(name string, members ...string) uuid.UUID {
 
 func (x *walk) automationIn(workspace uuid.UUID, owner *browser, trigger string) *db.Automation {
 	x.t.Helper()
-	a, _, err := x.rules.Create(x.t.Context(), owner.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := x.rules.Definitions().Create(x.t.Context(), owner.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           x.name("automation"),
 		Workspace:      workspace.String(),
@@ -380,7 +380,7 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	},
 	"offered": func(x *walk) uuid.UUID { // an automation that the owner offers to the manager
 		id := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual").ID
-		_, err := x.rules.Transfer(x.t.Context(), x.who["owner"].actor, id, x.who["manager"].actor.ID)
+		_, err := x.rules.Transfers().Transfer(x.t.Context(), x.who["owner"].actor, id, x.who["manager"].actor.ID)
 		check(x.t, err)
 		return id
 	},
@@ -393,7 +393,7 @@ var subjects = map[string]func(x *walk) uuid.UUID{
 	"waiting":   func(x *walk) uuid.UUID { return x.waiting() }, // a session whose turn is over
 	"closed": func(x *walk) uuid.UUID { // a session that is Done
 		id := x.waiting()
-		check(x.t, x.rules.MarkDone(x.t.Context(), x.who["owner"].actor, id))
+		check(x.t, x.rules.Sessions().MarkDone(x.t.Context(), x.who["owner"].actor, id))
 		return id
 	},
 	"ticket": func(x *walk) uuid.UUID { return x.ticket().ID },
@@ -515,7 +515,7 @@ func (x *walk) token(who string) uuid.UUID {
 func (x *walk) run() *automation.Run {
 	x.t.Helper()
 	a := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual")
-	run, err := x.rules.RunNow(x.t.Context(), x.who["owner"].actor, a.ID, nil)
+	run, err := x.rules.Runs().RunNow(x.t.Context(), x.who["owner"].actor, a.ID, nil)
 	check(x.t, err)
 	return run
 }
@@ -532,7 +532,7 @@ func (x *walk) waiting() uuid.UUID {
 		}
 		return err
 	}))
-	check(x.t, x.rules.Finish(ctx, x.lease, automation.Outcome{Status: db.Succeeded, FilesChanged: true}))
+	check(x.t, x.rules.Runs().Finish(ctx, x.lease, automation.Outcome{Status: db.Succeeded, FilesChanged: true}))
 	return run.Session.ID
 }
 

@@ -30,7 +30,7 @@ func (s automationPages) rowData(actor account.Actor, a *db.AutomationRow, bars 
 		Start:  present.In(a.LastStartedAt, z),
 		End:    present.In(a.LastFinishedAt, z), Failures: a.FailureStreak, Exempt: !a.Scheduled(), Enabled: a.Enabled,
 		AlwaysOn: a.Trigger == db.HTTP,
-		InFlight: a.InFlight, Asks: a.WorkflowAsks || len(s.Rules.Names(a.Provider, a.Prompt)) > 0,
+		InFlight: a.InFlight, Asks: a.WorkflowAsks || len(s.Rules.Definitions().Names(a.Provider, a.Prompt)) > 0,
 		CanManage: automation.CanManage(actor, &a.Automation), Now: now,
 	}
 	if r.Start.IsZero() {

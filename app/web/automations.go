@@ -37,11 +37,11 @@ func (s automationPages) list(w http.ResponseWriter, r *http.Request, actor acco
 		Mine:      r.FormValue("scope") == "own", State: r.FormValue("state"),
 		AfterName: r.FormValue("after"), AfterID: form.OptionalID(r.FormValue("after_id")), Limit: page.Rows + 1,
 	}
-	list, err := s.Rules.Automations(ctx, actor, f)
+	list, err := s.Rules.Definitions().List(ctx, actor, f)
 	if err != nil {
 		return err
 	}
-	all, err := s.Rules.Count(ctx, actor, db.AutomationFilter{})
+	all, err := s.Rules.Definitions().Count(ctx, actor, db.AutomationFilter{})
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (s automationPages) ahead(r *http.Request, actor account.Actor, now time.Ti
 func (s automationPages) readRow(r *http.Request, actor account.Actor,
 	automationID uuid.UUID) (views.AutomationRowData, *db.AutomationRow, error) {
 	ctx := r.Context()
-	if _, err := s.Rules.Automation(ctx, actor, automationID); err != nil {
+	if _, err := s.Rules.Definitions().Find(ctx, actor, automationID); err != nil {
 		return views.AutomationRowData{}, nil, err
 	}
 	a, err := db.AutomationRowByID(ctx, s.DB, automationID)
@@ -175,7 +175,7 @@ func (s automationPages) one(w http.ResponseWriter, r *http.Request, actor accou
 		After: form.OptionalID(r.FormValue("newer")),
 		Limit: page.Rows + 1,
 	}
-	list, err := s.Rules.Executions(ctx, actor, f)
+	list, err := s.Rules.Runs().List(ctx, actor, f)
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (s automationPages) one(w http.ResponseWriter, r *http.Request, actor accou
 		p.Executions = append(p.Executions, e)
 	}
 	if open != uuid.Nil {
-		e, err := s.Rules.Execution(ctx, actor, open)
+		e, err := s.Rules.Runs().Find(ctx, actor, open)
 		if err != nil {
 			return err
 		}
@@ -241,7 +241,7 @@ func (s automationPages) explain(r *http.Request, actor account.Actor, automatio
 	}
 	var texts []string
 	for _, t := range times {
-		told, err := s.Rules.Explain(r.Context(), actor, automationID, t)
+		told, err := s.Rules.Definitions().Explain(r.Context(), actor, automationID, t)
 		if err != nil {
 			return err
 		}
@@ -388,7 +388,7 @@ func (s automationPages) settings(w http.ResponseWriter, r *http.Request, actor 
 	if p.Budget, err = s.gauges(r, actor, &a.Automation); err != nil {
 		return err
 	}
-	used, err := s.Rules.UsedThisMonth(r.Context(), &a.Automation)
+	used, err := s.Rules.Budgets().UsedThisMonth(r.Context(), &a.Automation)
 	if err != nil {
 		return err
 	}
@@ -443,7 +443,7 @@ func (s automationPages) enable(w http.ResponseWriter, r *http.Request, actor ac
 		return err
 	}
 	on := r.PostFormValue("enabled") == "true"
-	if err := s.Rules.SetEnabled(r.Context(), actor, automationID, on); err != nil {
+	if err := s.Rules.Definitions().SetEnabled(r.Context(), actor, automationID, on); err != nil {
 		return err
 	}
 	return s.rowOrBack(w, r, actor, automationID, map[bool]string{true: "Enabled.", false: "Disabled."}[on])
@@ -470,7 +470,7 @@ func (s automationPages) delete(w http.ResponseWriter, r *http.Request, actor ac
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.Delete(r.Context(), actor, automationID); err != nil {
+	if err := s.Rules.Definitions().Delete(r.Context(), actor, automationID); err != nil {
 		return err
 	}
 	return s.Redirect(w, r, "/automations", "Deleted.")
@@ -482,7 +482,7 @@ func (s automationPages) askToRun(w http.ResponseWriter, r *http.Request, actor 
 	if err != nil {
 		return err
 	}
-	a, err := s.Rules.Editable(r.Context(), actor, automationID)
+	a, err := s.Rules.Definitions().Editable(r.Context(), actor, automationID)
 	if err != nil {
 		return err
 	}
@@ -504,7 +504,7 @@ func (s automationPages) runForm(r *http.Request, a *db.Automation, given map[st
 		return s.workflowRunForm(r.Context(), a, given, bad)
 	}
 	f := views.RunForm{ID: a.ID.String(), Name: a.Name}
-	names := s.Rules.Names(a.Provider, a.Prompt)
+	names := s.Rules.Definitions().Names(a.Provider, a.Prompt)
 	if len(names) == 0 {
 		f.Intro = "The run starts at once. It does not change the schedule."
 	}
@@ -530,10 +530,10 @@ func (s automationPages) run(w http.ResponseWriter, r *http.Request, actor accou
 	if err := s.emptied(r, actor, automationID, given); err != nil {
 		return err
 	}
-	run, err := s.Rules.RunNow(r.Context(), actor, automationID, given)
+	run, err := s.Rules.Runs().RunNow(r.Context(), actor, automationID, given)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
-		a, err := s.Rules.Editable(r.Context(), actor, automationID)
+		a, err := s.Rules.Definitions().Editable(r.Context(), actor, automationID)
 		if err != nil {
 			return err
 		}
@@ -563,7 +563,7 @@ func (s automationPages) emptied(r *http.Request, actor account.Actor, automatio
 	if len(r.PostForm) == 0 {
 		return nil
 	}
-	a, err := s.Rules.Editable(r.Context(), actor, automationID)
+	a, err := s.Rules.Definitions().Editable(r.Context(), actor, automationID)
 	if err != nil {
 		return err
 	}
@@ -612,7 +612,7 @@ func (s automationPages) bulk(w http.ResponseWriter, r *http.Request, actor acco
 			ids = append(ids, parsed)
 		}
 	}
-	result, err := s.Rules.Bulk(r.Context(), actor, automation.BulkAction(r.PostFormValue("do")), ids)
+	result, err := s.Rules.Definitions().Bulk(r.Context(), actor, automation.BulkAction(r.PostFormValue("do")), ids)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) { // nothing selected, or far too many: the list stays
 		if err := s.Flash(w, r, views.Toast{Kind: "fail", Text: page.Sentences(invalid)}); err != nil {

@@ -17,7 +17,7 @@ func (s automationPages) gauges(r *http.Request, actor account.Actor, a *db.Auto
 	if !a.Budget.Set() {
 		return nil, nil
 	}
-	list, err := s.Rules.Gauges(r.Context(), actor, a.ID)
+	list, err := s.Rules.Budgets().Gauges(r.Context(), actor, a.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (s automationPages) raiseBudget(w http.ResponseWriter, r *http.Request, act
 	if err != nil {
 		return err
 	}
-	now, err := s.Rules.RaiseBudget(r.Context(), actor, automationID, r.PathValue("limit"))
+	now, err := s.Rules.Budgets().Raise(r.Context(), actor, automationID, r.PathValue("limit"))
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func (s deliveryPages) list(w http.ResponseWriter, r *http.Request, actor accoun
 	if wanted := r.FormValue("verdict"); slices.Contains(verdicts, wanted) {
 		f.Verdict = wanted
 	}
-	list, err := s.Rules.Deliveries(r.Context(), actor, automationID, f)
+	list, err := s.Rules.Webhooks().Deliveries(r.Context(), actor, automationID, f)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (s deliveryPages) list(w http.ResponseWriter, r *http.Request, actor accoun
 		AutomationPage: *p, Filtered: f.Verdict != "" || f.Before != uuid.Nil || f.Streak != uuid.Nil,
 	}
 	if f.Streak != uuid.Nil {
-		first, err := s.Rules.Delivery(r.Context(), actor, automationID, f.Streak)
+		first, err := s.Rules.Webhooks().Delivery(r.Context(), actor, automationID, f.Streak)
 		if err != nil {
 			return err
 		}
@@ -107,11 +107,11 @@ func (s deliveryPages) one(w http.ResponseWriter, r *http.Request, actor account
 	if err != nil {
 		return err
 	}
-	a, err := s.Rules.Automation(r.Context(), actor, automationID)
+	a, err := s.Rules.Definitions().Find(r.Context(), actor, automationID)
 	if err != nil {
 		return err
 	}
-	d, err := s.Rules.Delivery(r.Context(), actor, automationID, form.OptionalID(r.PathValue("delivery")))
+	d, err := s.Rules.Webhooks().Delivery(r.Context(), actor, automationID, form.OptionalID(r.PathValue("delivery")))
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (s deliveryPages) replay(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	run, err := s.Rules.Replay(r.Context(), actor, automationID, form.OptionalID(r.PathValue("delivery")))
+	run, err := s.Rules.Webhooks().Replay(r.Context(), actor, automationID, form.OptionalID(r.PathValue("delivery")))
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (s automationPages) trial(w http.ResponseWriter, r *http.Request, actor acc
 	if err != nil {
 		return err
 	}
-	a, err := s.Rules.Editable(r.Context(), actor, automationID)
+	a, err := s.Rules.Definitions().Editable(r.Context(), actor, automationID)
 	if err != nil {
 		return err
 	}
@@ -194,13 +194,13 @@ func (s automationPages) trial(w http.ResponseWriter, r *http.Request, actor acc
 		in = automationInput(r)
 		page.BringsForm(r, views.AutomationURL(automationID.String()))
 	}
-	d, err := s.Rules.Delivery(r.Context(), actor, automationID, form.OptionalID(r.FormValue("delivery")))
+	d, err := s.Rules.Webhooks().Delivery(r.Context(), actor, automationID, form.OptionalID(r.FormValue("delivery")))
 	if err != nil {
 		return err
 	}
 	t := &views.TrialData{Delivery: d.ID.String(),
 		When: views.Moment(d.At.In(page.Zone(actor)), s.Now().In(page.Zone(actor)))}
-	trial, err := s.Rules.Try(r.Context(), actor, automationID, d.ID, in)
+	trial, err := s.Rules.Webhooks().Try(r.Context(), actor, automationID, d.ID, in)
 	var invalid fault.Invalid
 	switch {
 	case errors.As(err, &invalid):

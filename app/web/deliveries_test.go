@@ -36,7 +36,7 @@ func (h *hook) send(body string, headers ...string) *answer {
 
 func (h *hook) deliveries(verdict string) []db.Delivery {
 	h.t.Helper()
-	list, err := h.rules.Deliveries(h.t.Context(), h.owner.actor, h.a.ID,
+	list, err := h.rules.Webhooks().Deliveries(h.t.Context(), h.owner.actor, h.a.ID,
 		db.DeliveryFilter{Verdict: verdict, Limit: 100})
 	check(h.t, err)
 	return list
@@ -186,7 +186,7 @@ func TestASendersSecretIsKeptAndChangedAndForgotten(t *testing.T) {
 
 func (h *hook) version() int64 {
 	h.t.Helper()
-	a, err := h.rules.Automation(h.t.Context(), h.owner.actor, h.a.ID)
+	a, err := h.rules.Definitions().Find(h.t.Context(), h.owner.actor, h.a.ID)
 	check(h.t, err)
 	return a.Version
 }
@@ -243,7 +243,7 @@ func TestAFilterIsEditedWithoutScript(t *testing.T) {
 	post("filter_any", "yes", "filter_field", "action", "filter_operator", "equals", "filter_value", "opened",
 		"filter_field", "", "filter_operator", "equals", "filter_value", "", "filter_field", "draft", "filter_operator",
 		"absent", "filter_value", "").expect(t, 303, "")
-	a, err := h.rules.Automation(t.Context(), h.owner.actor, h.a.ID)
+	a, err := h.rules.Definitions().Find(t.Context(), h.owner.actor, h.a.ID)
 	check(t, err)
 	if !a.Filter.Any || len(a.Filter.Conditions) != 2 ||
 		a.Filter.Conditions[1] != (db.Condition{Field: "draft", Operator: "absent"}) {
@@ -270,7 +270,7 @@ func TestAnAppendedPayloadIsFencedAsDataOfAnUntrustedSender(t *testing.T) {
 
 func TestAScriptFindsAnAppendedPayloadInAVariableAndStaysAsWritten(t *testing.T) {
 	h := newHook(t, nil)
-	a, token, err := h.rules.Create(t.Context(), h.as("Mira", account.RoleAdministrator).actor,
+	a, token, err := h.rules.Definitions().Create(t.Context(), h.as("Mira", account.RoleAdministrator).actor,
 		automation.Input{Automation: spec.Automation{
 			TimeoutMinutes: 360,
 			Name:           "Script",
@@ -351,16 +351,17 @@ func TestADeliveryIsShownAndReplayedWithTheSameInput(t *testing.T) {
 
 func newOther(h *hook) string {
 	h.t.Helper()
-	a, _, err := h.rules.Create(h.t.Context(), h.owner.actor, automation.Input{Automation: spec.Automation{
-		TimeoutMinutes: 360,
-		Name:           "Other",
-		Workspace:      h.workspace,
-		Trigger:        "http",
-		SessionType:    "develop",
-		Prompt:         "Look.",
-		Provider:       "agent",
-		Retries:        2,
-	}})
+	a, _, err := h.rules.Definitions().Create(h.t.Context(), h.owner.actor,
+		automation.Input{Automation: spec.Automation{
+			TimeoutMinutes: 360,
+			Name:           "Other",
+			Workspace:      h.workspace,
+			Trigger:        "http",
+			SessionType:    "develop",
+			Prompt:         "Look.",
+			Provider:       "agent",
+			Retries:        2,
+		}})
 	check(h.t, err)
 	return a.ID.String()
 }
@@ -380,7 +381,7 @@ func TestEachCallThatMetARunInFlightIsKeptFoldedAndReplayed(t *testing.T) {
 	h.owner.get(list).expect(t, 200, "×3")
 	streak := h.owner.get(list + "?streak=" + shown[0].ID.String())
 	streak.expect(t, 200, "3 calls were blocked by the same run in flight.")
-	all, err := h.rules.Deliveries(t.Context(), h.owner.actor, h.a.ID,
+	all, err := h.rules.Webhooks().Deliveries(t.Context(), h.owner.actor, h.a.ID,
 		db.DeliveryFilter{Streak: shown[0].ID, Limit: 10})
 	check(t, err)
 	if len(all) != 3 {

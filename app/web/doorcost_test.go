@@ -269,7 +269,7 @@ func (c *costs) stage() *stage {
 	}
 	in.Filter.Any = true
 	in.Filter.Conditions[19] = condition("what", "exists", "")
-	a, token, err := c.rules.Create(ctx, admin.actor, in)
+	a, token, err := c.rules.Definitions().Create(ctx, admin.actor, in)
 	check(c.t, err)
 	s.hook, s.token = a.ID, token
 	for kind, address := range map[forge.Kind]string{

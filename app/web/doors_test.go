@@ -218,7 +218,7 @@ func (n *behind) hours(hours int) {
 func (n *behind) start() {
 	for more := 1; more > 0; {
 		var err error
-		more, err = n.rules.StartDue(n.t.Context())
+		more, err = n.rules.Schedules().StartDue(n.t.Context())
 		check(n.t, err)
 	}
 }
@@ -263,7 +263,7 @@ func (n *behind) work(round int) {
 		if (i+round)%5 == 2 {
 			o = automation.Outcome{Status: db.Failed, Reason: "exit 1", Class: "agent"}
 		}
-		check(n.t, n.rules.Finish(n.t.Context(), db.Lease{Session: s.ID, Worker: s.Worker, Fence: s.Fence}, o))
+		check(n.t, n.rules.Runs().Finish(n.t.Context(), db.Lease{Session: s.ID, Worker: s.Worker, Fence: s.Fence}, o))
 	}
 }
 

@@ -77,7 +77,7 @@ func (s automationPages) edit(w http.ResponseWriter, r *http.Request, actor acco
 	if err != nil {
 		return err
 	}
-	a, err := s.Rules.Editable(r.Context(), actor, automationID)
+	a, err := s.Rules.Definitions().Editable(r.Context(), actor, automationID)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (s automationPages) edit(w http.ResponseWriter, r *http.Request, actor acco
 
 func (s automationPages) create(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	in := automationInput(r)
-	a, token, err := s.Rules.Create(r.Context(), actor, in)
+	a, token, err := s.Rules.Definitions().Create(r.Context(), actor, in)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) {
 		return s.form(w, r, actor, http.StatusUnprocessableEntity, nil, in, invalid)
@@ -130,7 +130,7 @@ func (s automationPages) update(w http.ResponseWriter, r *http.Request, actor ac
 		return err
 	}
 	in := automationInput(r)
-	a, token, err := s.Rules.Update(r.Context(), actor, automationID, in)
+	a, token, err := s.Rules.Definitions().Update(r.Context(), actor, automationID, in)
 	invalid, status, err := s.Again(r, actor, s.edit, err)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func (s automationPages) update(w http.ResponseWriter, r *http.Request, actor ac
 	if status == 0 {
 		return s.afterSave(w, r, actor, a, token)
 	}
-	stored, err := s.Rules.Editable(r.Context(), actor, automationID)
+	stored, err := s.Rules.Definitions().Editable(r.Context(), actor, automationID)
 	if err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func (s automationPages) formWith(w http.ResponseWriter, r *http.Request, actor 
 func (s automationPages) found(in automation.Input) []views.Placeholder {
 	var list []views.Placeholder
 	listed := map[string]bool{}
-	for _, name := range s.Rules.Names(in.Provider, in.Prompt) {
+	for _, name := range s.Rules.Definitions().Names(in.Provider, in.Prompt) {
 		listed[name] = true
 		value, ok := in.Parameters[name]
 		list = append(list, views.Placeholder{Name: name, Value: value, Missing: !ok})

@@ -47,7 +47,7 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 			Retries:        2,
 		}}
 		change(&in)
-		a, _, err := b.rules.Create(t.Context(), b.actor, in)
+		a, _, err := b.rules.Definitions().Create(t.Context(), b.actor, in)
 		check(t, err)
 		pages = append(pages, "/automations/"+a.ID.String()+"/edit")
 	}

@@ -63,7 +63,7 @@ func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 		page[part] = strings.Contains(ada.get("/automations/new").body, part)
 	}
 
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.rules.Definitions().Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Nightly",
 		Workspace:      s.workspace,

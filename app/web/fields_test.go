@@ -307,7 +307,7 @@ func (b *browser) settled() []string {
 	} {
 		in := input
 		change(&in)
-		a, _, err := rules.Create(ctx, b.actor, in)
+		a, _, err := rules.Definitions().Create(ctx, b.actor, in)
 		check(b.t, err)
 		path := "/automations/" + a.ID.String()
 		pages = append(pages, path, path+"/edit", path+"/settings", path+"/runs", path+"/deliveries")
@@ -315,7 +315,7 @@ func (b *browser) settled() []string {
 			x := walk{site: b.site}
 			pages = append(pages, path+"/deliveries/"+x.delivered(a.ID).String(), path+"/trial")
 		}
-		run, err := rules.RunNow(ctx, b.actor, a.ID, nil)
+		run, err := rules.Runs().RunNow(ctx, b.actor, a.ID, nil)
 		check(b.t, err)
 		pages = append(pages, "/executions/"+run.Execution.ID.String(), "/sessions/"+run.Session.ID.String(),
 			"/sessions/"+run.Session.ID.String()+"/tickets")

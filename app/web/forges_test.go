@@ -43,7 +43,7 @@ func (b *browser) repository(name, gitURL string, kind forge.Kind) *db.Workspace
 func (b *browser) opened(w *db.Workspace, trigger, branch string) *db.Session {
 	b.t.Helper()
 	ctx := b.t.Context()
-	a, _, err := b.rules.Create(ctx, b.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := b.rules.Definitions().Create(ctx, b.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Mend " + w.Name,
 		Workspace:      w.ID.String(),
@@ -55,9 +55,9 @@ func (b *browser) opened(w *db.Workspace, trigger, branch string) *db.Session {
 	}})
 	check(b.t, err)
 	if trigger == "loop" {
-		_, err = b.rules.StartDue(ctx)
+		_, err = b.rules.Schedules().StartDue(ctx)
 	} else {
-		_, err = b.rules.RunNow(ctx, b.actor, a.ID, nil)
+		_, err = b.rules.Runs().RunNow(ctx, b.actor, a.ID, nil)
 	}
 	check(b.t, err)
 	var list []db.Session
@@ -69,7 +69,7 @@ func (b *browser) opened(w *db.Workspace, trigger, branch string) *db.Session {
 		b.t.Fatalf("%d sessions were queued; want one", len(list))
 	}
 	l := db.Lease{Session: list[0].ID, Worker: "test", Fence: list[0].Fence}
-	check(b.t, b.rules.Finish(ctx, l, automation.Outcome{Status: db.Succeeded, FilesChanged: true}))
+	check(b.t, b.rules.Runs().Finish(ctx, l, automation.Outcome{Status: db.Succeeded, FilesChanged: true}))
 	b.exec("UPDATE sessions SET branch = ?, files_changed = 1 WHERE id = ?", branch, l.Session)
 	return b.reload(l.Session)
 }

@@ -86,7 +86,7 @@ func TestAWorkspaceIsChangedThroughItsForm(t *testing.T) {
 func TestTextsKeepTheirLinesWhenTheirFormIsSavedUnchanged(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.rules.Definitions().Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Lines",
 		Workspace:      s.workspace,
@@ -116,7 +116,7 @@ func TestAManualAutomationBecomesRecurringAsANewOneDoes(t *testing.T) {
 	_, err := s.server.DB.NewUpdate().Model((*db.User)(nil)).Set("time_zone = 'Europe/Berlin'").
 		Where("email = 'ada@example.com'").Exec(t.Context())
 	check(t, err)
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.rules.Definitions().Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Later",
 		Workspace:      s.workspace,
@@ -145,7 +145,7 @@ func TestAManualAutomationBecomesRecurringAsANewOneDoes(t *testing.T) {
 func TestAFormThatMetAnotherChangeSavesOnlyWhatItsOwnPersonChanged(t *testing.T) {
 	s := open(t)
 	ada, grace := s.as("ada", account.RoleAdministrator), s.as("grace", account.RoleAdministrator)
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.rules.Definitions().Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Nightly",
 		Workspace:      s.workspace,
@@ -303,7 +303,7 @@ func TestAFormSentWhileSignedOutIsKeptAndCanBeSentAgain(t *testing.T) {
 func TestAStoredValueIsKeptUntilThePromptIsSavedWithoutItsPlaceholder(t *testing.T) {
 	s := open(t)
 	ada := s.as("ada", account.RoleAdministrator)
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.rules.Definitions().Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Ask",
 		Workspace:      s.workspace,
@@ -427,7 +427,7 @@ func TestWhatIsStoredIsToldAsThePageCallsIt(t *testing.T) {
 		Workspace: s.workspace, Title: "Broken", Priority: "medium",
 	})
 	check(t, err)
-	a, _, err := s.rules.Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.rules.Definitions().Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "A",
 		Workspace:      s.workspace,

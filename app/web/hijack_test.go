@@ -295,7 +295,7 @@ func TestACopyThatWaitsIsNotSentToSomebodyWhoHasLeftTheWorkspace(t *testing.T) {
 	s := open(t)
 	ada, mira, left := s.as("Ada", account.RoleAdministrator), s.as("Mira", account.RoleMember),
 		s.as("Lee", account.RoleMember)
-	a, _, err := s.rules.Create(t.Context(), mira.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.rules.Definitions().Create(t.Context(), mira.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Audit",
 		Workspace:      s.workspace,
@@ -319,7 +319,7 @@ func TestACopyThatWaitsIsNotSentToSomebodyWhoHasLeftTheWorkspace(t *testing.T) {
 	for _, who := range []*browser{ada, left} {
 		check(t, db.RemoveMember(t.Context(), s.server.DB, uuid.MustParse(s.workspace), who.actor.ID))
 	}
-	check(t, s.rules.Delete(t.Context(), ada.actor, a.ID)) // what it told of stays the workspace's
+	check(t, s.rules.Definitions().Delete(t.Context(), ada.actor, a.ID)) // what it told of stays the workspace's
 	list, err := db.ClaimCopies(t.Context(), s.server.DB, db.EmailChannel, time.Now().Add(time.Minute), time.Now(), nil,
 		10)
 	check(t, err)

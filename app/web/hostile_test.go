@@ -185,7 +185,7 @@ func quoted(text string) string {
 // create makes an automation and returns its token, if it has one.
 func (b *browser) create(in automation.Input) string {
 	b.t.Helper()
-	_, token, err := b.rules.Create(b.t.Context(), b.actor, in)
+	_, token, err := b.rules.Definitions().Create(b.t.Context(), b.actor, in)
 	check(b.t, err)
 	return token
 }
@@ -243,7 +243,7 @@ func (s *site) tell(w *db.Workspace) {
 		diff := "diff --git a/" + name + " b/" + name + "\nnew file mode 100644\n--- /dev/null\n+++ b/" + name +
 			"\n@@ -0,0 +1,2 @@ " + markup + "\n+" + markup + "\n+<script>alert(1)</script>\n"
 		check(s.t, db.SetChanges(ctx, s.server.DB, lease, db.ChangeSummary{Files: 1, Added: 2, Diff: diff}, time.Now()))
-		check(s.t, s.rules.Finish(ctx, lease, automation.Outcome{
+		check(s.t, s.rules.Runs().Finish(ctx, lease, automation.Outcome{
 			Status: db.Failed, Reason: markup, Answer: markup, FilesChanged: true,
 		}))
 	}

@@ -178,7 +178,7 @@ func (s inboxPages) link(w http.ResponseWriter, r *http.Request, actor account.A
 	if err != nil {
 		return err
 	}
-	live, err := s.Rules.Live(r.Context(), actor)
+	live, err := s.Rules.Sessions().CountActive(r.Context(), actor)
 	if err != nil {
 		return err
 	}

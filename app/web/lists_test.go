@@ -19,7 +19,7 @@ import (
 func TestPagesOfAutomationsLeaveNoneOutWhateverTheLetters(t *testing.T) {
 	b := open(t).as("Jonas", "member")
 	for i := range page.Rows + 10 {
-		_, _, err := b.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+		_, _, err := b.rules.Definitions().Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
 			TimeoutMinutes: 360,
 			Name:           fmt.Sprintf("İẞŁ %02d", i),
 			Workspace:      b.workspace,
@@ -61,13 +61,13 @@ func TestASessionOfARemovedWorkspaceDoesNotGoOn(t *testing.T) {
 	b, admin := s.as("Jonas", "member"), s.as("Mira", "administrator")
 	path := b.started()
 	b.work("Done.", automation.Outcome{Status: db.Succeeded}, nil)
-	session, err := b.rules.Sessions(t.Context(), b.actor, db.SessionFilter{Limit: 1})
+	session, err := b.rules.Sessions().List(t.Context(), b.actor, db.SessionFilter{Limit: 1})
 	check(t, err)
 	check(t, b.rules.Workspaces.Remove(t.Context(), admin.actor, session[0].WorkspaceID))
 	b.post(path+"/messages", "message", "Go on.").expect(t, 422, "was removed, so its sessions cannot go on.")
 	b.post(path+"/completion").expect(t, 303, "")
 	var invalid fault.Invalid
-	if err := b.rules.Reopen(t.Context(), b.actor, session[0].ID); !errors.As(err, &invalid) {
+	if err := b.rules.Sessions().Reopen(t.Context(), b.actor, session[0].ID); !errors.As(err, &invalid) {
 		t.Errorf("reopening it gives %v; want a sentence", err)
 	}
 }

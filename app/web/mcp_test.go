@@ -48,9 +48,9 @@ func (b *browser) agent(change func(*automation.Input)) *working {
 	if change != nil {
 		change(&in)
 	}
-	a, _, err := b.rules.Create(ctx, b.actor, in)
+	a, _, err := b.rules.Definitions().Create(ctx, b.actor, in)
 	check(b.t, err)
-	run, err := b.rules.RunNow(ctx, b.actor, a.ID, map[string]string{"what": "all"})
+	run, err := b.rules.Runs().RunNow(ctx, b.actor, a.ID, map[string]string{"what": "all"})
 	check(b.t, err)
 	x := &working{own: a, token: automation.NewSessionToken()}
 	x.lease = b.claim(run)
@@ -59,7 +59,7 @@ func (b *browser) agent(change func(*automation.Input)) *working {
 	x.session = *claimed
 	turn, err := db.NextTurn(ctx, b.server.DB, x.lease, run.Execution.ID, time.Now())
 	check(b.t, err)
-	check(b.t, b.rules.AdmitSession(ctx, x.lease, turn.ID, x.token))
+	check(b.t, b.rules.Agents().IssueToken(ctx, x.lease, turn.ID, x.token))
 	return x
 }
 
@@ -214,9 +214,9 @@ func TestASessionReadsItsAutomationAndPastRunsThroughMCP(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
 	first := b.agent(nil)
-	check(t, s.rules.Finish(t.Context(), first.lease,
+	check(t, s.rules.Runs().Finish(t.Context(), first.lease,
 		automation.Outcome{Status: db.Succeeded, Answer: strings.Repeat("é", longestAnswer)}))
-	_, err := s.rules.RunNow(t.Context(), b.actor, first.own.ID, nil)
+	_, err := s.rules.Runs().RunNow(t.Context(), b.actor, first.own.ID, nil)
 	check(t, err)
 	other := b.agent(func(in *automation.Input) { in.Name = "Other" })
 	c := s.tool(other.token)
@@ -249,7 +249,7 @@ func TestATokenThatOpensNothingIsRefusedAtMCP(t *testing.T) {
 	}
 	c := s.tool(x.token)
 	s.must(c, "list_tickets", nil)
-	check(t, s.rules.Finish(t.Context(), x.lease, automation.Outcome{Status: db.Succeeded}))
+	check(t, s.rules.Runs().Finish(t.Context(), x.lease, automation.Outcome{Status: db.Succeeded}))
 	if text, failed := s.call(c, "list_tickets", nil); !failed {
 		t.Errorf("the token of an ended session got %s", text)
 	}
@@ -338,7 +338,7 @@ func TestTicketsOfOtherWorkspacesAreNotFoundThroughMCP(t *testing.T) {
 func TestASessionManagesAutomationsThroughMCPOnlyWhereItsAutomationAllowsIt(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
-	target, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+	target, _, err := s.rules.Definitions().Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Target",
 		Workspace:      b.workspace,
@@ -430,7 +430,7 @@ func TestPeoplesTokensReachWhatTheirOwnersReachThroughMCP(t *testing.T) {
 	b.get("/tickets").expect(t, http.StatusOK, "By hand")
 
 	lena := s.as("Lena", account.RoleMember)
-	hers, _, err := s.rules.Create(t.Context(), lena.actor, automation.Input{Automation: spec.Automation{
+	hers, _, err := s.rules.Definitions().Create(t.Context(), lena.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Lena's",
 		Workspace:      b.workspace,
@@ -463,7 +463,7 @@ func TestPeoplesTokensReachWhatTheirOwnersReachThroughMCP(t *testing.T) {
 func TestEveryRefusedCallOfASessionIsInItsTranscriptAndInTheAuditLog(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
-	theirs, _, err := s.rules.Create(t.Context(), s.as("Lee", account.RoleMember).actor,
+	theirs, _, err := s.rules.Definitions().Create(t.Context(), s.as("Lee", account.RoleMember).actor,
 		automation.Input{Automation: spec.Automation{
 			TimeoutMinutes: 360,
 			Name:           "Target",
@@ -491,7 +491,7 @@ func TestEveryRefusedCallOfASessionIsInItsTranscriptAndInTheAuditLog(t *testing.
 			"2 calls of the tool run_automation were refused: lacks the permission for the tool run_automation."},
 		{managing.session.ID, "A call of the tool edit_automation was refused: may not see the automation."},
 	} {
-		texts, err := s.rules.RefusedCalls(t.Context(), tt.session)
+		texts, err := s.rules.Agents().RefusedCalls(t.Context(), tt.session)
 		check(t, err)
 		if len(texts) != 1 || texts[0].Text() != tt.want {
 			t.Errorf("the transcript gets %v; want %q", texts, tt.want)

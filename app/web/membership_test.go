@@ -120,13 +120,13 @@ var happenings = map[string]func(h *happening){
 	},
 	inbox.RunFailed: func(h *happening) {
 		_, lease := h.begun(nil)
-		check(h.t, h.rules.Finish(h.t.Context(), lease, automation.Outcome{
+		check(h.t, h.rules.Runs().Finish(h.t.Context(), lease, automation.Outcome{
 			Status: db.Failed, Class: "agent", Reason: hush + " broke",
 		}))
 	},
 	inbox.Skipped: func(h *happening) {
 		a := h.make(func(in *automation.Input) { in.Trigger, in.Cron, in.TimeZone = "recurring", "* * * * *", "UTC" })
-		_, err := h.rules.RunNow(h.t.Context(), h.who["owner"].actor, a.ID, nil)
+		_, err := h.rules.Runs().RunNow(h.t.Context(), h.who["owner"].actor, a.ID, nil)
 		check(h.t, err)
 		h.later(0)
 		h.later(h.now.Truncate(time.Minute).Add(time.Minute).Sub(h.now)) // to the second: what is late was missed
@@ -141,7 +141,7 @@ var happenings = map[string]func(h *happening){
 	inbox.LoopFinished: func(h *happening) {
 		a := h.make(func(in *automation.Input) { in.Trigger, in.StopText = "loop", "ALL DONE" })
 		h.later(time.Minute)
-		check(h.t, h.rules.Finish(h.t.Context(), h.claimed(a),
+		check(h.t, h.rules.Runs().Finish(h.t.Context(), h.claimed(a),
 			automation.Outcome{Status: db.Succeeded, Answer: hush + ": ALL DONE"}))
 		h.later(time.Minute)
 	},
@@ -151,21 +151,23 @@ var happenings = map[string]func(h *happening){
 		a := h.make(func(in *automation.Input) { in.Trigger, in.Workspace = "loop", w.ID.String() })
 		h.later(time.Minute)
 		lease := h.claimed(a)
-		check(h.t, h.rules.Finish(h.t.Context(), lease, automation.Outcome{Status: db.Succeeded, FilesChanged: true}))
+		check(h.t,
+			h.rules.Runs().Finish(h.t.Context(), lease, automation.Outcome{Status: db.Succeeded, FilesChanged: true}))
 		h.who["owner"].exec("UPDATE sessions SET branch = 'changes', files_changed = 1 WHERE id = ?", lease.Session)
 		body := recordedHook(h.t, "github/pull_request.closed_unmerged.json")
 		h.hook(forge.GitHub, w.ID.String(), "pull_request", hookSecret, body).expect(h.t, 200, `"sessions":1`)
 	},
 	inbox.Review: func(h *happening) {
 		run, lease := h.begun(nil)
-		check(h.t, h.rules.NoteReview(h.t.Context(), lease, run.Execution.ID, hush+" is wrong.\nREVIEW: BLOCKING"))
+		check(h.t,
+			h.rules.Runs().NotifyOfReview(h.t.Context(), lease, run.Execution.ID, hush+" is wrong.\nREVIEW: BLOCKING"))
 	},
 	inbox.Budget: func(h *happening) {
 		run, _ := h.begun(nil)
 		h.who["owner"].exec(`UPDATE automations SET budget = '{"run": {"minutes": 1}}' WHERE id = ?`,
 			run.Execution.AutomationID)
 		h.now = h.now.Add(2 * time.Minute)
-		_, err := h.rules.Allowance(h.t.Context(), run.Execution.ID, true)
+		_, err := h.rules.Budgets().Allowance(h.t.Context(), run.Execution.ID, true)
 		check(h.t, err)
 	},
 	inbox.Message: func(h *happening) {
@@ -173,12 +175,12 @@ var happenings = map[string]func(h *happening){
 		turn, err := db.NextTurn(h.t.Context(), h.server.DB, lease, run.Execution.ID, h.now)
 		check(h.t, err)
 		token := automation.NewSessionToken()
-		check(h.t, h.rules.AdmitSession(h.t.Context(), lease, turn.ID, token))
+		check(h.t, h.rules.Agents().IssueToken(h.t.Context(), lease, turn.ID, token))
 		h.must(h.tool(token), "send_inbox_message", map[string]any{"title": hush + " is done", "body": "x"})
 	},
 	inbox.Transferred: func(h *happening) {
 		a := h.make(nil)
-		_, err := h.rules.Transfer(h.t.Context(), h.who["admin"].actor, a.ID, h.who["manager"].actor.ID)
+		_, err := h.rules.Transfers().Transfer(h.t.Context(), h.who["admin"].actor, a.ID, h.who["manager"].actor.ID)
 		check(h.t, err)
 	},
 	inbox.Rights: func(h *happening) {
@@ -193,7 +195,7 @@ var happenings = map[string]func(h *happening){
 	},
 	inbox.ProviderPaused: func(h *happening) {
 		_, lease := h.begun(nil)
-		check(h.t, h.rules.Finish(h.t.Context(), lease, automation.Outcome{
+		check(h.t, h.rules.Runs().Finish(h.t.Context(), lease, automation.Outcome{
 			Status: db.Failed, Class: "auth", Reason: hush + " is signed out", ProviderTrouble: true, OwnAccount: true,
 			Began: h.now,
 		}))
@@ -220,7 +222,7 @@ type happening struct {
 func (h *happening) later(d time.Duration) {
 	h.t.Helper()
 	h.now = h.now.Add(d)
-	_, err := h.rules.StartDue(h.t.Context())
+	_, err := h.rules.Schedules().StartDue(h.t.Context())
 	check(h.t, err)
 }
 
@@ -241,7 +243,7 @@ func (h *happening) make(change func(*automation.Input)) *db.Automation {
 	if change != nil {
 		change(&in)
 	}
-	a, _, err := h.rules.Create(h.t.Context(), h.who["owner"].actor, in)
+	a, _, err := h.rules.Definitions().Create(h.t.Context(), h.who["owner"].actor, in)
 	check(h.t, err)
 	return a
 }
@@ -249,7 +251,7 @@ func (h *happening) make(change func(*automation.Input)) *db.Automation {
 // begun is a run of the owner's at work.
 func (h *happening) begun(change func(*automation.Input)) (*automation.Run, db.Lease) {
 	h.t.Helper()
-	run, err := h.rules.RunNow(h.t.Context(), h.who["owner"].actor, h.make(change).ID, nil)
+	run, err := h.rules.Runs().RunNow(h.t.Context(), h.who["owner"].actor, h.make(change).ID, nil)
 	check(h.t, err)
 	return run, h.claim(run.Session.ID)
 }

@@ -45,13 +45,13 @@ func (s overviewPages) data(r *http.Request, actor account.Actor) (*views.Overvi
 	p := &views.OverviewPage{
 		Now: now, Greeting: greeting(now.Hour()) + ", " + firstName(actor.Name), CanCreate: actor.Can(account.Manage),
 	}
-	counts, err := s.Rules.Count(ctx, actor, db.AutomationFilter{})
+	counts, err := s.Rules.Definitions().Count(ctx, actor, db.AutomationFilter{})
 	if err != nil {
 		return nil, err
 	}
 	p.Nothing = counts.Total == 0
 	sessionsIn := func(statuses ...db.SessionStatus) ([]views.SessionItem, error) {
-		list, err := s.Rules.Sessions(ctx, actor, db.SessionFilter{
+		list, err := s.Rules.Sessions().List(ctx, actor, db.SessionFilter{
 			Statuses: statuses, Workspace: workspaceID, Limit: overviewRows,
 		})
 		if err != nil {
@@ -75,7 +75,7 @@ func (s overviewPages) data(r *http.Request, actor account.Actor) (*views.Overvi
 	if p.Waiting, err = sessionsIn(db.SessionWaiting); err != nil {
 		return nil, err
 	}
-	failed, err := s.Rules.Executions(ctx, actor, db.ExecutionFilter{
+	failed, err := s.Rules.Runs().List(ctx, actor, db.ExecutionFilter{
 		Statuses: []db.ExecutionStatus{db.Failed, db.TimedOut, db.Missed}, Workspace: workspaceID, Limit: overviewRows,
 	})
 	if err != nil {

@@ -192,7 +192,7 @@ func TestASessionThatWaitsForASilentWorkerSaysSoAndAnAdministratorGivesItUp(t *t
 func TestASessionThatHasYetToPassItsGateSaysSo(t *testing.T) {
 	s := open(t)
 	mira := s.as("Mira", account.RoleAdministrator)
-	a, _, err := s.rules.Create(t.Context(), mira.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.rules.Definitions().Create(t.Context(), mira.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Audit",
 		Workspace:      s.workspace,
@@ -204,7 +204,7 @@ func TestASessionThatHasYetToPassItsGateSaysSo(t *testing.T) {
 		Retries:        2,
 	}})
 	check(t, err)
-	run, err := s.rules.RunNow(t.Context(), mira.actor, a.ID, nil)
+	run, err := s.rules.Runs().RunNow(t.Context(), mira.actor, a.ID, nil)
 	check(t, err)
 	mira.get("/sessions").expect(t, http.StatusOK, "waits for its gate")
 	mira.get("/sessions/"+run.Session.ID.String()).expect(t, http.StatusOK, "Waiting for its gate.")
@@ -213,7 +213,7 @@ func TestASessionThatHasYetToPassItsGateSaysSo(t *testing.T) {
 // agentRun starts a run of an automation of the provider agent.
 func (s *site) agentRun(b *browser) *automation.Run {
 	s.t.Helper()
-	a, _, err := s.rules.Create(s.t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.rules.Definitions().Create(s.t.Context(), b.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Audit",
 		Workspace:      s.workspace,
@@ -224,7 +224,7 @@ func (s *site) agentRun(b *browser) *automation.Run {
 		Retries:        2,
 	}})
 	check(s.t, err)
-	run, err := s.rules.RunNow(s.t.Context(), b.actor, a.ID, nil)
+	run, err := s.rules.Runs().RunNow(s.t.Context(), b.actor, a.ID, nil)
 	check(s.t, err)
 	return run
 }
@@ -279,7 +279,7 @@ func TestConversationGoesOnFromThePage(t *testing.T) {
 	if held.InterruptAt.IsZero() || !held.ResetContext {
 		t.Errorf("asked to interrupt at %s, to forget %v", held.InterruptAt, held.ResetContext)
 	}
-	check(t, s.rules.Finish(t.Context(), lease, automation.Outcome{
+	check(t, s.rules.Runs().Finish(t.Context(), lease, automation.Outcome{
 		Status: db.Canceled, Reason: "interrupted", Interrupted: true,
 	}))
 	mira.get(page).expect(t, http.StatusOK, "Waiting")
@@ -334,7 +334,7 @@ func TestFailuresAreToldInWordsWithTheirAttempts(t *testing.T) {
 		ExecutionID: run.Execution.ID, Attempt: 1, FailedAt: time.Now(), RetryAt: time.Now(),
 		ErrorClass: agent.FailTransient, Reason: "the server answered 500",
 	}))
-	check(t, s.rules.Finish(t.Context(), lease, automation.Outcome{
+	check(t, s.rules.Runs().Finish(t.Context(), lease, automation.Outcome{
 		Status: db.Failed, Class: agent.FailRateLimit, Reason: "the quota is used up", Neutral: true,
 	}))
 	page := mira.get("/executions/" + run.Execution.ID.String())

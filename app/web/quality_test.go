@@ -147,7 +147,7 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 	b.get("/settings/usage").expect(t, http.StatusOK, "Nothing was used")
 	made := func(name, provider string) *db.Automation {
 		t.Helper()
-		a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+		a, _, err := s.rules.Definitions().Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
 			TimeoutMinutes: 360,
 			Name:           name,
 			Workspace:      s.workspace,
@@ -164,7 +164,7 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 	a := made("Audit <1>", "agent")
 	runOf := func(a *db.Automation, u db.TurnUsage) *automation.Run {
 		t.Helper()
-		run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)
+		run, err := s.rules.Runs().RunNow(t.Context(), b.actor, a.ID, nil)
 		check(t, err)
 		now := time.Now()
 		lease := b.claim(run)
@@ -220,7 +220,7 @@ func TestUsageIsShownAndUnknownStaysUnknown(t *testing.T) {
 func TestABudgetIsRaisedWithOneClickFromItsNotice(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleAdministrator)
-	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.rules.Definitions().Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Audit",
 		Workspace:      s.workspace,
@@ -233,7 +233,7 @@ func TestABudgetIsRaisedWithOneClickFromItsNotice(t *testing.T) {
 		Retries:        2,
 	}})
 	check(t, err)
-	run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)
+	run, err := s.rules.Runs().RunNow(t.Context(), b.actor, a.ID, nil)
 	check(t, err)
 	lease := b.claim(run)
 	turn, err := db.NextTurn(t.Context(), s.server.DB, lease, run.Execution.ID, time.Now())
@@ -242,7 +242,7 @@ func TestABudgetIsRaisedWithOneClickFromItsNotice(t *testing.T) {
 		run.Execution.ID).Exec(t.Context())
 	check(t, err)
 	check(t, db.AddUsage(t.Context(), s.server.DB, lease, turn.ID, db.TurnUsage{Counted: true, TokensOut: 90}))
-	_, err = s.rules.Allowance(t.Context(), run.Execution.ID, false)
+	_, err = s.rules.Budgets().Allowance(t.Context(), run.Execution.ID, false)
 	check(t, err)
 	list, err := s.server.Inbox.List(t.Context(), b.actor, db.NotificationFilter{Limit: 5})
 	check(t, err)

@@ -25,18 +25,19 @@ func TestASecretThatACallBringsIsNowhereInClear(t *testing.T) {
 	})
 	check(t, err)
 	h := &hook{site: s, owner: s.as("Jonas", account.RoleMember)}
-	h.a, h.token, err = s.rules.Create(t.Context(), h.owner.actor, automation.Input{Automation: spec.Automation{
-		TimeoutMinutes: 360,
-		Name:           "Triage",
-		Workspace:      s.workspace,
-		Trigger:        "http",
-		SessionType:    "develop",
-		ExecutionType:  "workflow",
-		Workflow:       wf.ID.String(),
-		Provider:       "agent",
-		AppendPayload:  true,
-		Retries:        2,
-	}})
+	h.a, h.token, err = s.rules.Definitions().Create(t.Context(), h.owner.actor,
+		automation.Input{Automation: spec.Automation{
+			TimeoutMinutes: 360,
+			Name:           "Triage",
+			Workspace:      s.workspace,
+			Trigger:        "http",
+			SessionType:    "develop",
+			ExecutionType:  "workflow",
+			Workflow:       wf.ID.String(),
+			Provider:       "agent",
+			AppendPayload:  true,
+			Retries:        2,
+		}})
 	check(t, err)
 	body := `{"what":"the build", "key": "hunter2 \"quoted\" & long","nested":{"again":"hunter2 \"quoted\" \u0026 long"}}`
 	form := url.Values{"what": {plain}, "key": {secret}}.Encode()
@@ -63,7 +64,7 @@ func TestASecretThatACallBringsIsNowhereInClear(t *testing.T) {
 	}
 	h.owner.post(path+"/replays").expect(t, 303, "")
 	runs := h.runs(h.a.ID)
-	e, err := h.rules.Execution(t.Context(), h.owner.actor, runs[0].ID)
+	e, err := h.rules.Runs().Find(t.Context(), h.owner.actor, runs[0].ID)
 	check(t, err)
 	values, _, err := workflow.OpenValues(h.rules.Keys, e)
 	check(t, err)

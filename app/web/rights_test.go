@@ -26,9 +26,9 @@ func TestASessionSaysForWhomItActsAndWhatItMay(t *testing.T) {
 		MayAutomate:    true,
 		Retries:        2,
 	}}
-	a, _, err := s.rules.Create(t.Context(), owner.actor, in)
+	a, _, err := s.rules.Definitions().Create(t.Context(), owner.actor, in)
 	check(t, err)
-	run, err := s.rules.RunNow(t.Context(), manager.actor, a.ID, nil)
+	run, err := s.rules.Runs().RunNow(t.Context(), manager.actor, a.ID, nil)
 	check(t, err)
 	page := manager.get("/sessions/" + run.Session.ID.String()).body
 	for _, want := range []string{"Acts for", "Max, Jonas",
@@ -55,10 +55,10 @@ func TestTheAPISaysForWhomASessionActsAndWhatItMay(t *testing.T) {
 		Provider:       "agent",
 		Retries:        2,
 	}}
-	plain, _, err := s.rules.Create(t.Context(), owner.actor, in)
+	plain, _, err := s.rules.Definitions().Create(t.Context(), owner.actor, in)
 	check(t, err)
 	in.MayAutomate = true
-	managing, _, err := s.rules.Create(t.Context(), owner.actor, in)
+	managing, _, err := s.rules.Definitions().Create(t.Context(), owner.actor, in)
 	check(t, err)
 	p := owner.program()
 	var got struct {
@@ -69,7 +69,7 @@ func TestTheAPISaysForWhomASessionActsAndWhatItMay(t *testing.T) {
 		a   *db.Automation
 		may string
 	}{{plain, "automations.view_own tickets.manage"}, {managing, "automations.manage tickets.manage shell.use"}} {
-		run, err := s.rules.RunNow(t.Context(), manager.actor, tt.a.ID, nil)
+		run, err := s.rules.Runs().RunNow(t.Context(), manager.actor, tt.a.ID, nil)
 		check(t, err)
 		path := "/sessions/" + run.Session.ID.String()
 		for _, a := range []*answer{p.call("GET", path, nil), p.call("POST", path+"/stop", nil)} {
@@ -124,7 +124,7 @@ func TestAnOfferIsAnsweredOnThePageOfItsAutomation(t *testing.T) {
 		Provider:       "agent",
 		Retries:        2,
 	}}
-	a, _, err := s.rules.Create(t.Context(), owner.actor, in)
+	a, _, err := s.rules.Definitions().Create(t.Context(), owner.actor, in)
 	check(t, err)
 	page := "/automations/" + a.ID.String()
 	owner.post(page+"/transfer", "to", manager.actor.ID.String()).expect(t, 303, "")
@@ -135,7 +135,7 @@ func TestAnOfferIsAnsweredOnThePageOfItsAutomation(t *testing.T) {
 	manager.get(page).expect(t, 200, "Jonas asks you to take over this automation")
 	manager.post(page+"/offer", "answer", "accept", "version", "7").expect(t, 409, "")
 	manager.post(page+"/offer", "answer", "accept", "version", "1").expect(t, 303, "")
-	if now, err := s.rules.Automation(t.Context(), manager.actor, a.ID); err != nil ||
+	if now, err := s.rules.Definitions().Find(t.Context(), manager.actor, a.ID); err != nil ||
 		now.CreatorID != manager.actor.ID {
 		t.Errorf("after the consent: %+v, %v", now, err)
 	}

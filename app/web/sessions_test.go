@@ -40,14 +40,14 @@ func (s *site) work(said string, end automation.Outcome, changes *db.ChangeSumma
 		if changes != nil {
 			check(s.t, db.SetChanges(ctx, s.server.DB, lease, *changes, time.Now()))
 		}
-		check(s.t, s.rules.Finish(ctx, lease, end))
+		check(s.t, s.rules.Runs().Finish(ctx, lease, end))
 	}
 }
 
 // started runs an automation of a person and returns the path of its session.
 func (b *browser) started() string {
 	b.t.Helper()
-	a, _, err := b.rules.Create(b.t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := b.rules.Definitions().Create(b.t.Context(), b.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Audit",
 		Workspace:      b.workspace,
@@ -58,7 +58,7 @@ func (b *browser) started() string {
 		Retries:        2,
 	}})
 	check(b.t, err)
-	run, err := b.rules.RunNow(b.t.Context(), b.actor, a.ID, nil)
+	run, err := b.rules.Runs().RunNow(b.t.Context(), b.actor, a.ID, nil)
 	check(b.t, err)
 	return "/sessions/" + run.Session.ID.String()
 }

@@ -87,11 +87,11 @@ func openAlone(t *testing.T) *site {
 	s := &site{t: t, rules: rules}
 	s.workflows = &workflow.Service{
 		DB: d, Now: now, Keys: keys, RunsScripts: rules.Providers.RunsScripts,
-		Changed: rules.StopAutomating, Lost: rules.DisableUsers,
+		Changed: rules.Definitions().StopAutomating, Lost: rules.Definitions().DisableUsers,
 	}
 	s.bots = &bot.Service{
 		DB: d, Now: now, Provider: rules.Providers.Find,
-		Changed: rules.StopAutomating, Lost: rules.DisableUsers,
+		Changed: rules.Definitions().StopAutomating, Lost: rules.Definitions().DisableUsers,
 	}
 	mux := http.NewServeMux()
 	s.http = httptest.NewServer(mux)

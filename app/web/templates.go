@@ -42,7 +42,7 @@ func (s automationPages) beginWith(r *http.Request, actor account.Actor, t autom
 	if workspace == uuid.Nil {
 		return views.Link{}, nil
 	}
-	id, err := s.Rules.TemplateWorkflow(r.Context(), actor, workspace, t.Workflow)
+	id, err := s.Rules.Definitions().TemplateWorkflow(r.Context(), actor, workspace, t.Workflow)
 	if err != nil {
 		return views.Link{}, err
 	}

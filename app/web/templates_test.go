@@ -58,7 +58,7 @@ func TestWhatATemplateFillsInCanBeSavedAsItIs(t *testing.T) {
 		if in.Workflow == "" && in.ExecutionType == string(db.WorkflowDriven) {
 			continue // it is to be created first
 		}
-		if _, _, err := s.rules.Create(t.Context(), b.actor, in); err != nil {
+		if _, _, err := s.rules.Definitions().Create(t.Context(), b.actor, in); err != nil {
 			t.Errorf("%s: %v", template.Key, err)
 		}
 	}

@@ -122,7 +122,7 @@ func TestASessionShowsItsTicketAndATicketItsSessions(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
 	at := b.ticket("title", "Mend it")
-	a, _, err := s.rules.Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.rules.Definitions().Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "QA loop",
 		Workspace:      s.workspace,
@@ -133,7 +133,7 @@ func TestASessionShowsItsTicketAndATicketItsSessions(t *testing.T) {
 		Retries:        2,
 	}})
 	check(t, err)
-	run, err := s.rules.RunNow(t.Context(), b.actor, a.ID, nil)
+	run, err := s.rules.Runs().RunNow(t.Context(), b.actor, a.ID, nil)
 	check(t, err)
 	session := "/sessions/" + run.Session.ID.String()
 	b.post(session+"/tickets", "ticket", "#7").expect(t, http.StatusUnprocessableEntity,

@@ -38,7 +38,7 @@ func (s *site) cutOff(run *automation.Run) {
 
 func (s *site) reap() {
 	s.t.Helper()
-	if n, err := s.rules.Interrupt(s.t.Context(), func(string) bool { return false }); err != nil || n != 1 {
+	if n, err := s.rules.Runs().Interrupt(s.t.Context(), func(string) bool { return false }); err != nil || n != 1 {
 		s.t.Fatalf("interrupted %d (%v); want 1", n, err)
 	}
 }

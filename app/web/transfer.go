@@ -29,7 +29,7 @@ func (s automationPages) transferForm(r *http.Request, actor account.Actor, id u
 	if !p.Automation.CanManage {
 		return nil
 	}
-	possibleOwners, err := s.Rules.PossibleOwners(r.Context(), actor, id)
+	possibleOwners, err := s.Rules.Transfers().PossibleOwners(r.Context(), actor, id)
 	if err != nil {
 		return err
 	}
@@ -51,12 +51,13 @@ func (s automationPages) transfer(w http.ResponseWriter, r *http.Request, actor 
 	if err != nil {
 		return err
 	}
-	offered, err := s.Rules.Transfer(r.Context(), actor, automationID, form.OptionalID(r.PostFormValue("to")))
+	offered, err := s.Rules.Transfers().Transfer(r.Context(), actor, automationID,
+		form.OptionalID(r.PostFormValue("to")))
 	if err != nil {
 		return err
 	}
 	to := views.AutomationSettingsURL(automationID.String())
-	if _, err := s.Rules.Automation(r.Context(), actor, automationID); errors.Is(err, fault.ErrNotFound) {
+	if _, err := s.Rules.Definitions().Find(r.Context(), actor, automationID); errors.Is(err, fault.ErrNotFound) {
 		to = "/automations" // who sees their own alone sees it no more
 	}
 	if offered {
@@ -67,7 +68,7 @@ func (s automationPages) transfer(w http.ResponseWriter, r *http.Request, actor 
 
 // offer is the open offer of an automation, as far as it concerns the actor.
 func (s automationPages) offer(r *http.Request, actor account.Actor, a *db.Automation) (views.OfferData, error) {
-	o, err := s.Rules.Offer(r.Context(), actor, a)
+	o, err := s.Rules.Transfers().Offer(r.Context(), actor, a)
 	if err != nil || o == nil {
 		return views.OfferData{}, err
 	}
@@ -91,13 +92,13 @@ func (s automationPages) answerOffer(w http.ResponseWriter, r *http.Request, act
 	switch r.PostFormValue("answer") {
 	case "accept":
 		version, _ := strconv.ParseInt(r.PostFormValue("version"), 10, 64) // one that is none is stale
-		said, err = "You are the owner now.", s.Rules.AcceptOffer(r.Context(), actor, automationID, version)
+		said, err = "You are the owner now.", s.Rules.Transfers().Accept(r.Context(), actor, automationID, version)
 	case "decline":
-		to, said, err = "/automations", "Declined.", s.Rules.DeclineOffer(r.Context(), actor, automationID)
+		to, said, err = "/automations", "Declined.", s.Rules.Transfers().Decline(r.Context(), actor, automationID)
 	case "withdraw":
-		said, err = "Withdrawn.", s.Rules.WithdrawOffer(r.Context(), actor, automationID)
+		said, err = "Withdrawn.", s.Rules.Transfers().Withdraw(r.Context(), actor, automationID)
 	default:
-		if _, err = s.Rules.Automation(r.Context(), actor, automationID); err == nil {
+		if _, err = s.Rules.Definitions().Find(r.Context(), actor, automationID); err == nil {
 			err = fault.Invalid{"answer": "Accept or decline the offer."}
 		}
 	}

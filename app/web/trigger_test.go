@@ -53,7 +53,7 @@ func newHook(t *testing.T, change func(*automation.Input)) *hook {
 	if change != nil {
 		change(&in)
 	}
-	a, token, err := s.rules.Create(t.Context(), owner.actor, in)
+	a, token, err := s.rules.Definitions().Create(t.Context(), owner.actor, in)
 	check(t, err)
 	return &hook{s, owner, a, token}
 }
@@ -364,7 +364,7 @@ func TestASecretInJSONSentAsAFormIsNotKeptReadable(t *testing.T) {
 	}
 	for _, body := range []string{`{"key":"correct horse"}`, "\uFEFF" + `{"key":"correct horse"}`,
 		`[{"key":"correct horse"}]`, "\uFEFFkey=correct+horse"} {
-		_, err := h.rules.Unreadable(t.Context(), o, "", payload.Call{
+		_, err := h.rules.Webhooks().Unreadable(t.Context(), o, "", payload.Call{
 			ContentType: "application/x-www-form-urlencoded", Body: []byte(body),
 		}, "a reason")
 		check(t, err)

@@ -44,7 +44,7 @@ func (s automationPages) webhook(r *http.Request, actor account.Actor, a *db.Aut
 		w.LastCall = fmt.Sprintf("Last called %s%s with the token %s, answered %d.",
 			views.Moment(c.LastAt.In(page.Zone(actor)), s.Now().In(page.Zone(actor))), from, c.Fingerprint, c.Status)
 	}
-	w.Examples = s.snippets(s.Rules.Names(a.Provider, a.Prompt))
+	w.Examples = s.snippets(s.Rules.Definitions().Names(a.Provider, a.Prompt))
 	return w, nil
 }
 
@@ -97,7 +97,7 @@ func (s automationPages) regenerateToken(w http.ResponseWriter, r *http.Request,
 	if !ok {
 		return fault.Invalid{"grace": "Choose how long the previous address goes on working."}
 	}
-	token, err := s.Rules.Regenerate(r.Context(), actor, automationID, grace)
+	token, err := s.Rules.Webhooks().RegenerateToken(r.Context(), actor, automationID, grace)
 	if err != nil {
 		return err
 	}

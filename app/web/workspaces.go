@@ -144,7 +144,7 @@ func (s workspacePages) showOne(w http.ResponseWriter, r *http.Request, actor ac
 			ID: m.ID.String(), Name: m.Name, Email: m.Email, Role: m.RoleName, You: m.ID == actor.ID,
 		})
 	}
-	rows, err := s.Rules.Automations(r.Context(), actor, db.AutomationFilter{Workspace: d.ID, Limit: 20})
+	rows, err := s.Rules.Definitions().List(r.Context(), actor, db.AutomationFilter{Workspace: d.ID, Limit: 20})
 	if err != nil {
 		return err
 	}
@@ -326,7 +326,8 @@ func (s workspacePages) addMember(w http.ResponseWriter, r *http.Request, actor 
 	if err != nil {
 		return err
 	}
-	if err := s.Workspaces.AddMember(r.Context(), actor, workspaceID, form.OptionalID(r.PostFormValue("user"))); err != nil {
+	if err := s.Workspaces.AddMember(r.Context(), actor, workspaceID,
+		form.OptionalID(r.PostFormValue("user"))); err != nil {
 		return err
 	}
 	return s.Redirect(w, r, views.WorkspaceURL(workspaceID.String()), "Added.")

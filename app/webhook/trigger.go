@@ -59,7 +59,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request) (*automation.Answe
 				automation.TokenHeader,
 		})
 	}
-	owner, err := s.Rules.TokenOwner(r.Context(), hash)
+	owner, err := s.Rules.Webhooks().TokenOwner(r.Context(), hash)
 	if errors.Is(err, fault.ErrNotFound) {
 		return nil, s.badToken(r, &refused{status: http.StatusNotFound, text: "no automation has this token"})
 	}
@@ -113,13 +113,13 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, owner *db.Token
 	var packed *packingError
 	switch {
 	case errors.As(err, &tooLarge):
-		return s.Rules.TooLarge(ctx, owner, fingerprint, call)
+		return s.Rules.Webhooks().TooLarge(ctx, owner, fingerprint, call)
 	case errors.As(err, &packed):
-		return s.Rules.Unreadable(ctx, owner, fingerprint, call, packed.Error())
+		return s.Rules.Webhooks().Unreadable(ctx, owner, fingerprint, call, packed.Error())
 	case err != nil:
-		return s.Rules.Unreadable(ctx, owner, fingerprint, call, "the body could not be read")
+		return s.Rules.Webhooks().Unreadable(ctx, owner, fingerprint, call, "the body could not be read")
 	}
-	return s.Rules.Receive(ctx, owner, fingerprint, call)
+	return s.Rules.Webhooks().Receive(ctx, owner, fingerprint, call)
 }
 
 // packingError says that a body is packed in a way that is not unpacked here.

@@ -22,7 +22,7 @@ func (s *Site) frame(w http.ResponseWriter, r *http.Request, actor account.Actor
 	if err != nil {
 		return views.Page{}, err
 	}
-	live, err := s.Rules.Live(r.Context(), actor)
+	live, err := s.Rules.Sessions().CountActive(r.Context(), actor)
 	if err != nil {
 		return views.Page{}, err
 	}

@@ -75,19 +75,19 @@ func (s sessionPages) addConversation(r *http.Request, actor account.Actor, p *v
 
 func (s sessionPages) interrupt(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.change(w, r, "Interrupting.", func(id uuid.UUID) error {
-		return s.Rules.InterruptTurn(r.Context(), actor, id)
+		return s.Rules.Sessions().InterruptTurn(r.Context(), actor, id)
 	})
 }
 
 func (s sessionPages) resetContext(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.change(w, r, "The next turn begins a new conversation.", func(id uuid.UUID) error {
-		return s.Rules.ResetContext(r.Context(), actor, id)
+		return s.Rules.Sessions().ResetContext(r.Context(), actor, id)
 	})
 }
 
 func (s sessionPages) withdraw(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.change(w, r, "Taken back, unless the agent has it already.", func(id uuid.UUID) error {
-		return s.Rules.Withdraw(r.Context(), actor, id, form.OptionalID(r.PathValue("message")))
+		return s.Rules.Sessions().Withdraw(r.Context(), actor, id, form.OptionalID(r.PathValue("message")))
 	})
 }
 

@@ -27,7 +27,7 @@ func (s executionPages) repeat(w http.ResponseWriter, r *http.Request, actor acc
 	if err != nil {
 		return err
 	}
-	run, edited, err := s.Rules.RunAgain(r.Context(), actor, executionID)
+	run, edited, err := s.Rules.Runs().RunAgain(r.Context(), actor, executionID)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (s executionPages) list(w http.ResponseWriter, r *http.Request, actor accou
 	} else if status == db.NothingToDo {
 		f.Result = status
 	}
-	list, err := s.Rules.Executions(ctx, actor, f)
+	list, err := s.Rules.Runs().List(ctx, actor, f)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (s executionPages) one(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	e, err := s.Rules.Execution(r.Context(), actor, executionID)
+	e, err := s.Rules.Runs().Find(r.Context(), actor, executionID)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (s executionPages) row(w http.ResponseWriter, r *http.Request, actor accoun
 	if err != nil {
 		return err
 	}
-	e, err := s.Rules.Execution(r.Context(), actor, executionID)
+	e, err := s.Rules.Runs().Find(r.Context(), actor, executionID)
 	if err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func (s executionPages) cancel(w http.ResponseWriter, r *http.Request, actor acc
 	if err != nil {
 		return err
 	}
-	if err := s.Rules.CancelExecution(r.Context(), actor, executionID); err != nil {
+	if err := s.Rules.Runs().Cancel(r.Context(), actor, executionID); err != nil {
 		return err
 	}
 	return s.Redirect(w, r, page.RefererPath(r, views.ExecutionURL(executionID.String())), "Canceling.")

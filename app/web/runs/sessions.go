@@ -39,7 +39,7 @@ func (s sessionPages) list(w http.ResponseWriter, r *http.Request, actor account
 	if status != "" {
 		f.Statuses = []db.SessionStatus{db.SessionStatus(status)}
 	}
-	list, err := s.Rules.Sessions(ctx, actor, f)
+	list, err := s.Rules.Sessions().List(ctx, actor, f)
 	if err != nil {
 		return err
 	}
@@ -233,7 +233,7 @@ func (s sessionPages) seen(r *http.Request, actor account.Actor) (*db.Session, e
 	if err != nil {
 		return nil, err
 	}
-	return s.Rules.Session(r.Context(), actor, sessionID)
+	return s.Rules.Sessions().Find(r.Context(), actor, sessionID)
 }
 
 // transcript prepares the reading of a session's events.
@@ -286,7 +286,7 @@ func (s sessionPages) data(r *http.Request, actor account.Actor, session *db.Ses
 		{Label: "Workspace", Value: session.Workspace.Name, URL: views.WorkspaceURL(session.WorkspaceID.String())},
 		{Label: "Agent", Value: s.ProviderName(session.Provider)}, {Label: "Owner", Value: session.Owner.Name},
 	}
-	acts, err := s.Rules.ActsFor(r.Context(), actor, session.ID)
+	acts, err := s.Rules.Agents().ActsFor(r.Context(), actor, session.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -506,25 +506,25 @@ func (s sessionPages) changes(w http.ResponseWriter, r *http.Request, actor acco
 
 func (s sessionPages) cancel(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.change(w, r, "Stopping.", func(sessionID uuid.UUID) error {
-		return s.Rules.Stop(r.Context(), actor, sessionID)
+		return s.Rules.Sessions().Stop(r.Context(), actor, sessionID)
 	})
 }
 
 func (s sessionPages) complete(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.change(w, r, "Marked done.", func(sessionID uuid.UUID) error {
-		return s.Rules.MarkDone(r.Context(), actor, sessionID)
+		return s.Rules.Sessions().MarkDone(r.Context(), actor, sessionID)
 	})
 }
 
 func (s sessionPages) giveUpWorker(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.change(w, r, "Given up. Another worker continues the session.", func(id uuid.UUID) error {
-		return s.Rules.GiveUpWorker(r.Context(), actor, id)
+		return s.Rules.Sessions().GiveUpWorker(r.Context(), actor, id)
 	})
 }
 
 func (s sessionPages) reopen(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	return s.change(w, r, "Reopened.", func(sessionID uuid.UUID) error {
-		return s.Rules.Reopen(r.Context(), actor, sessionID)
+		return s.Rules.Sessions().Reopen(r.Context(), actor, sessionID)
 	})
 }
 
@@ -546,7 +546,7 @@ func (s sessionPages) reply(w http.ResponseWriter, r *http.Request, actor accoun
 		return err
 	}
 	message := r.PostFormValue("message")
-	err = s.Rules.Reply(r.Context(), actor, session.ID, message)
+	err = s.Rules.Sessions().Reply(r.Context(), actor, session.ID, message)
 	var invalid fault.Invalid
 	if errors.As(err, &invalid) && invalid["message"] != "" {
 		return s.showOne(w, r, actor, session, http.StatusUnprocessableEntity, func(p *views.SessionPage) {

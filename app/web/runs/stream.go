@@ -68,7 +68,7 @@ func (s sessionPages) stream(w http.ResponseWriter, r *http.Request, actor accou
 		if actor, err = s.Actor(r); err != nil {
 			return nil
 		}
-		current, err := s.Rules.Session(r.Context(), actor, session.ID)
+		current, err := s.Rules.Sessions().Find(r.Context(), actor, session.ID)
 		if err != nil {
 			return nil
 		}

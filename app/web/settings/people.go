@@ -520,7 +520,8 @@ func (s userPages) handOver(w http.ResponseWriter, r *http.Request, actor accoun
 		return fault.ErrForbidden
 	}
 	var result automation.BulkResult
-	if result, err = s.Rules.HandOver(r.Context(), actor, user, form.OptionalID(r.PostFormValue("to"))); err != nil {
+	if result, err = s.Rules.Transfers().HandOver(r.Context(), actor, user,
+		form.OptionalID(r.PostFormValue("to"))); err != nil {
 		return err
 	}
 	return s.changed(w, r, user, nil, result.String())

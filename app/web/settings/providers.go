@@ -261,7 +261,8 @@ func (s providerPages) saveModels(w http.ResponseWriter, r *http.Request, actor 
 		// those that are offered anyhow are not written down
 		return s.Redirect(w, r, views.ProvidersURL()+"#provider-"+id, "Saved.")
 	}
-	err := s.ProviderRules.SaveModels(r.Context(), actor, id, r.PostFormValue("models"), r.PostFormValue(page.VersionField))
+	err := s.ProviderRules.SaveModels(r.Context(), actor, id, r.PostFormValue("models"),
+		r.PostFormValue(page.VersionField))
 	bad, status, err := s.Again(r, actor, s.list, err)
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ const mostUsers = 100
 
 func (s usagePages) list(w http.ResponseWriter, r *http.Request, actor account.Actor) error {
 	from, to, now := s.month(r, actor)
-	list, err := s.Rules.Usage(r.Context(), actor, from.Start, to.Start, mostUsers)
+	list, err := s.Rules.Budgets().Usage(r.Context(), actor, from.Start, to.Start, mostUsers)
 	if err != nil {
 		return err
 	}
