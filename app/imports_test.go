@@ -63,6 +63,10 @@ var layers = map[string]string{
 	"app/plan": "app/account app/automation app/bot app/cron app/fault app/form app/manifest app/secret app/spec " +
 		"app/toggle app/workflow db",
 
+	// For tests alone: the services of the rules wired together, with people.
+	"app/apptest": "app/account app/automation app/bot app/fault app/inbox app/provider app/secret app/spec " +
+		"app/ticket app/workflow app/workspace db db/dbtest",
+
 	// What is said of machines.
 	"app/isolation": "db",
 
@@ -125,7 +129,8 @@ var doors = []string{"app/api", "app/mcp", "app/web", "app/webhook"}
 
 // forTests are packages that tests anywhere may use. What app/check needs knows of no rule.
 var forTests = []string{
-	"app/agent/agenttest", "app/check", "app/cron/crontest", "app/spec/spectest", "db/dbtest", "db/embedded",
+	"app/agent/agenttest", "app/apptest", "app/check", "app/cron/crontest", "app/spec/spectest", "db/dbtest",
+	"db/embedded",
 }
 
 const module = "carillon/"
@@ -145,8 +150,9 @@ func TestImportsFlowInOneDirection(t *testing.T) {
 			if i, is := strings.CutPrefix(path, module); is && allowed != everything && !slices.Contains(may, i) {
 				t.Errorf("%s imports %s; it may import of ours: %s", name, i, orNothing(allowed))
 			}
-			if i, _ := strings.CutPrefix(path, module); i == "db/dbtest" && !slices.Contains(may, i) {
-				t.Errorf("%s imports db/dbtest outside of its tests", name)
+			i, _ := strings.CutPrefix(path, module)
+			if (i == "db/dbtest" || i == "app/apptest") && !slices.Contains(may, i) {
+				t.Errorf("%s imports %s outside of its tests", name, i)
 			}
 		}
 	}

@@ -3,17 +3,12 @@ package jobs
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"testing"
 	"time"
 
-	"carillon/app/automation"
-	"carillon/app/fault"
-	"carillon/app/provider"
-	"carillon/app/secret"
-	"carillon/app/workspace"
+	"carillon/app/apptest"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -29,17 +24,7 @@ func scheduleUntilNothingIsDue(url string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	keys, _ := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
-	providers := &provider.Service{DB: d, Now: time.Now, List: func() []provider.Provider {
-		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true}}
-	}}
-	rules := &automation.Service{
-		DB: d, Now: time.Now, Keys: keys, Log: slog.New(slog.DiscardHandler), Providers: providers,
-		Workspaces: &workspace.Service{
-			DB: d, Now: time.Now, Keys: keys, Providers: providers,
-			Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
-		},
-	}
+	rules := apptest.NewRules(d, time.Now)
 	for {
 		n, err := rules.Schedules().StartDue(ctx)
 		if err != nil {

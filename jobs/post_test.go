@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,15 +13,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/apptest"
 	"carillon/app/automation"
 	"carillon/app/outbound"
-	"carillon/app/provider"
-	"carillon/app/secret"
 	"carillon/app/spec"
-	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -73,36 +69,17 @@ func (p *post) later(d time.Duration) {
 func setupPost(t *testing.T) *post {
 	t.Parallel()
 	d := dbtest.New(t)
-	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
-	check(t, err)
+	keys := apptest.Keys()
 	p := &post{t: t, log: &lines{}, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	log := slog.New(slog.NewTextHandler(p.log, nil))
 	p.accounts = &account.Service{
 		DB: d, Now: p.clock, PasswordMemory: 64, Keys: keys, Log: log, Outbound: outbound.Policy{Private: true},
 		Mail: true, NoticeKinds: []string{"disabled", "skipped"},
 	}
-	providers := &provider.Service{DB: d, Now: p.clock, List: func() []provider.Provider {
-		return []provider.Provider{{ID: "agent", Name: "Agent"}}
-	}}
-	p.rules = &automation.Service{
-		DB: d, Now: p.clock, Keys: keys, Log: log, Providers: providers,
-		Workspaces: &workspace.Service{
-			DB: d, Now: p.clock, Keys: keys, Providers: providers,
-		},
-	}
-	check(t, account.EnsureRoles(t.Context(), d, p.now))
-	check(t, p.rules.Workspaces.EnsureScratch(t.Context()))
-	role, err := db.RoleByKey(t.Context(), d, account.RoleAdministrator)
-	check(t, err)
-	u := &db.User{
-		ID: db.NewID(), Email: "mira@example.com", Name: "Mira", TimeZone: "UTC", CreatedAt: p.now, UpdatedAt: p.now,
-	}
-	check(t, d.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		return db.InsertUser(ctx, tx, u, role.ID)
-	}))
-	u, err = db.UserByID(t.Context(), d, u.ID)
-	check(t, err)
-	p.mira = account.ActorOf(u)
+	p.rules = apptest.NewRules(d, p.clock)
+	p.rules.Log = log
+	apptest.Prepare(t, d, p.rules)
+	p.mira = apptest.NewPerson(t, d, p.rules, "Mira", account.RoleAdministrator)
 	base, err := url.Parse("https://carillon.example.com")
 	check(t, err)
 	p.Deliverer = &Deliverer{
@@ -116,18 +93,7 @@ func setupPost(t *testing.T) *post {
 // person makes another person with an inbox.
 func (p *post) person(name string) account.Actor {
 	p.t.Helper()
-	role, err := db.RoleByKey(p.t.Context(), p.DB, account.RoleMember)
-	check(p.t, err)
-	u := &db.User{
-		ID: db.NewID(), Email: name + "@example.com", Name: name, TimeZone: "UTC", CreatedAt: p.clock(),
-		UpdatedAt: p.clock(),
-	}
-	check(p.t, p.DB.RunInTx(p.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		return db.InsertUser(ctx, tx, u, role.ID)
-	}))
-	u, err = db.UserByID(p.t.Context(), p.DB, u.ID)
-	check(p.t, err)
-	return account.ActorOf(u)
+	return apptest.NewPerson(p.t, p.Deliverer.DB, p.rules, name, account.RoleMember)
 }
 
 // wants makes Mira's choice of copies and returns the secret of her webhook when it is new.

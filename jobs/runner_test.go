@@ -14,17 +14,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/agent/agenttest"
+	"carillon/app/apptest"
 	"carillon/app/automation"
 	"carillon/app/bot"
-	"carillon/app/fault"
 	"carillon/app/git"
-	"carillon/app/provider"
-	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/app/transcript"
 	"carillon/app/workflow"
@@ -70,29 +67,11 @@ func setup(t *testing.T) *kit {
 // prepare makes a kit whose runner has not been started.
 func prepare(t *testing.T) *kit {
 	d := dbtest.New(t)
-	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
-	check(t, err)
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
 	providers := func() []agent.Provider { return agent.Catalogue()[:1] }
 	k := &kit{t: t}
-	known := &provider.Service{DB: d, Now: time.Now, List: func() []provider.Provider {
-		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true}}
-	}}
-	k.rules = &automation.Service{
-		DB: d, Now: time.Now, Keys: keys, Log: log, Providers: known,
-		Workspaces: &workspace.Service{
-			DB: d, Now: time.Now, Keys: keys, Providers: known,
-			Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
-		},
-	}
-	k.workflows = &workflow.Service{
-		DB: d, Now: time.Now, Keys: keys, RunsScripts: k.rules.Providers.RunsScripts,
-		Changed: k.rules.Definitions().StopAutomating, Lost: k.rules.Definitions().DisableUsers,
-	}
-	k.bots = &bot.Service{
-		DB: d, Now: time.Now, Provider: k.rules.Providers.Find, Changed: k.rules.Definitions().StopAutomating,
-		Lost: k.rules.Definitions().DisableUsers,
-	}
+	k.rules = apptest.NewRules(d, time.Now, apptest.Shell)
+	k.rules.Log = log
 	k.moveTo(d)
 	data := t.TempDir()
 	k.runner = &Runner{
@@ -107,21 +86,10 @@ func (k *kit) moveTo(d *db.DB) {
 	t := k.t
 	k.db, k.rules.DB = d, d
 	k.rules.Providers.DB, k.rules.Workspaces.DB = d, d
-	k.workflows.DB, k.bots.DB = d, d
-	check(t, account.EnsureRoles(t.Context(), d, time.Now()))
-	check(t, k.rules.Workspaces.EnsureScratch(t.Context()))
-	role, err := db.RoleByKey(t.Context(), d, account.RoleAdministrator)
-	check(t, err)
-	u := &db.User{
-		ID: db.NewID(), Email: "mira@example.com", Name: "Mira", TimeZone: "UTC", CreatedAt: time.Now(),
-		UpdatedAt: time.Now(),
-	}
-	check(t, d.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		return db.InsertUser(ctx, tx, u, role.ID)
-	}))
-	u, err = db.UserByID(t.Context(), d, u.ID)
-	check(t, err)
-	k.actor = account.ActorOf(u)
+	services := apptest.Wire(k.rules)
+	k.workflows, k.bots = services.Workflows, services.Bots
+	apptest.Prepare(t, d, k.rules)
+	k.actor = apptest.NewPerson(t, d, k.rules, "Mira", account.RoleAdministrator)
 	list, err := k.rules.Workspaces.List(t.Context(), k.actor)
 	check(t, err)
 	k.workspace = list[0].ID

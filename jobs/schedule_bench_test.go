@@ -15,14 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"carillon/app/account"
+	"carillon/app/apptest"
 	"carillon/app/automation"
-	"carillon/app/fault"
-	"carillon/app/provider"
-	"carillon/app/secret"
-	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/embedded"
 )
@@ -33,7 +28,7 @@ type durable struct {
 	server *embedded.Server
 	db     *db.DB
 	rules  *automation.Service
-	user   db.User
+	user   account.Actor
 	ws     db.Workspace
 }
 
@@ -51,29 +46,9 @@ func newDurable(b *testing.B) *durable {
 	must(b, err)
 	b.Cleanup(func() { _ = d.Close() })
 	must(b, db.Migrate(b.Context(), d))
-	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
-	must(b, err)
-	providers := &provider.Service{DB: d, Now: time.Now, List: func() []provider.Provider {
-		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true}}
-	}}
-	x := &durable{b: b, server: server, db: d, rules: &automation.Service{
-		DB: d, Now: time.Now, Keys: keys, Log: slog.New(slog.DiscardHandler), Providers: providers,
-		Workspaces: &workspace.Service{
-			DB: d, Now: time.Now, Keys: keys, Providers: providers,
-			Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
-		},
-	}}
-	must(b, account.EnsureRoles(b.Context(), d, time.Now()))
-	must(b, x.rules.Workspaces.EnsureScratch(b.Context()))
-	role, err := db.RoleByKey(b.Context(), d, account.RoleAdministrator)
-	must(b, err)
-	x.user = db.User{
-		ID: db.NewID(), Email: "bench@example.com", Name: "Bench", TimeZone: "UTC", CreatedAt: time.Now(),
-		UpdatedAt: time.Now(),
-	}
-	must(b, d.RunInTx(b.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		return db.InsertUser(ctx, tx, &x.user, role.ID)
-	}))
+	x := &durable{b: b, server: server, db: d, rules: apptest.NewRules(d, time.Now)}
+	apptest.Prepare(b, d, x.rules)
+	x.user = apptest.NewPerson(b, d, x.rules, "Bench", account.RoleAdministrator)
 	list, err := db.Workspaces(b.Context(), d, [16]byte{})
 	must(b, err)
 	x.ws = list[0]

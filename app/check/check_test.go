@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -14,12 +13,9 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/apptest"
 	"carillon/app/automation"
-	"carillon/app/fault"
-	"carillon/app/provider"
-	"carillon/app/secret"
 	"carillon/app/spec"
-	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -48,31 +44,9 @@ func newNight(t *testing.T) *night {
 	t.Parallel()
 	n := &night{t: t, DB: dbtest.New(t)}
 	n.now.Store(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC).Unix())
-	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
-	must(t, err)
-	providers := &provider.Service{DB: n.DB, Now: n.at, List: func() []provider.Provider {
-		return []provider.Provider{{ID: "shell", Name: "Shell", Script: true}}
-	}}
-	n.Service = &automation.Service{
-		DB: n.DB, Now: n.at, Keys: keys, Log: slog.New(slog.DiscardHandler), Providers: providers,
-		Workspaces: &workspace.Service{
-			DB: n.DB, Now: n.at, Keys: keys, Providers: providers,
-			Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
-		},
-	}
-	must(t, account.EnsureRoles(t.Context(), n.DB, n.at()))
-	must(t, n.Workspaces.EnsureScratch(t.Context()))
-	r, err := db.RoleByKey(t.Context(), n.DB, account.RoleAdministrator)
-	must(t, err)
-	u := &db.User{
-		ID: db.NewID(), Email: "mira@example.com", Name: "Mira", TimeZone: "UTC", CreatedAt: n.at(), UpdatedAt: n.at(),
-	}
-	must(t, n.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		return errors.Join(db.InsertUser(ctx, tx, u, r.ID), n.Workspaces.JoinScratch(ctx, tx, u.ID))
-	}))
-	u, err = db.UserByID(t.Context(), n.DB, u.ID)
-	must(t, err)
-	n.actor = account.ActorOf(u)
+	n.Service = apptest.NewRules(n.DB, n.at)
+	apptest.Prepare(t, n.DB, n.Service)
+	n.actor = apptest.NewPerson(t, n.DB, n.Service, "Mira", account.RoleAdministrator)
 	list, err := n.Workspaces.List(t.Context(), n.actor)
 	must(t, err)
 	n.in = automation.Input{Automation: spec.Automation{

@@ -20,13 +20,13 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/apptest"
 	"carillon/app/automation"
 	"carillon/app/cron"
 	"carillon/app/fault"
 	"carillon/app/forge"
 	"carillon/app/middleware"
 	"carillon/app/provider"
-	"carillon/app/secret"
 	"carillon/app/spec"
 	"carillon/app/webhook"
 	"carillon/app/workflow"
@@ -44,7 +44,6 @@ type system struct {
 	workflows *workflow.Service
 	looked    int
 	ticks     int
-	keys      *secret.Keys
 	workspace uuid.UUID
 	people    map[string]account.Actor
 
@@ -72,9 +71,6 @@ func open(t testing.TB) *system {
 		rules: [2]*automation.Service{{}, {}},
 	}
 	var err error
-	if s.keys, err = secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="); err != nil {
-		t.Fatal(err)
-	}
 	s.db.DB = s.db.WithQueryHook(s)
 	if s.admin, err = pgx.ConnectConfig(t.Context(), s.db.Pool.Config().ConnConfig); err != nil {
 		t.Fatal(err)
@@ -185,17 +181,14 @@ func (s *system) boot() {
 			return []provider.Provider{{ID: "agent", Name: "Agent", Models: []string{"small"}}}
 		}}
 		*s.rules[i] = automation.Service{
-			DB: s.db, Keys: s.keys, Log: slog.New(slog.DiscardHandler), Now: now, Providers: providers,
+			DB: s.db, Keys: apptest.Keys(), Log: slog.New(slog.DiscardHandler), Now: now, Providers: providers,
 			Workspaces: &workspace.Service{
-				DB: s.db, Now: now, Keys: s.keys, Providers: providers,
+				DB: s.db, Now: now, Keys: apptest.Keys(), Providers: providers,
 				Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
 			},
 		}
 	}
-	s.workflows = &workflow.Service{
-		DB: s.db, Now: s.rules[0].Now, Keys: s.keys, RunsScripts: s.rules[0].Providers.RunsScripts,
-		Changed: s.rules[0].Definitions().StopAutomating, Lost: s.rules[0].Definitions().DisableUsers,
-	}
+	s.workflows = apptest.Wire(s.rules[0]).Workflows
 }
 
 // clear forgets what the last sequence left.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/apptest"
 	"carillon/app/automation"
 	"carillon/app/bot"
 	"carillon/app/fault"
@@ -29,10 +30,10 @@ func files(text string) Input {
 
 // plan plans a manifest and returns it with its changes in short: "create Bot Rita; unchanged Automation Audit".
 func (k *kit) plan(who account.Actor, in Input) (*Plan, string) {
-	k.t.Helper()
-	p, err := k.Plan(k.t.Context(), who, in)
+	k.T.Helper()
+	p, err := k.Plan(k.T.Context(), who, in)
 	if err != nil {
-		k.t.Fatalf("plan: %v\n%s", err, in.Files[0].Content)
+		k.T.Fatalf("plan: %v\n%s", err, in.Files[0].Content)
 	}
 	return p, inShort(p)
 }
@@ -52,17 +53,17 @@ func inShort(p *Plan) string {
 }
 
 func (k *kit) applyFiles(who account.Actor, in Input) *Plan {
-	k.t.Helper()
+	k.T.Helper()
 	p, _ := k.plan(who, in)
-	done, err := k.Apply(k.t.Context(), who, in, p.Fingerprint)
-	check(k.t, err)
+	done, err := k.Apply(k.T.Context(), who, in, p.Fingerprint)
+	check(k.T, err)
 	return done
 }
 
 func (k *kit) export(who account.Actor, workspace string) string {
-	k.t.Helper()
-	text, err := k.Export(k.t.Context(), who, workspace)
-	check(k.t, err)
+	k.T.Helper()
+	text, err := k.Export(k.T.Context(), who, workspace)
+	check(k.T, err)
 	return string(text)
 }
 
@@ -91,7 +92,7 @@ func (k *kit) allSettings(workflowID, botID uuid.UUID) []automation.Input {
 	var list []automation.Input
 	for _, trigger := range []db.Trigger{db.Manual, db.OneTime, db.Recurring, db.Loop, db.HTTP} {
 		for _, session := range []string{"develop", "develop-workflow", "develop-check", "chat", "bot"} {
-			in := k.input()
+			in := k.Input()
 			in.Name, in.Trigger = string(trigger)+" "+session, string(trigger)
 			in.SessionType, _, _ = strings.Cut(session, "-")
 			in.Prompt, in.Parameters = "Look at {{what}}.\n\nThen report.\n",
@@ -224,37 +225,37 @@ func anys[T any](list []T) []any {
 func TestAnExportLosesNothingButSecrets(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
-	k.exec("UPDATE workspaces SET git_url = 'https://github.com/acme/app.git', token_sealed = 'x'")
+	k.Exec("UPDATE workspaces SET git_url = 'https://github.com/acme/app.git', token_sealed = 'x'")
 	w := everyWorkflow
-	w.Workspace = k.workspace.ID.String()
-	flow, err := k.Workflows.Create(ctx, k.mira, w)
+	w.Workspace = k.Scratch.ID.String()
+	flow, err := k.Workflows.Create(ctx, k.Mira, w)
 	check(t, err)
 	b := everyBot
-	b.Workspace = k.workspace.ID.String()
-	rita, err := k.Bots.Create(ctx, k.mira, b)
+	b.Workspace = k.Scratch.ID.String()
+	rita, err := k.Bots.Create(ctx, k.Mira, b)
 	check(t, err)
 	b = everyBot
 	b.Name, b.LocksAgent, b.Enabled = "Otto", true, true
-	_, err = k.Bots.Create(ctx, k.mira, b) // for all workspaces
+	_, err = k.Bots.Create(ctx, k.Mira, b) // for all workspaces
 	check(t, err)
 	inputs := k.allSettings(flow.ID, rita.ID)
 	var specs []any
 	for _, in := range inputs {
 		specs = append(specs, in.Automation)
-		_, _, err := k.Automations.Definitions().Create(ctx, k.mira, in)
+		_, _, err := k.Automations.Definitions().Create(ctx, k.Mira, in)
 		check(t, err)
 	}
 	setEverywhere(t, []string{"ID", "Enabled"}, specs...)
 	setEverywhere(t, []string{"Version"}, w)
 	setEverywhere(t, nil, anys(w.Steps)...)
 	setEverywhere(t, nil, anys(w.Parameters)...)
-	setEverywhere(t, []string{"ID"}, b.Bot, spec.Bot{Workspace: k.workspace.ID.String()})
+	setEverywhere(t, []string{"ID"}, b.Bot, spec.Bot{Workspace: k.Scratch.ID.String()})
 
-	text := k.export(k.mira, "")
+	text := k.export(k.Mira, "")
 	if strings.Contains(text, theSecret) || strings.Contains(text, "sealed:") {
 		t.Errorf("a secret is in\n%s", text)
 	}
-	p, short := k.plan(k.mira, files(text))
+	p, short := k.plan(k.Mira, files(text))
 	if len(p.Changes) != len(inputs)+3 || strings.Contains(strings.ReplaceAll(short, "unchanged ", ""),
 		" Automation  ") {
 		t.Fatalf("the plan of an export has %d changes: %s", len(p.Changes), short)
@@ -268,24 +269,24 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 	// In another workspace, with the secrets given.
 	other := db.Workspace{
 		ID: db.NewID(), Name: "Other", GitURL: "https://github.com/acme/app.git", TokenSealed: []byte("x"),
-		DefaultBranch: "main", Provider: "agent", CreatedAt: begun, UpdatedAt: begun, Version: 1,
+		DefaultBranch: "main", Provider: "agent", CreatedAt: apptest.Begun, UpdatedAt: apptest.Begun, Version: 1,
 	}
 	check(t, db.InsertWorkspace(ctx, k.DB, &other))
-	moved := strings.NewReplacer("workspace: "+k.workspace.Name+"\n", "workspace: Other\n", "sender: hmac #",
+	moved := strings.NewReplacer("workspace: "+k.Scratch.Name+"\n", "workspace: Other\n", "sender: hmac #",
 		"signature_secret: {from_env: SECRET}\nsender: hmac #",
 		"parameters:\n  depth: 3\n", "parameters:\n  depth: 3\n  token: {from_env: SECRET}\n", "    type: secret #",
-		"    default: {from_env: SECRET}\n    type: secret #").Replace(k.export(k.mira, k.workspace.Name))
+		"    default: {from_env: SECRET}\n    type: secret #").Replace(k.export(k.Mira, k.Scratch.Name))
 	in := files(moved)
 	in.Environment = map[string]string{"SECRET": theSecret}
-	done := k.applyFiles(k.mira, in)
+	done := k.applyFiles(k.Mira, in)
 	if got := len(done.Tokens); got != 5 {
 		t.Errorf("%d tokens are shown for 5 HTTP Triggers", got)
 	}
 	var v inventory
-	check(t, v.read(ctx, k.DB, k.mira, nil))
+	check(t, v.read(ctx, k.DB, k.Mira, nil))
 	made := 0
 	for _, a := range v.automations {
-		if a.WorkspaceID != k.workspace.ID {
+		if a.WorkspaceID != k.Scratch.ID {
 			continue
 		}
 		for _, same := range v.automations {
@@ -307,14 +308,14 @@ func TestAnExportLosesNothingButSecrets(t *testing.T) {
 			}
 		}
 	}
-	if _, short := k.plan(k.mira, in); strings.Contains(short, "update") || strings.Contains(short, "create") {
+	if _, short := k.plan(k.Mira, in); strings.Contains(short, "update") || strings.Contains(short, "create") {
 		t.Errorf("with the same secrets, applying again changes %s", short)
 	}
 }
 
 // expectSameSettings compares every column of two automations but those that are of each alone.
 func (k *kit) expectSameSettings(a, b *db.Automation) {
-	k.t.Helper()
+	k.T.Helper()
 	own := []string{"BaseModel", "ID", "WorkspaceID", "WorkflowID", "BotID", "SignatureSealed", "Parameters",
 		"ScheduledSince", "CreatedAt", "UpdatedAt", "Workspace", "Creator"}
 	if a.Trigger == db.HTTP { // does not apply, so it is not written
@@ -325,7 +326,7 @@ func (k *kit) expectSameSettings(a, b *db.Automation) {
 		name := va.Type().Field(i).Name
 		if x, y := va.Field(i).Interface(), vb.Field(i).Interface(); !slices.Contains(own, name) &&
 			!reflect.DeepEqual(x, y) {
-			k.t.Errorf("%s of %s is %v; want %v", name, a.Name, y, x)
+			k.T.Errorf("%s of %s is %v; want %v", name, a.Name, y, x)
 		}
 	}
 	plain := func(a *db.Automation) map[string]string {
@@ -338,14 +339,14 @@ func (k *kit) expectSameSettings(a, b *db.Automation) {
 		}
 		if a.SignatureSealed != nil {
 			opened, err := k.Automations.Webhooks().SignatureSecret(a)
-			check(k.t, err)
+			check(k.T, err)
 			m["signature"] = opened
 		}
 		m["workflow"], m["bot"] = fmt.Sprint(a.WorkflowID != uuid.Nil), fmt.Sprint(a.BotID != uuid.Nil)
 		return m
 	}
 	if x, y := plain(a), plain(b); !reflect.DeepEqual(x, y) {
-		k.t.Errorf("values of %s are %v; want %v", a.Name, y, x)
+		k.T.Errorf("values of %s are %v; want %v", a.Name, y, x)
 	}
 }
 
@@ -358,20 +359,20 @@ func TestAPlanChangesNothingAndIsWhatIsApplied(t *testing.T) {
 		"kind: Automation\nname: Audit\nworkspace: Scratch\ntrigger: manual\nexecution_type: workflow\nworkflow: " +
 			"Release\n---\nkind: Workflow\nname: Release\nworkspace: Scratch\nsteps: [{text: Look.}]\n---\nkind: " +
 			"Bot\nname: Rita\ninstructions: Be kind.\n")
-	k.exec("UPDATE workspaces SET provider = 'agent'")
-	p, short := k.plan(k.mira, in)
+	k.Exec("UPDATE workspaces SET provider = 'agent'")
+	p, short := k.plan(k.Mira, in)
 	if want := "create Automation Audit; create Workflow Release; create Bot Rita"; short != want {
 		t.Fatalf("planned %s; want %s", short, want)
 	}
-	if text := k.export(k.mira, ""); text != "" {
+	if text := k.export(k.Mira, ""); text != "" {
 		t.Fatalf("a plan made\n%s", text)
 	}
 	if n := k.lines("action LIKE '%.create' AND subject_kind <> 'workspace'"); n != 0 {
 		t.Errorf("a plan left %d lines in the audit log", n)
 	}
-	_, err := k.Apply(t.Context(), k.mira, in, "another")
+	_, err := k.Apply(t.Context(), k.Mira, in, "another")
 	wantErr(t, err, fault.ErrStale)
-	done, err := k.Apply(t.Context(), k.mira, in, p.Fingerprint)
+	done, err := k.Apply(t.Context(), k.Mira, in, p.Fingerprint)
 	check(t, err)
 	if inShort(done) != short || done.Changes[0].ID == uuid.Nil {
 		t.Errorf("applied %+v", done)
@@ -379,30 +380,30 @@ func TestAPlanChangesNothingAndIsWhatIsApplied(t *testing.T) {
 	if n := k.lines("action IN ('automation.create', 'workflow.create', 'bot.create')"); n != 3 {
 		t.Errorf("the audit log has %d lines of 3 changes", n)
 	}
-	_, err = k.Apply(t.Context(), k.mira, in, p.Fingerprint)
+	_, err = k.Apply(t.Context(), k.Mira, in, p.Fingerprint)
 	wantErr(t, err, fault.ErrStale) // now there is nothing to do
 
 	// What changes between the plan and the application makes it stale.
 	in = files(strings.Replace(audit, "around", "about", 1))
-	_, err = k.Plan(t.Context(), k.mira, files(strings.Replace(audit, "manual", "sometimes", 1)))
+	_, err = k.Plan(t.Context(), k.Mira, files(strings.Replace(audit, "manual", "sometimes", 1)))
 	expectRefused(t, err, "a.yaml:4: trigger: Choose what starts the automation.")
-	p, short = k.plan(k.mira, in)
+	p, short = k.plan(k.Mira, in)
 	if want := "update Automation Audit execution_type:workflow>inline " +
 		"workflow:Release><nil> prompt:<nil>>Look about."; short != want {
 		t.Errorf("planned %s; want %s", short, want)
 	}
-	k.exec("UPDATE automations SET version = version + 1")
-	_, err = k.Apply(t.Context(), k.mira, in, p.Fingerprint)
+	k.Exec("UPDATE automations SET version = version + 1")
+	_, err = k.Apply(t.Context(), k.Mira, in, p.Fingerprint)
 	wantErr(t, err, fault.ErrStale)
-	p, _ = k.plan(k.mira, in)
-	_, err = k.Apply(t.Context(), k.mira, in, p.Fingerprint)
+	p, _ = k.plan(k.Mira, in)
+	_, err = k.Apply(t.Context(), k.Mira, in, p.Fingerprint)
 	check(t, err)
 }
 
 func TestEveryMistakeIsToldAndNothingIsApplied(t *testing.T) {
 	k := setup(t)
-	k.create()
-	k.create()
+	k.Make(nil)
+	k.Make(nil)
 	text := `kind: Automation
 name: Two
 workspace: Nowhere
@@ -475,7 +476,7 @@ trigger: manual
 provider: agent
 prompt: x
 `
-	_, err := k.Plan(t.Context(), k.mira, files(text))
+	_, err := k.Plan(t.Context(), k.Mira, files(text))
 	expectRefused(t, err,
 		"a.yaml:3: workspace: This workspace does not exist, or you are not a member of it.",
 		"a.yaml:9: cron: ", "a.yaml:10: time_zone: ", "a.yaml:13: budget.day.money: Write a number above 0",
@@ -498,8 +499,8 @@ prompt: x
 
 // lines counts the lines of the audit log for which a condition holds.
 func (k *kit) lines(where string) int {
-	k.t.Helper()
-	n, err := k.DB.NewSelect().Table("audit_events").Where(where).Count(k.t.Context())
-	check(k.t, err)
+	k.T.Helper()
+	n, err := k.DB.NewSelect().Table("audit_events").Where(where).Count(k.T.Context())
+	check(k.T, err)
 	return int(n)
 }

@@ -19,22 +19,18 @@ import (
 	"carillon/app/account"
 	"carillon/app/agent"
 	"carillon/app/api"
+	"carillon/app/apptest"
 	"carillon/app/automation"
 	"carillon/app/bot"
-	"carillon/app/fault"
-	"carillon/app/inbox"
 	"carillon/app/mcp"
 	"carillon/app/middleware"
 	"carillon/app/plan"
 	"carillon/app/provider"
-	"carillon/app/secret"
-	"carillon/app/ticket"
 	"carillon/app/toggle"
 	"carillon/app/web/page"
 	"carillon/app/web/signin"
 	"carillon/app/webhook"
 	"carillon/app/workflow"
-	"carillon/app/workspace"
 	"carillon/db"
 	"carillon/db/dbtest"
 )
@@ -66,33 +62,15 @@ func open(t *testing.T) *site {
 // measured.
 func openAlone(t *testing.T) *site {
 	d := dbtest.New(t)
-	keys, err := secret.Parse("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
-	check(t, err)
 	log := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var rules *automation.Service
 	now := func() time.Time { return rules.Now() } // tests move it
-	providers := &provider.Service{DB: d, Now: now, List: func() []provider.Provider {
-		return []provider.Provider{{ID: "shell", Name: "Shell script", Script: true},
-			{ID: "agent", Name: "Agent"}}
-	}}
-	rules = &automation.Service{
-		DB: d, Now: time.Now, Keys: keys, Log: log, Providers: providers,
-		Workspaces: &workspace.Service{
-			DB: d, Now: now, Keys: keys, Providers: providers,
-			Probe: func(context.Context, workspace.Remote) (string, fault.Invalid) { return "main", nil },
-		},
-	}
-	check(t, account.EnsureRoles(t.Context(), d, time.Now()))
-	check(t, rules.Workspaces.EnsureScratch(t.Context()))
-	s := &site{t: t, rules: rules}
-	s.workflows = &workflow.Service{
-		DB: d, Now: now, Keys: keys, RunsScripts: rules.Providers.RunsScripts,
-		Changed: rules.Definitions().StopAutomating, Lost: rules.Definitions().DisableUsers,
-	}
-	s.bots = &bot.Service{
-		DB: d, Now: now, Provider: rules.Providers.Find,
-		Changed: rules.Definitions().StopAutomating, Lost: rules.Definitions().DisableUsers,
-	}
+	rules = apptest.NewRules(d, now, provider.Provider{ID: "shell", Name: "Shell script", Script: true},
+		provider.Provider{ID: "agent", Name: "Agent"})
+	rules.Now, rules.Log = time.Now, log
+	apptest.Prepare(t, d, rules)
+	services := apptest.Wire(rules)
+	s := &site{t: t, rules: rules, workflows: services.Workflows, bots: services.Bots}
 	mux := http.NewServeMux()
 	s.http = httptest.NewServer(mux)
 	t.Cleanup(s.http.Close)
@@ -102,9 +80,9 @@ func openAlone(t *testing.T) *site {
 		Site: page.Site{
 			DB: d, Accounts: &account.Service{
 				DB: d, Now: time.Now, Log: log, Joined: rules.Workspaces.JoinScratch, PasswordMemory: 64,
-			}, Rules: rules, Keys: keys, Inbox: &inbox.Service{DB: d, Now: now},
-			Tickets:    &ticket.Service{DB: d, Now: now},
-			Workspaces: rules.Workspaces, ProviderRules: providers, Toggles: &toggle.Service{DB: d, Now: now},
+			}, Rules: rules, Keys: rules.Keys, Inbox: services.Inbox,
+			Tickets:    services.Tickets,
+			Workspaces: rules.Workspaces, ProviderRules: rules.Providers, Toggles: &toggle.Service{DB: d, Now: now},
 			Providers: func() []agent.Provider {
 				return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell},
 					{ID: "agent", Name: "Agent"}}
@@ -121,8 +99,8 @@ func openAlone(t *testing.T) *site {
 	}
 	s.programs = &api.Server{
 		DB: d, Accounts: s.server.Accounts, Rules: rules, Workflows: s.workflows, Bots: s.bots, Inbox: s.server.Inbox,
-		Tickets: s.server.Tickets, Workspaces: rules.Workspaces, Providers: providers,
-		Plans:     &plan.Service{DB: d, Keys: keys, Automations: rules, Workflows: s.workflows, Bots: s.bots},
+		Tickets: s.server.Tickets, Workspaces: rules.Workspaces, Providers: rules.Providers,
+		Plans:     &plan.Service{DB: d, Keys: rules.Keys, Automations: rules, Workflows: s.workflows, Bots: s.bots},
 		PublicURL: public, Tokens: s.bearers, Log: log,
 	}
 	s.tools = &mcp.Server{
