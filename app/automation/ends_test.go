@@ -1,9 +1,10 @@
-package automation
+package automation_test
 
 import (
 	"testing"
 	"time"
 
+	"carillon/app/automation"
 	"carillon/app/inbox"
 	"carillon/app/spec"
 	"carillon/db"
@@ -15,72 +16,75 @@ func TestEveryEndOfAOneTimeThatIsNoSuccessIsToldExceptToWhoCanceledIt(t *testing
 		jonas []string
 	}{
 		"interrupted by a restart": {func(k *kit, _ *db.Automation, _ db.Execution) {
-			k.atWork()
-			k.clock.Add(2 * time.Minute)
+			k.AtWork()
+			k.Clock.Add(2 * time.Minute)
 			_, err := k.Runs().Interrupt(t.Context(), func(string) bool { return false })
 			check(t, err)
 		}, []string{inbox.Disabled}},
 		"stopped by its budget": {func(k *kit, _ *db.Automation, _ db.Execution) {
-			k.finish(Outcome{
+			k.EndRuns(automation.Outcome{
 				Status: db.Failed, Reason: "its budget of $1 a run is used up", Class: db.ErrorBudget, Neutral: true,
 			})
 		}, []string{inbox.Disabled}},
 		"refused by its gate": {func(k *kit, _ *db.Automation, _ db.Execution) {
-			k.finish(Outcome{Status: db.Skipped, Reason: "the branch has not moved since the last successful run"})
+			k.EndRuns(automation.Outcome{Status: db.Skipped,
+				Reason: "the branch has not moved since the last successful run"})
 		}, []string{inbox.Disabled}},
 		"canceled by somebody else": {func(k *kit, _ *db.Automation, e db.Execution) {
-			list := k.claim()
-			check(t, k.Sessions().Stop(t.Context(), k.mira, e.SessionID))
-			check(t, k.Runs().Finish(t.Context(), lease(list[0]), Outcome{Status: db.Canceled, Reason: "canceled"}))
+			list := k.Claim()
+			check(t, k.Sessions().Stop(t.Context(), k.Mira, e.SessionID))
+			check(t, k.Runs().Finish(t.Context(), lease(list[0]),
+				automation.Outcome{Status: db.Canceled, Reason: "canceled"}))
 		}, []string{inbox.Disabled}},
 		"canceled by somebody else before it began": {func(k *kit, _ *db.Automation, e db.Execution) {
-			check(t, k.Sessions().Stop(t.Context(), k.mira, e.SessionID))
+			check(t, k.Sessions().Stop(t.Context(), k.Mira, e.SessionID))
 		}, []string{inbox.Disabled}},
 		"canceled by its creator": {func(k *kit, _ *db.Automation, e db.Execution) {
-			list := k.claim()
-			check(t, k.Sessions().Stop(t.Context(), k.jonas, e.SessionID))
-			check(t, k.Runs().Finish(t.Context(), lease(list[0]), Outcome{Status: db.Canceled, Reason: "canceled"}))
+			list := k.Claim()
+			check(t, k.Sessions().Stop(t.Context(), k.Jonas, e.SessionID))
+			check(t, k.Runs().Finish(t.Context(), lease(list[0]),
+				automation.Outcome{Status: db.Canceled, Reason: "canceled"}))
 		}, nil},
 		"switched off meanwhile, and failed": {func(k *kit, a *db.Automation, _ db.Execution) {
-			check(t, k.Definitions().SetEnabled(t.Context(), k.mira, a.ID, false))
-			k.finish(failure)
+			check(t, k.Definitions().SetEnabled(t.Context(), k.Mira, a.ID, false))
+			k.EndRuns(failure)
 		}, []string{inbox.Disabled}},
-		"failed":    {func(k *kit, _ *db.Automation, _ db.Execution) { k.finish(failure) }, []string{inbox.Disabled}},
-		"succeeded": {func(k *kit, _ *db.Automation, _ db.Execution) { k.finish(success) }, nil},
+		"failed":    {func(k *kit, _ *db.Automation, _ db.Execution) { k.EndRuns(failure) }, []string{inbox.Disabled}},
+		"succeeded": {func(k *kit, _ *db.Automation, _ db.Execution) { k.EndRuns(success) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := setup(t)
-			a := k.create(oneTime("2026-06-02T09:00"))
-			k.tick(at("02 07:00:00"))
-			tt.end(k, a, k.history(a)[0])
-			if k.reload(a).Enabled {
+			a := k.Make(oneTime("2026-06-02T09:00"))
+			k.Tick(at("02 07:00:00"))
+			tt.end(k, a, k.History(a)[0])
+			if k.Reload(a).Enabled {
 				t.Error("it is still enabled")
 			}
-			k.expectInbox(k.jonas, tt.jonas...)
+			k.ExpectInbox(k.Jonas, tt.jonas...)
 		})
 	}
 }
 
 func TestRunNowRefusedByABudgetHasARowOfItsOwnAndLeavesTheSchedulesStreakAlone(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) {
+	a := k.Make(func(in *automation.Input) {
 		recurring("*/10 * * * *")(in)
 		in.Budget = spec.Budget{Day: spec.Limits{Turns: 1}}
 	})
-	k.tick(at("01 12:10:00"))
-	k.finish(success)
-	k.exec("UPDATE executions SET turns = 1")
-	k.tick(at("01 12:20:00"))
+	k.Tick(at("01 12:10:00"))
+	k.EndRuns(success)
+	k.Exec("UPDATE executions SET turns = 1")
+	k.Tick(at("01 12:20:00"))
 	for range 2 {
-		if _, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil); err == nil {
+		if _, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil); err == nil {
 			t.Fatal("it runs with a used-up budget")
 		}
 	}
 	for i := range 3 {
-		k.tick(at("01 12:30:00").Add(time.Duration(i) * 10 * time.Minute))
+		k.Tick(at("01 12:30:00").Add(time.Duration(i) * 10 * time.Minute))
 	}
-	k.expectStatuses(a, "succeeded skipped×4 skipped skipped")
-	for _, e := range k.history(a)[2:] {
+	k.ExpectStatuses(a, "succeeded skipped×4 skipped skipped")
+	for _, e := range k.History(a)[2:] {
 		if e.Source != db.ByHand || e.SkipCount != 1 || !e.ScheduledFor.IsZero() {
 			t.Errorf("the refusal is a row of source %s that counts %d for %s; want one of its own", e.Source,
 				e.SkipCount, e.ScheduledFor)
@@ -113,24 +117,24 @@ func TestWhatPassedWhileTheServerWasDownIsMissedOrCaughtUpForWhateverIsInFlight(
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := setup(t)
-			a := k.create(func(in *Input) { recurring("0 * * * *")(in); in.CatchUp = tt.catchUp })
-			k.tick(at("01 13:00:00"))
-			list := k.claim()
-			k.tick(at("01 13:05:00"))
-			k.clock.Set(at("01 17:30:00"))
-			k.looks = looks{} // the server was stopped, and starts
+			a := k.Make(func(in *automation.Input) { recurring("0 * * * *")(in); in.CatchUp = tt.catchUp })
+			k.Tick(at("01 13:00:00"))
+			list := k.Claim()
+			k.Tick(at("01 13:05:00"))
+			k.Clock.Set(at("01 17:30:00"))
+			k.Restart() // the server was stopped, and starts
 			if tt.workerComesFirst {
 				check(t, k.Runs().Finish(t.Context(), lease(list[0]), success))
 			}
-			k.tick(at("01 17:30:00"))
-			k.expectStatuses(a, tt.back)
+			k.Tick(at("01 17:30:00"))
+			k.ExpectStatuses(a, tt.back)
 			if !tt.workerComesFirst {
-				k.clock.Add(time.Minute)
+				k.Clock.Add(time.Minute)
 				check(t, k.Runs().Finish(t.Context(), lease(list[0]), success))
 			}
-			k.tick(at("01 17:32:00"))
-			k.expectStatuses(a, tt.then)
-			e := k.history(a)[1]
+			k.Tick(at("01 17:32:00"))
+			k.ExpectStatuses(a, tt.then)
+			e := k.History(a)[1]
 			if e.Mark != tt.expectMark || !e.ScheduledFor.Equal(at(tt.scheduled)) ||
 				!e.LastSkippedFor.Equal(at(tt.lastSlot)) {
 				t.Errorf("the row is marked %q for %s to %s; want %q for %s to %s", e.Mark, e.ScheduledFor,
@@ -139,8 +143,8 @@ func TestWhatPassedWhileTheServerWasDownIsMissedOrCaughtUpForWhateverIsInFlight(
 			if e.Status == db.Missed && e.Reason != "Carillon was not running" {
 				t.Errorf("it was missed because %q", e.Reason)
 			}
-			k.expectInbox(k.jonas) // nothing was skipped
-			if got := k.reload(a).NextRunAt; !got.Equal(at("01 18:00:00")) {
+			k.ExpectInbox(k.Jonas) // nothing was skipped
+			if got := k.Reload(a).NextRunAt; !got.Equal(at("01 18:00:00")) {
 				t.Errorf("the next run is %s; want 18:00", got)
 			}
 			k.expectNoGaps()
@@ -150,46 +154,46 @@ func TestWhatPassedWhileTheServerWasDownIsMissedOrCaughtUpForWhateverIsInFlight(
 
 func TestAOneTimePastItsGraceAfterDowntimeIsMissedForTheDowntimeWhateverIsInFlight(t *testing.T) {
 	k := setup(t)
-	a := k.create(oneTime("2026-06-02T09:00"))
-	k.tick(at("02 06:30:00"))
-	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
+	a := k.Make(oneTime("2026-06-02T09:00"))
+	k.Tick(at("02 06:30:00"))
+	_, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil)
 	check(t, err)
-	k.looks = looks{}
-	k.tick(at("02 09:00:00"))
-	k.expectStatuses(a, "queued missed")
-	if e := k.history(a)[1]; e.Reason != "Carillon was not running" {
+	k.Restart()
+	k.Tick(at("02 09:00:00"))
+	k.ExpectStatuses(a, "queued missed")
+	if e := k.History(a)[1]; e.Reason != "Carillon was not running" {
 		t.Errorf("it was missed because %q; want the downtime", e.Reason)
 	}
 }
 
 func TestWhatPassedWhileTheMachineSleptSaysSoAndIsNoOverlap(t *testing.T) {
 	k := setup(t)
-	a, b := k.create(recurring("* * * * *")), k.create(recurring("0 * * * *"))
-	k.tick(at("01 12:01:00"))
-	k.tick(at("01 12:01:10"))
-	k.tick(at("01 12:04:50")) // the process stood still for three minutes, and so did the run
-	k.expectStatuses(a, "queued missed×3")
-	if e := k.history(a)[1]; e.Reason != "the machine slept or its clock was set" {
+	a, b := k.Make(recurring("* * * * *")), k.Make(recurring("0 * * * *"))
+	k.Tick(at("01 12:01:00"))
+	k.Tick(at("01 12:01:10"))
+	k.Tick(at("01 12:04:50")) // the process stood still for three minutes, and so did the run
+	k.ExpectStatuses(a, "queued missed×3")
+	if e := k.History(a)[1]; e.Reason != "the machine slept or its clock was set" {
 		t.Errorf("it was missed because %q", e.Reason)
 	}
-	k.expectInbox(k.jonas)
-	k.tick(at("01 12:05:00"))
-	k.expectStatuses(a, "queued missed×3 skipped")
-	k.expectInbox(k.jonas, inbox.Skipped)
-	k.tick(at("01 12:59:30"))
-	k.tick(at("01 16:30:00"))
-	if e := k.history(b)[0]; e.Status != db.Missed || e.Reason != "the machine slept or its clock was set" {
+	k.ExpectInbox(k.Jonas)
+	k.Tick(at("01 12:05:00"))
+	k.ExpectStatuses(a, "queued missed×3 skipped")
+	k.ExpectInbox(k.Jonas, inbox.Skipped)
+	k.Tick(at("01 12:59:30"))
+	k.Tick(at("01 16:30:00"))
+	if e := k.History(b)[0]; e.Status != db.Missed || e.Reason != "the machine slept or its clock was set" {
 		t.Errorf("the other one is %s because %q", e.Status, e.Reason)
 	}
 }
 
 func TestTheOwnerWhoIsGoneIsToldOfAtTheFirstRunThatFailsForIt(t *testing.T) {
 	k := setup(t)
-	a := k.create(recurring("0 * * * *"))
+	a := k.Make(recurring("0 * * * *"))
 	shown := func() db.OwnerGone {
-		list, err := k.Definitions().List(t.Context(), k.mira, db.AutomationFilter{Limit: 10})
+		list, err := k.Definitions().List(t.Context(), k.Mira, db.AutomationFilter{Limit: 10})
 		check(t, err)
-		attention, err := k.Definitions().List(t.Context(), k.mira, db.AutomationFilter{State: "attention", Limit: 10})
+		attention, err := k.Definitions().List(t.Context(), k.Mira, db.AutomationFilter{State: "attention", Limit: 10})
 		check(t, err)
 		if gone := list[0].OwnerGone; (gone != "") != (len(attention) == 1) {
 			t.Errorf("the list says %q, and %d need attention", gone, len(attention))
@@ -199,50 +203,50 @@ func TestTheOwnerWhoIsGoneIsToldOfAtTheFirstRunThatFailsForIt(t *testing.T) {
 	if got := shown(); got != "" {
 		t.Errorf("the list says %q of an owner who is there", got)
 	}
-	k.exec("DELETE FROM workspace_members WHERE user_id = ?", k.jonas.ID)
+	k.Exec("DELETE FROM workspace_members WHERE user_id = ?", k.Jonas.ID)
 	if got := shown(); got != db.OwnerOutside {
 		t.Errorf("the list says %q; want that its owner is not a member", got)
 	}
-	k.exec("UPDATE users SET deactivated_at = now() WHERE id = ?", k.jonas.ID)
+	k.Exec("UPDATE users SET deactivated_at = now() WHERE id = ?", k.Jonas.ID)
 	if got := shown(); got != db.OwnerInactive {
 		t.Errorf("the list says %q; want that its owner has no active account", got)
 	}
-	k.tick(at("01 13:00:00"))
-	k.expectStatuses(a, "failed")
-	k.expectInbox(k.mira, inbox.RunFailed)
+	k.Tick(at("01 13:00:00"))
+	k.ExpectStatuses(a, "failed")
+	k.ExpectInbox(k.Mira, inbox.RunFailed)
 }
 
 func TestAScheduleThatIsAheadOfAClockThatWasSetBackIsComputedAnew(t *testing.T) {
 	k := setup(t)
-	k.clock.Set(at("03 20:30:00")) // the machine's clock is two days ahead
-	old, created := k.create(recurring("0 * * * *")), k.create(recurring("30 * * * *"))
-	turning := k.create(loop)
-	k.tick(at("03 21:00:00"))
-	k.finish(success)
-	asked, err := k.Runs().RunNow(t.Context(), k.jonas, k.create(nil).ID, nil)
+	k.Clock.Set(at("03 20:30:00")) // the machine's clock is two days ahead
+	old, created := k.Make(recurring("0 * * * *")), k.Make(recurring("30 * * * *"))
+	turning := k.Make(loop)
+	k.Tick(at("03 21:00:00"))
+	k.EndRuns(success)
+	asked, err := k.Runs().RunNow(t.Context(), k.Jonas, k.Make(nil).ID, nil)
 	check(t, err)
-	k.clock.Set(at("01 12:10:00"))
+	k.Clock.Set(at("01 12:10:00"))
 	check(t, k.Schedules().CorrectFutureTimes(t.Context()))
-	if list := k.finish(success); len(list) != 1 || list[0].ID != asked.Session.ID {
+	if list := k.EndRuns(success); len(list) != 1 || list[0].ID != asked.Session.ID {
 		t.Errorf("%d sessions start; want the one that was queued before", len(list))
 	}
 	k.expectNoGaps() // which computes anew as well
-	if got := k.reload(created).NextRunAt; !got.Equal(at("01 12:30:00")) {
+	if got := k.Reload(created).NextRunAt; !got.Equal(at("01 12:30:00")) {
 		t.Errorf("the one without a run is due %s; want 12:30", got)
 	}
-	if got := k.reload(old).NextRunAt; !got.Equal(at("01 13:00:00")) {
+	if got := k.Reload(old).NextRunAt; !got.Equal(at("01 13:00:00")) {
 		t.Errorf("the other one is due %s; want 13:00", got)
 	}
-	before := len(k.history(turning))
-	k.tick(at("01 12:10:05"))
-	if got := len(k.history(turning)); got <= before {
+	before := len(k.History(turning))
+	k.Tick(at("01 12:10:05"))
+	if got := len(k.History(turning)); got <= before {
 		t.Errorf("the loop has %d iterations; want another one", got)
 	}
-	k.tick(at("01 13:00:00"))
+	k.Tick(at("01 13:00:00"))
 	k.expectNoGaps()
 	for _, a := range []*db.Automation{old, created} {
 		seen := map[time.Time]bool{}
-		for _, e := range k.history(a) {
+		for _, e := range k.History(a) {
 			if seen[e.ScheduledFor.UTC()] {
 				t.Errorf("%s has two rows", e.ScheduledFor.UTC())
 			}
@@ -253,18 +257,18 @@ func TestAScheduleThatIsAheadOfAClockThatWasSetBackIsComputedAnew(t *testing.T) 
 
 func TestDeletingAnAutomationCancelsTheSessionOfItsRunAtWork(t *testing.T) {
 	k := setup(t)
-	a := k.create(nil)
-	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
+	a := k.Make(nil)
+	run, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil)
 	check(t, err)
-	atWork := k.atWork()
-	check(t, k.Definitions().Delete(t.Context(), k.jonas, a.ID))
+	atWork := k.AtWork()
+	check(t, k.Definitions().Delete(t.Context(), k.Jonas, a.ID))
 	turns, err := db.TurnsOf(t.Context(), k.DB, run.Session.ID)
 	check(t, err)
 	// The worker ends the message before it ends the work.
 	check(t, db.FinishTurn(t.Context(), k.DB, lease(atWork[0]), turns[0].ID, db.Canceled, "canceled", "", k.Now()))
 	check(t, k.Runs().Finish(t.Context(), lease(atWork[0]),
-		Outcome{Status: db.Canceled, Reason: "canceled", TurnBegun: true}))
-	if got := k.session(run.Session.ID).Status; got != db.SessionCanceled {
+		automation.Outcome{Status: db.Canceled, Reason: "canceled", TurnBegun: true}))
+	if got := k.SessionAgain(run.Session.ID).Status; got != db.SessionCanceled {
 		t.Errorf("the session is %s; want canceled", got)
 	}
 }

@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"carillon/app/automation"
 	"carillon/db"
 )
 
@@ -18,7 +19,7 @@ func TestAServiceInATransactionHasAllThatTheServiceHas(t *testing.T) {
 	k.Workspaces.Sandboxed = func(context.Context) bool { return true }
 	k.Workspaces.Conceals = func(string) string { return "" }
 	bound := k.In(bun.Tx{})
-	of := reflect.TypeFor[Service]()
+	of := reflect.TypeFor[automation.Service]()
 	for i := range of.NumField() {
 		if f := of.Field(i); f.IsExported() && reflect.ValueOf(bound).Elem().Field(i).IsZero() {
 			t.Errorf("%s is not there in a transaction", f.Name)
@@ -30,18 +31,18 @@ func TestAnOperationThatFailsInATransactionLeavesTheOthers(t *testing.T) {
 	k := setup(t)
 	check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		within := k.In(tx)
-		a, _, err := within.Definitions().Create(ctx, k.jonas, k.input())
+		a, _, err := within.Definitions().Create(ctx, k.Jonas, k.Input())
 		check(t, err)
-		wrong := k.input()
+		wrong := k.Input()
 		wrong.Name = ""
-		_, _, err = within.Definitions().Create(ctx, k.jonas, wrong)
+		_, _, err = within.Definitions().Create(ctx, k.Jonas, wrong)
 		wantInvalid(t, err, "name")
-		in := k.input()
+		in := k.Input()
 		in.Name, in.Version = "Renamed", a.Version
-		_, _, err = within.Definitions().Update(ctx, k.jonas, a.ID, in)
+		_, _, err = within.Definitions().Update(ctx, k.Jonas, a.ID, in)
 		return err
 	}))
-	list, err := k.Definitions().List(t.Context(), k.jonas, db.AutomationFilter{Limit: 10})
+	list, err := k.Definitions().List(t.Context(), k.Jonas, db.AutomationFilter{Limit: 10})
 	if err != nil || len(list) != 1 || list[0].Name != "Renamed" {
 		t.Errorf("there are %+v, %v; want the one that was made and renamed", list, err)
 	}
@@ -51,12 +52,12 @@ func TestNothingStaysOfATransactionThatFailsAsAWhole(t *testing.T) {
 	k := setup(t)
 	stop := errors.New("stop")
 	err := db.InTx(t.Context(), k.DB, func(ctx context.Context, tx bun.Tx) error {
-		_, _, err := k.In(tx).Definitions().Create(ctx, k.jonas, k.input())
+		_, _, err := k.In(tx).Definitions().Create(ctx, k.Jonas, k.Input())
 		check(t, err)
 		return stop
 	})
 	wantErr(t, err, stop)
-	list, err := k.Definitions().List(t.Context(), k.jonas, db.AutomationFilter{Limit: 10})
+	list, err := k.Definitions().List(t.Context(), k.Jonas, db.AutomationFilter{Limit: 10})
 	if err != nil || len(list) != 0 {
 		t.Errorf("there are %+v, %v; want none", list, err)
 	}

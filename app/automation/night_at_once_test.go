@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/db"
 )
@@ -19,16 +20,16 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 	k := setup(t)
 	ctx := t.Context()
 	var all []uuid.UUID
-	for _, change := range []func(*Input){recurring("* * * * *"), loop, recurring("*/2 * * * *"),
+	for _, change := range []func(*automation.Input){recurring("* * * * *"), loop, recurring("*/2 * * * *"),
 		oneTime("2026-06-01T14:05")} {
-		all = append(all, k.create(change).ID)
+		all = append(all, k.Make(change).ID)
 	}
 	bot := k.newBot(nil)
-	all = append(all, k.create(ofBot(bot, recurring("* * * * *"))).ID)
+	all = append(all, k.Make(ofBot(bot, recurring("* * * * *"))).ID)
 	expected := func(err error) bool {
 		var bad fault.Invalid
-		var busy *Busy
-		var unable *Unable
+		var busy *automation.Busy
+		var unable *automation.Unable
 		return err == nil || errors.As(err, &bad) || errors.As(err, &busy) || errors.As(err, &unable) ||
 			errors.Is(err, fault.ErrStale) ||
 			errors.Is(err, db.ErrLeaseLost) || errors.Is(err, fault.ErrNotFound) || db.IsNotFound(err)
@@ -43,24 +44,25 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 				var err error
 				switch who {
 				case 0, 1, 2:
-					k.clock.Add(7 * time.Second)
+					k.Clock.Add(7 * time.Second)
 					_, err = k.Schedules().StartDue(ctx)
 				case 3:
 					var a *db.Automation
 					if a, err = db.AutomationByID(ctx, k.DB, id); err == nil {
-						err = k.Definitions().SetEnabled(ctx, k.mira, id, !a.Enabled)
+						err = k.Definitions().SetEnabled(ctx, k.Mira, id, !a.Enabled)
 					}
 				case 4:
 					var a *db.Automation
 					if a, err = db.AutomationByID(ctx, k.DB, id); err == nil && a.BotID == uuid.Nil {
-						in := k.input()
+						in := k.Input()
 						in.Version = a.Version
-						[]func(*Input){recurring("* * * * *"), loop, recurring("*/3 * * * *")}[r.IntN(3)](&in)
-						_, _, err = k.Definitions().Update(ctx, k.mira, id, in)
+						[]func(*automation.Input){recurring("* * * * *"), loop,
+							recurring("*/3 * * * *")}[r.IntN(3)](&in)
+						_, _, err = k.Definitions().Update(ctx, k.Mira, id, in)
 					}
 				case 5:
 					if r.IntN(2) == 0 {
-						_, err = k.Runs().RunNow(ctx, k.mira, id, nil)
+						_, err = k.Runs().RunNow(ctx, k.Mira, id, nil)
 					} else {
 						_, _, err = k.Schedules().FindGaps(ctx, uuid.Nil)
 						_, again := k.Schedules().Repair(ctx)
@@ -68,9 +70,9 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 							k.Schedules().WatchGates(ctx))
 					}
 				case 6:
-					ends := []Outcome{success, failure, {Status: db.Succeeded, FilesChanged: true},
+					ends := []automation.Outcome{success, failure, {Status: db.Succeeded, FilesChanged: true},
 						{Status: db.Skipped, Reason: "no", Neutral: true}}
-					for _, s := range k.claim() {
+					for _, s := range k.Claim() {
 						if err = k.Runs().Finish(ctx, lease(s), ends[r.IntN(len(ends))]); !expected(err) {
 							break
 						}
@@ -79,7 +81,7 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 					var execution uuid.UUID
 					if k.DB.NewRaw("SELECT id FROM executions WHERE status IN ('queued', 'running') LIMIT 1").
 						Scan(ctx, &execution) == nil {
-						err = k.Runs().Cancel(ctx, k.mira, execution)
+						err = k.Runs().Cancel(ctx, k.Mira, execution)
 					}
 				}
 				if !expected(err) && !strings.Contains(err.Error(), "is not in flight") {
@@ -96,9 +98,9 @@ func TestPeopleSchedulersAndWorkersAtOnceDisturbNobody(t *testing.T) {
 		t.Errorf("%d rows are set aside", aside)
 	}
 	for range 4 {
-		k.clock.Add(time.Minute)
-		k.tick(k.Now())
-		k.finish(success)
+		k.Clock.Add(time.Minute)
+		k.Tick(k.Now())
+		k.EndRuns(success)
 	}
 	k.expectNoGaps()
 	n, err := k.Schedules().Repair(ctx)

@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"errors"
@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/automation"
 	"carillon/app/cron"
 	"carillon/app/cron/crontest"
 	"carillon/app/fault"
@@ -47,11 +48,14 @@ type span struct {
 	must, might time.Time // due times before the first are answered, up to the second they may be
 }
 
+// gap is a time in which no scheduler looked.
+type gap struct{ from, to time.Time }
+
 // night is one night of the test with what it has seen.
 type night struct {
 	*kit
 	rand    *rand.Rand
-	second  *Service
+	second  *automation.Service
 	all     []uuid.UUID
 	last    map[uuid.UUID]db.Automation
 	told    map[uuid.UUID]int
@@ -66,11 +70,11 @@ type night struct {
 }
 
 func (n *night) note(format string, args ...any) {
-	n.story = append(n.story, n.clock.Now().Format("02 15:04:05 ")+fmt.Sprintf(format, args...))
+	n.story = append(n.story, n.Clock.Now().Format("02 15:04:05 ")+fmt.Sprintf(format, args...))
 }
 
 func (n *night) fail(a uuid.UUID, format string, args ...any) {
-	n.t.Helper()
+	n.T.Helper()
 	var lines []string
 	for _, line := range n.story {
 		if strings.Contains(line, n.name(a)) || !strings.Contains(line, "A") || strings.Contains(line, "all") {
@@ -80,9 +84,9 @@ func (n *night) fail(a uuid.UUID, format string, args ...any) {
 	if len(lines) > 60 {
 		lines = lines[len(lines)-60:]
 	}
-	n.t.Errorf("%s at %s: %s\n%s\n%s", n.name(a), moment(n.clock.Now()), fmt.Sprintf(format, args...),
+	n.T.Errorf("%s at %s: %s\n%s\n%s", n.name(a), moment(n.Clock.Now()), fmt.Sprintf(format, args...),
 		strings.Join(lines, "\n"), n.rows(a))
-	n.t.FailNow()
+	n.T.FailNow()
 }
 
 func moment(t time.Time) string { return t.UTC().Format("02 15:04:05") }
@@ -91,7 +95,7 @@ func (n *night) name(a uuid.UUID) string { return fmt.Sprint("A", slices.Index(n
 
 func (n *night) rows(a uuid.UUID) string {
 	var text []string
-	for _, e := range n.history(&db.Automation{ID: a}) {
+	for _, e := range n.History(&db.Automation{ID: a}) {
 		text = append(text, fmt.Sprintf("  %s %s/%s %s for %s to %s ×%d: %s [%s] made %s ended %s",
 			e.ID.String()[24:], e.Snapshot.Trigger, e.Source, e.Status, moment(e.ScheduledFor),
 			moment(e.LastSkippedFor),
@@ -131,13 +135,13 @@ func liveThrough(t *testing.T, seed uint64) {
 	if seed%3 == 0 {
 		n.back = 0
 	}
-	n.second = &Service{
+	n.second = &automation.Service{
 		DB: n.DB, Now: n.Now, Keys: n.Keys, Log: slog.New(slog.DiscardHandler), Providers: n.Providers,
 		Workspaces: n.Workspaces,
 	}
 	evening := evenings[seed%uint64(len(evenings))]
-	n.clock.Set(evening.begin)
-	n.owner = n.person("Owner", account.RoleMember)
+	n.Clock.Set(evening.begin)
+	n.owner = n.Person("Owner", account.RoleMember)
 	for range 5 {
 		in := n.some(evening.zones)
 		a, _, err := n.Definitions().Create(t.Context(), n.owner, in)
@@ -153,7 +157,7 @@ func liveThrough(t *testing.T, seed uint64) {
 		n.look()
 	}
 	end := evening.begin.Add(11 * time.Hour)
-	for n.clock.Now().Before(end) {
+	for n.Clock.Now().Before(end) {
 		n.step(evening.zones)
 		n.look()
 		n.advance(time.Duration(1+n.rand.IntN(pick(n, 5, 90, 1200, 1200))) * time.Second)
@@ -173,14 +177,14 @@ func liveThrough(t *testing.T, seed uint64) {
 	}
 }
 
-func said(in Input) string {
+func said(in automation.Input) string {
 	return fmt.Sprintf("%s %s %s in %s, catch up %t, complete %t, budget %v",
 		in.Trigger, in.Cron, in.RunAt, in.TimeZone, in.CatchUp, in.AutoComplete, in.Budget)
 }
 
 // some is an automation of any type.
-func (n *night) some(zones []string) Input {
-	in := n.input()
+func (n *night) some(zones []string) automation.Input {
+	in := n.Input()
 	in.Trigger = pick(n, "recurring", "recurring", "recurring", "loop", "loop", "one_time", "one_time", "manual",
 		"http")
 	switch in.Trigger {
@@ -189,7 +193,7 @@ func (n *night) some(zones []string) Input {
 			"0 0 * * *", "0,20,59 * * * *")
 		in.CatchUp = pick(n, true, false)
 	case "one_time":
-		in.RunAt = n.clock.Now().Add(time.Duration(n.rand.IntN(7200)-200) * time.Second).UTC().Format(time.RFC3339)
+		in.RunAt = n.Clock.Now().Add(time.Duration(n.rand.IntN(7200)-200) * time.Second).UTC().Format(time.RFC3339)
 	}
 	in.TimeZone = pick(n, zones...)
 	in.AutoComplete = pick(n, true, true, false)
@@ -201,18 +205,18 @@ func (n *night) some(zones []string) Input {
 }
 
 // scheduler is one of two.
-func (n *night) scheduler() *Service { return pick(n, n.Service, n.second) }
+func (n *night) scheduler() *automation.Service { return pick(n, n.Service, n.second) }
 
 // advance lets time pass while both schedulers look each second.
 func (n *night) advance(d time.Duration) {
-	n.t.Helper()
-	to := n.clock.Now().Add(d)
+	n.T.Helper()
+	to := n.Clock.Now().Add(d)
 	for {
-		now := n.clock.Now()
+		now := n.Clock.Now()
 		var next time.Time
-		check(n.t, n.DB.NewRaw(
+		check(n.T, n.DB.NewRaw(
 			"SELECT coalesce(min(next_run_at), ?) FROM automations WHERE enabled AND next_run_at > ?", to, now).
-			Scan(n.t.Context(), &next))
+			Scan(n.T.Context(), &next))
 		if next.After(to) {
 			next = to
 		}
@@ -220,9 +224,9 @@ func (n *night) advance(d time.Duration) {
 		if next.Before(now) || next.Equal(now) && next.Before(to) {
 			next = now.Add(time.Second)
 		}
-		n.clock.Set(next)
-		n.Service.looks.end(next.Add(-time.Second), next.Add(-time.Second), true)
-		n.second.looks.end(next.Add(-time.Second), next.Add(-time.Second), true)
+		n.Clock.Set(next)
+		n.LookedAt(next.Add(-time.Second))
+		n.second.LookedAt(next.Add(-time.Second))
 		n.tickNow()
 		if n.rand.IntN(3) > 0 {
 			n.someWork()
@@ -235,80 +239,81 @@ func (n *night) advance(d time.Duration) {
 
 // tickNow lets a scheduler look at all that is due.
 func (n *night) tickNow() {
-	n.t.Helper()
+	n.T.Helper()
 	for i := 0; ; i++ {
 		one := n.scheduler()
-		one.looks.end(one.looks.last, one.looks.last, true)
-		k, err := one.Schedules().StartDue(n.t.Context())
-		check(n.t, err)
+		one.LookedInTime()
+		k, err := one.Schedules().StartDue(n.T.Context())
+		check(n.T, err)
 		n.look()
 		if k == 0 {
 			return
 		}
 		if i > 50 {
-			n.t.Fatalf("at %s the scheduler does not come to an end", n.clock.Now())
+			n.T.Fatalf("at %s the scheduler does not come to an end", n.Clock.Now())
 		}
 	}
 }
 
-func (n *night) claimAll() { n.work = append(n.work, n.claim()...) }
+func (n *night) claimAll() { n.work = append(n.work, n.Claim()...) }
 
 // someWork lets workers begin and end some runs.
 func (n *night) someWork() {
-	n.t.Helper()
+	n.T.Helper()
 	n.claimAll()
 	if len(n.work) > 0 && n.rand.IntN(2) == 0 {
 		n.end(n.rand.IntN(len(n.work)), n.outcome())
 	}
 }
 
-func (n *night) outcome() Outcome {
+func (n *night) outcome() automation.Outcome {
 	switch n.rand.IntN(9) {
 	case 0, 1:
 		return failure
 	case 2:
-		return Outcome{Status: db.TimedOut, Reason: "it took too long", Class: "timeout"}
+		return automation.Outcome{Status: db.TimedOut, Reason: "it took too long", Class: "timeout"}
 	case 3:
-		return Outcome{Status: db.Failed, Reason: "the network was away", Class: "transient", Neutral: true, Tell: true}
+		return automation.Outcome{Status: db.Failed, Reason: "the network was away", Class: "transient", Neutral: true,
+			Tell: true}
 	case 4:
-		return Outcome{Status: db.Succeeded, FilesChanged: true}
+		return automation.Outcome{Status: db.Succeeded, FilesChanged: true}
 	case 5:
-		return Outcome{Status: db.Skipped, Reason: "its gate did not let it begin", Neutral: true}
+		return automation.Outcome{Status: db.Skipped, Reason: "its gate did not let it begin", Neutral: true}
 	default:
 		return success
 	}
 }
 
 // end ends a run at work.
-func (n *night) end(i int, o Outcome) {
-	n.t.Helper()
+func (n *night) end(i int, o automation.Outcome) {
+	n.T.Helper()
 	s := n.work[i]
 	n.work = slices.Delete(n.work, i, i+1)
 	if n.rand.IntN(4) > 0 && o.Status != db.Skipped {
-		n.exec(`UPDATE executions SET turns = 1, started_at = coalesce(started_at, ?)
-			WHERE session_id = ? AND status IN ('queued', 'running')`, n.clock.Now(), s.ID)
+		n.Exec(`UPDATE executions SET turns = 1, started_at = coalesce(started_at, ?)
+			WHERE session_id = ? AND status IN ('queued', 'running')`, n.Clock.Now(), s.ID)
 	}
-	err := n.Runs().Finish(n.t.Context(), lease(s), o)
+	err := n.Runs().Finish(n.T.Context(), lease(s), o)
 	if errors.Is(err, db.ErrLeaseLost) || db.IsNotFound(err) {
 		return
 	}
-	check(n.t, err)
+	check(n.T, err)
 	n.note("%s a run ended %s %s neutral=%t", n.name(s.AutomationID), o.Status, o.Reason, o.Neutral)
 	n.look()
 }
 
 func (n *night) owned(active bool) {
 	if active {
-		n.exec("UPDATE users SET deactivated_at = NULL WHERE id = ?", n.owner.ID)
+		n.Exec("UPDATE users SET deactivated_at = NULL WHERE id = ?", n.owner.ID)
 	} else {
-		check(n.t, db.SetDeactivated(n.t.Context(), n.DB, n.owner.ID, n.clock.Now(), n.clock.Now()))
+		check(n.T, db.SetDeactivated(n.T.Context(), n.DB, n.owner.ID, n.Clock.Now(), n.Clock.Now()))
 	}
 }
 
 // step is one thing that somebody does, or that happens.
 func (n *night) step(zones []string) {
-	n.t.Helper()
-	ctx := n.t.Context()
+	n.T.Helper()
+	ctx := n.T.Context()
 	if len(n.all) == 0 {
 		return
 	}
@@ -317,57 +322,58 @@ func (n *night) step(zones []string) {
 	if db.IsNotFound(err) {
 		return
 	}
-	check(n.t, err)
+	check(n.T, err)
 	var bad fault.Invalid
 	switch n.rand.IntN(17) {
 	case 0, 1, 2: // another of its kind, or of another
 		in := n.some(zones)
 		in.Version = stored.Version
-		_, _, err := n.Definitions().Update(ctx, n.mira, a, in)
+		_, _, err := n.Definitions().Update(ctx, n.Mira, a, in)
 		if err != nil && !errors.As(err, &bad) {
-			n.t.Fatal(err)
+			n.T.Fatal(err)
 		}
 		n.note("%s becomes %s (%v)", n.name(a), said(in), err)
 	case 3, 4, 5:
-		err := n.Definitions().SetEnabled(ctx, n.mira, a, !stored.Enabled)
+		err := n.Definitions().SetEnabled(ctx, n.Mira, a, !stored.Enabled)
 		if err != nil && !errors.As(err, &bad) {
-			n.t.Fatal(err)
+			n.T.Fatal(err)
 		}
 		n.note("%s enabled %t (%v)", n.name(a), !stored.Enabled, err)
 	case 6:
 		if stored.Enabled && stored.Trigger != db.HTTP { // in the same second
-			check(n.t, n.Definitions().SetEnabled(ctx, n.mira, a, false))
+			check(n.T, n.Definitions().SetEnabled(ctx, n.Mira, a, false))
 			n.look()
-			n.clock.Add(time.Second)
-			err := n.Definitions().SetEnabled(ctx, n.mira, a, true)
+			n.Clock.Add(time.Second)
+			err := n.Definitions().SetEnabled(ctx, n.Mira, a, true)
 			if err != nil && !errors.As(err, &bad) {
-				n.t.Fatal(err)
+				n.T.Fatal(err)
 			}
 			n.note("%s switched off and on (%v)", n.name(a), err)
 		}
 	case 7, 8:
-		_, err := n.Runs().RunNow(ctx, n.mira, a, nil)
-		var busy *Busy
-		var unable *Unable
+		_, err := n.Runs().RunNow(ctx, n.Mira, a, nil)
+		var busy *automation.Busy
+		var unable *automation.Unable
 		if err != nil && !errors.As(err, &busy) && !errors.As(err, &unable) {
-			n.t.Fatal(err)
+			n.T.Fatal(err)
 		}
 		n.note("%s Run Now (%v)", n.name(a), err)
 	case 9: // down: nobody looks, workers are gone
 		d := time.Duration(1+n.rand.IntN(pick(n, 400, 9000))) * time.Second
-		from := n.clock.Now()
+		from := n.Clock.Now()
 		n.note("all: down for %s", d)
-		n.clock.Add(d)
-		n.away = append(n.away, gap{from: from, to: n.clock.Now()})
-		n.Service.looks, n.second.looks = looks{}, looks{} //nolint:govet // nobody holds them
-		schedulers := []*Service{n.Service, n.second}
+		n.Clock.Add(d)
+		n.away = append(n.away, gap{from: from, to: n.Clock.Now()})
+		n.Restart()
+		n.second.Restart()
+		schedulers := []*automation.Service{n.Service, n.second}
 		n.rand.Shuffle(2, func(i, j int) { schedulers[i], schedulers[j] = schedulers[j], schedulers[i] })
 		for _, one := range schedulers {
 			if n.rand.IntN(2) == 0 {
 				n.workersDie()
 			}
 			_, err := one.Schedules().StartDue(ctx)
-			check(n.t, err)
+			check(n.T, err)
 			n.look()
 		}
 		n.tickNow()
@@ -389,24 +395,24 @@ func (n *night) step(zones []string) {
 			"SELECT id FROM executions WHERE automation_id = ? AND status IN ('queued', 'running') LIMIT 1",
 			a).Scan(ctx, &id)
 		if err == nil {
-			check(n.t, n.Runs().Cancel(ctx, n.mira, id))
+			check(n.T, n.Runs().Cancel(ctx, n.Mira, id))
 			n.note("%s canceled", n.name(a))
 			for i := range n.work {
 				if n.work[i].AutomationID == a {
-					n.end(i, Outcome{Status: db.Canceled, Reason: "canceled"})
+					n.end(i, automation.Outcome{Status: db.Canceled, Reason: "canceled"})
 					break
 				}
 			}
 		}
 	case 14:
 		n.note("all: the watch")
-		before := n.clock.Now()
+		before := n.Clock.Now()
 		repaired, err := n.Schedules().Repair(ctx)
-		check(n.t, err)
-		check(n.t, n.Schedules().CorrectFutureTimes(ctx))
+		check(n.T, err)
+		check(n.T, n.Schedules().CorrectFutureTimes(ctx))
 		gaps, _, err := n.Schedules().FindGaps(ctx, uuid.Nil)
-		check(n.t, err)
-		check(n.t, n.Schedules().WatchGates(ctx))
+		check(n.T, err)
+		check(n.T, n.Schedules().WatchGates(ctx))
 		if repaired+gaps > 0 {
 			n.fail(a, "the watch repaired %d schedules and found %d gaps at %s", repaired, gaps, before)
 		}
@@ -417,20 +423,20 @@ func (n *night) step(zones []string) {
 		d := time.Duration(1+n.rand.IntN(2400)) * time.Second
 		n.note("all: the clock is set back by %s", d)
 		n.back += d
-		n.clock.Add(-d)
-		check(n.t, n.Schedules().CorrectFutureTimes(ctx))
+		n.Clock.Add(-d)
+		check(n.T, n.Schedules().CorrectFutureTimes(ctx))
 		gaps, _, err := n.Schedules().FindGaps(ctx, uuid.Nil)
-		check(n.t, err)
+		check(n.T, err)
 		if gaps > 0 {
 			n.fail(a, "the watch found %d gaps", gaps)
 		}
 	case 15:
 		if n.rand.IntN(6) == 0 {
-			check(n.t, n.Definitions().Delete(ctx, n.mira, a))
+			check(n.T, n.Definitions().Delete(ctx, n.Mira, a))
 			n.note("%s deleted", n.name(a))
 		} else if budgeted := stored.Budget.Day.Set(); budgeted {
-			_, err := n.Budgets().Raise(ctx, n.mira, a, "day.turns")
-			check(n.t, err)
+			_, err := n.Budgets().Raise(ctx, n.Mira, a, "day.turns")
+			check(n.T, err)
 			n.note("%s budget raised", n.name(a))
 		}
 	}
@@ -438,24 +444,24 @@ func (n *night) step(zones []string) {
 
 // closeOpen marks all open sessions Done.
 func (n *night) closeOpen() {
-	n.t.Helper()
+	n.T.Helper()
 	var open []uuid.UUID
-	check(n.t, n.DB.NewRaw("SELECT id FROM sessions WHERE status = 'waiting'").Scan(n.t.Context(), &open))
+	check(n.T, n.DB.NewRaw("SELECT id FROM sessions WHERE status = 'waiting'").Scan(n.T.Context(), &open))
 	for _, id := range open {
-		check(n.t, n.Sessions().MarkDone(n.t.Context(), n.mira, id))
+		check(n.T, n.Sessions().MarkDone(n.T.Context(), n.Mira, id))
 	}
 }
 
 // workersDie ends the leases of all that is at work; half of it can be resumed.
 func (n *night) workersDie() {
-	n.t.Helper()
-	n.exec("UPDATE sessions SET lease_until = ? WHERE status = 'in_progress'", n.clock.Now().Add(-time.Hour))
+	n.T.Helper()
+	n.Exec("UPDATE sessions SET lease_until = ? WHERE status = 'in_progress'", n.Clock.Now().Add(-time.Hour))
 	resumes := n.rand.IntN(2) == 0
 	if resumes {
-		n.exec("UPDATE sessions SET conversation = 'known' WHERE status = 'in_progress'")
+		n.Exec("UPDATE sessions SET conversation = 'known' WHERE status = 'in_progress'")
 	}
-	_, err := n.Runs().Interrupt(n.t.Context(), func(string) bool { return resumes })
-	check(n.t, err)
+	_, err := n.Runs().Interrupt(n.T.Context(), func(string) bool { return resumes })
+	check(n.T, err)
 	n.work = nil
 	n.look()
 }
@@ -472,12 +478,12 @@ type fact struct {
 
 // look compares what is stored with what it was, and with the rules.
 func (n *night) look() {
-	n.t.Helper()
-	ctx, now := n.t.Context(), n.clock.Now()
+	n.T.Helper()
+	ctx, now := n.T.Context(), n.Clock.Now()
 	var list []db.Automation
-	check(n.t, n.DB.NewSelect().Model(&list).Scan(ctx))
+	check(n.T, n.DB.NewSelect().Model(&list).Scan(ctx))
 	var facts []fact
-	check(n.t, n.DB.NewRaw(`SELECT a.id, count(e.id) AS in_flight, coalesce(bool_or(e.parallel), false) AS parallel,
+	check(n.T, n.DB.NewRaw(`SELECT a.id, count(e.id) AS in_flight, coalesce(bool_or(e.parallel), false) AS parallel,
 		EXISTS (SELECT 1 FROM sessions s WHERE s.status IN ('queued', 'in_progress', 'waiting') AND s.id =
 			(SELECT x.session_id FROM executions x WHERE x.automation_id = a.id AND x.source = 'schedule'
 				AND x.session_id IS NOT NULL ORDER BY x.id DESC LIMIT 1)) AS open,
@@ -500,7 +506,7 @@ func (n *night) look() {
 			}
 			if !known || before.Trigger != a.Trigger || a.Enabled && !before.Enabled {
 				n.before[a.ID] = map[uuid.UUID]bool{}
-				for _, e := range n.history(a) {
+				for _, e := range n.History(a) {
 					n.before[a.ID][e.ID] = !e.FinishedAt.IsZero()
 				}
 			}
@@ -522,7 +528,8 @@ func (n *night) look() {
 			n.fail(a.ID, "it is disabled, due at %s, because %q %q", a.NextRunAt, a.DisabledKind, a.DisabledReason)
 		case a.Enabled && a.DisabledKind != "":
 			n.fail(a.ID, "it is enabled and was disabled because %s", a.DisabledReason)
-		case a.Enabled && (a.Trigger == db.Recurring || a.Trigger == db.Loop) && a.FailureStreak >= maxFailures:
+		case a.Enabled && (a.Trigger == db.Recurring || a.Trigger == db.Loop) &&
+			a.FailureStreak >= automation.MaxFailures:
 			n.fail(a.ID, "it is enabled after %d failures", a.FailureStreak)
 		case known && before.Enabled && !a.Enabled && a.DisabledKind != db.ByPerson &&
 			a.DisabledReason != "it has run" &&
@@ -551,11 +558,11 @@ func (n *night) close(id uuid.UUID, before db.Automation, now time.Time) {
 
 // streak compares the count of failures with the history.
 func (n *night) streak(a *db.Automation) {
-	n.t.Helper()
+	n.T.Helper()
 	var list []db.Execution
-	check(n.t, n.DB.NewSelect().Model(&list).
+	check(n.T, n.DB.NewSelect().Model(&list).
 		Where("e.automation_id = ? AND e.finished_at IS NOT NULL AND NOT e.neutral", a.ID).
-		OrderExpr("e.finished_at, e.id").Scan(n.t.Context()))
+		OrderExpr("e.finished_at, e.id").Scan(n.T.Context()))
 	want := 0
 	for _, e := range list {
 		switch {
@@ -574,16 +581,16 @@ func (n *night) streak(a *db.Automation) {
 
 // ledgerOf holds the rows of an automation's schedule against the due times of its spans.
 func (n *night) ledgerOf(id uuid.UUID) {
-	n.t.Helper()
+	n.T.Helper()
 	a, there := n.last[id]
 	if !there {
 		return
 	}
-	n.close(id, a, n.clock.Now())
+	n.close(id, a, n.Clock.Now())
 	must, might := map[int64]int{}, map[int64]int{}
 	for _, s := range n.spans[id] {
 		zone, err := cron.Zone(s.zone)
-		check(n.t, err)
+		check(n.T, err)
 		for _, w := range crontest.Times(s.cron, zone, s.since, s.might.Add(time.Hour)) {
 			switch {
 			case w.Before(s.must):
@@ -593,7 +600,7 @@ func (n *night) ledgerOf(id uuid.UUID) {
 			}
 		}
 	}
-	all := n.history(&db.Automation{ID: id})
+	all := n.History(&db.Automation{ID: id})
 	skips, notices := 0, 0
 	blockers := map[uuid.UUID]bool{}
 	for _, e := range all {
@@ -642,9 +649,9 @@ func (n *night) ledgerOf(id uuid.UUID) {
 			n.fail(id, "%s is answered by %d rows", time.Unix(w, 0).UTC(), k)
 		}
 	}
-	check(n.t, n.DB.NewRaw(
+	check(n.T, n.DB.NewRaw(
 		"SELECT count(*) FROM notifications WHERE automation_id = ? AND kind = ? AND title NOT LIKE '%gate'", id,
-		inbox.Skipped).Scan(n.t.Context(), &notices))
+		inbox.Skipped).Scan(n.T.Context(), &notices))
 	if notices > skips || notices < len(blockers) {
 		n.fail(id, "%d streaks of skips by %d runs have %d notices", skips, len(blockers), notices)
 	}
@@ -652,13 +659,13 @@ func (n *night) ledgerOf(id uuid.UUID) {
 
 // reason checks what a row says of a due time.
 func (n *night) reason(id uuid.UUID, e *db.Execution, w time.Time, all []db.Execution) {
-	n.t.Helper()
+	n.T.Helper()
 	if n.back > 0 {
 		return
 	}
 	down := slices.ContainsFunc(n.away, func(g gap) bool { return w.After(g.from) && w.Before(g.to) })
 	downFor := slices.ContainsFunc(n.away, func(g gap) bool {
-		return w.After(g.from) && w.Before(g.to.Add(-answerWithin))
+		return w.After(g.from) && w.Before(g.to.Add(-automation.AnswerWithin))
 	})
 	switch {
 	case e.Status == db.Missed && !down:
@@ -666,7 +673,7 @@ func (n *night) reason(id uuid.UUID, e *db.Execution, w time.Time, all []db.Exec
 	case e.Status == db.Skipped && e.ErrorClass == "" && downFor:
 		n.fail(id, "%s is skipped, and passed during a downtime", w)
 	case e.Status == db.Skipped && e.ErrorClass == "" && !slices.ContainsFunc(all, func(o db.Execution) bool {
-		return o.SessionID != uuid.Nil && !o.CreatedAt.After(w.Add(answerWithin)) &&
+		return o.SessionID != uuid.Nil && !o.CreatedAt.After(w.Add(automation.AnswerWithin)) &&
 			(o.FinishedAt.IsZero() || !o.FinishedAt.Before(w))
 	}):
 		n.fail(id, "%s is skipped because %s, and none was", w, e.Reason)

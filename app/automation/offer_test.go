@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"errors"
@@ -12,44 +12,44 @@ import (
 
 // offered is an automation of Jonas's that a person is asked to take over by another.
 func (k *kit) offered(by, to account.Actor) *db.Automation {
-	k.t.Helper()
-	a := k.create(nil)
-	offered, err := k.Transfers().Transfer(k.t.Context(), by, a.ID, to.ID)
-	check(k.t, err)
-	if !offered || k.reload(a).CreatorID != k.jonas.ID {
-		k.t.Fatalf("%s gives it to %s without asking", by.Name, to.Name)
+	k.T.Helper()
+	a := k.Make(nil)
+	offered, err := k.Transfers().Transfer(k.T.Context(), by, a.ID, to.ID)
+	check(k.T, err)
+	if !offered || k.Reload(a).CreatorID != k.Jonas.ID {
+		k.T.Fatalf("%s gives it to %s without asking", by.Name, to.Name)
 	}
 	return a
 }
 
 func TestWhoMayDoMoreIsAskedBeforeAnAutomationIsTheirs(t *testing.T) {
 	k := setup(t)
-	manager, lee := k.person("Max", account.RoleManager), k.person("Lee", account.RoleMember)
-	a := k.offered(k.jonas, manager)
-	k.expectInbox(manager, inbox.Transferred)
-	for _, other := range []account.Actor{k.jonas, k.mira} {
+	manager, lee := k.Person("Max", account.RoleManager), k.Person("Lee", account.RoleMember)
+	a := k.offered(k.Jonas, manager)
+	k.ExpectInbox(manager, inbox.Transferred)
+	for _, other := range []account.Actor{k.Jonas, k.Mira} {
 		wantErr(t, k.Transfers().Accept(t.Context(), other, a.ID, a.Version), fault.ErrNotFound)
 		wantErr(t, k.Transfers().Decline(t.Context(), other, a.ID), fault.ErrNotFound)
 	}
 	wantErr(t, k.Transfers().Accept(t.Context(), manager, a.ID, a.Version+1), fault.ErrStale)
 	check(t, k.Transfers().Accept(t.Context(), manager, a.ID, a.Version))
-	if got := k.reload(a); got.CreatorID != manager.ID || got.Version != a.Version+1 {
+	if got := k.Reload(a); got.CreatorID != manager.ID || got.Version != a.Version+1 {
 		t.Errorf("after the consent it is %s's, version %d", got.CreatorID, got.Version)
 	}
 	wantErr(t, k.Transfers().Accept(t.Context(), manager, a.ID, a.Version+1), fault.ErrNotFound)
-	k.expectInbox(k.jonas, inbox.Transferred)
+	k.ExpectInbox(k.Jonas, inbox.Transferred)
 
-	b := k.offered(manager, k.mira) // who manages everyone's asks an administrator too
-	check(t, k.Transfers().Decline(t.Context(), k.mira, b.ID))
-	if got := k.reload(b); got.CreatorID != k.jonas.ID {
+	b := k.offered(manager, k.Mira) // who manages everyone's asks an administrator too
+	check(t, k.Transfers().Decline(t.Context(), k.Mira, b.ID))
+	if got := k.Reload(b); got.CreatorID != k.Jonas.ID {
 		t.Error("it changed hands all the same")
 	}
-	k.expectInbox(manager, inbox.Transferred, inbox.Transferred)
-	wantErr(t, k.Transfers().Withdraw(t.Context(), k.jonas, b.ID), fault.ErrNotFound)
+	k.ExpectInbox(manager, inbox.Transferred, inbox.Transferred)
+	wantErr(t, k.Transfers().Withdraw(t.Context(), k.Jonas, b.ID), fault.ErrNotFound)
 
-	c := k.offered(k.jonas, manager)
+	c := k.offered(k.Jonas, manager)
 	wantErr(t, k.Transfers().Withdraw(t.Context(), lee, c.ID), fault.ErrNotFound)
-	check(t, k.Transfers().Withdraw(t.Context(), k.jonas, c.ID))
+	check(t, k.Transfers().Withdraw(t.Context(), k.Jonas, c.ID))
 	wantErr(t, k.Transfers().Accept(t.Context(), manager, c.ID, c.Version), fault.ErrNotFound)
 
 	// Who manages everyone's takes it over themselves without a question.
@@ -60,20 +60,20 @@ func TestWhoMayDoMoreIsAskedBeforeAnAutomationIsTheirs(t *testing.T) {
 
 func TestAnOfferIsWorthWhatItsMakerMayDoNow(t *testing.T) {
 	k := setup(t)
-	manager, lee := k.person("Max", account.RoleManager), k.person("Lee", account.RoleMember)
-	a := k.offered(k.jonas, manager)
-	offered, err := k.Transfers().Transfer(t.Context(), k.mira, a.ID, lee.ID) // it has another owner meanwhile
+	manager, lee := k.Person("Max", account.RoleManager), k.Person("Lee", account.RoleMember)
+	a := k.offered(k.Jonas, manager)
+	offered, err := k.Transfers().Transfer(t.Context(), k.Mira, a.ID, lee.ID) // it has another owner meanwhile
 	check(t, err)
 	if offered {
 		t.Fatal("an administrator has to ask a member")
 	}
 	wantErr(t, k.Transfers().Accept(t.Context(), manager, a.ID, a.Version+1), fault.ErrNotFound)
 
-	b := k.offered(k.jonas, manager)
-	k.deactivate(k.jonas)
+	b := k.offered(k.Jonas, manager)
+	k.Deactivate(k.Jonas)
 	var invalid fault.Invalid
 	if err := k.Transfers().Accept(t.Context(), manager, b.ID, b.Version); !errors.As(err, &invalid) ||
-		k.reload(b).CreatorID != k.jonas.ID {
+		k.Reload(b).CreatorID != k.Jonas.ID {
 		t.Errorf("an offer of somebody who has left is accepted: %v", err)
 	}
 	bearer := manager

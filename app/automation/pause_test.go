@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"carillon/app/automation"
 	"carillon/app/inbox"
 	"carillon/app/provider"
 	"carillon/app/workspace"
@@ -16,22 +17,22 @@ import (
 )
 
 // refused is the outcome of a run that the provider did not let through, begun now.
-func (k *kit) refused(class string, retryAt time.Time) Outcome {
-	return Outcome{
+func (k *kit) refused(class string, retryAt time.Time) automation.Outcome {
+	return automation.Outcome{
 		Status: db.Failed, Class: class, Reason: "401 invalid x-api-key", ProviderTrouble: true, RetryAt: retryAt,
 		Began: k.Now(),
 	}
 }
 
 func (k *kit) started() int {
-	k.t.Helper()
-	return len(k.claim())
+	k.T.Helper()
+	return len(k.Claim())
 }
 
 func (k *kit) pause() *db.ProviderPause {
-	k.t.Helper()
-	states, err := k.Providers.States(k.t.Context())
-	check(k.t, err)
+	k.T.Helper()
+	states, err := k.Providers.States(k.T.Context())
+	check(k.T, err)
 	if p, ok := states.Pauses["agent"]; ok {
 		return &p
 	}
@@ -41,7 +42,9 @@ func (k *kit) pause() *db.ProviderPause {
 func (k *kit) runs(n int) []*db.Automation {
 	list := make([]*db.Automation, n)
 	for i := range list {
-		list[i] = k.create(func(in *Input) { in.Trigger, in.Cron, in.TimeZone = "recurring", "0 3 * * *", "UTC" })
+		list[i] = k.Make(func(in *automation.Input) {
+			in.Trigger, in.Cron, in.TimeZone = "recurring", "0 3 * * *", "UTC"
+		})
 	}
 	return list
 }
@@ -49,26 +52,26 @@ func (k *kit) runs(n int) []*db.Automation {
 func TestProviderTroublePausesItsStartsWithOneNoticeAndNoStrikes(t *testing.T) {
 	k := setup(t)
 	list := k.runs(4)
-	k.tick(begun.Add(15*time.Hour + time.Second)) // 03:00: all four are due
+	k.Tick(begun.Add(15*time.Hour + time.Second)) // 03:00: all four are due
 	outcome := k.refused("auth", time.Time{})
-	k.clock.Add(time.Minute)
-	for _, s := range k.claim() { // they fail together
+	k.Clock.Add(time.Minute)
+	for _, s := range k.Claim() { // they fail together
 		check(t, k.Runs().Finish(t.Context(), lease(s), outcome))
 	}
 	for _, a := range list {
-		k.expectStatuses(a, "failed")
-		if e := k.history(a)[0]; !e.Neutral || e.ErrorClass != "auth" {
+		k.ExpectStatuses(a, "failed")
+		if e := k.History(a)[0]; !e.Neutral || e.ErrorClass != "auth" {
 			t.Errorf("the run is neutral %v of class %q; want neutral, auth", e.Neutral, e.ErrorClass)
 		}
-		if got := k.reload(a); got.FailureStreak != 0 || !got.Enabled {
+		if got := k.Reload(a); got.FailureStreak != 0 || !got.Enabled {
 			t.Errorf("the automation has %d strikes, enabled %v; want none, enabled", got.FailureStreak, got.Enabled)
 		}
 	}
 	if p := k.pause(); p == nil || p.Failures != 1 || !p.Until.Equal(k.Now().Add(5*time.Minute)) {
 		t.Errorf("the pause is %+v; want one failure, and five minutes", p)
 	}
-	k.expectInbox(k.mira, inbox.ProviderPaused)
-	k.expectInbox(k.jonas)
+	k.ExpectInbox(k.Mira, inbox.ProviderPaused)
+	k.ExpectInbox(k.Jonas)
 
 	k.runNow(list[0])
 	if n := k.started(); n != 0 {
@@ -80,31 +83,31 @@ func TestAfterAPauseOneSessionTriesAndItsSuccessLetsTheOthersFollow(t *testing.T
 	k := setup(t)
 	list := k.runs(3)
 	k.runNow(list[0])
-	k.finish(k.refused("rate_limit", time.Time{}))
+	k.EndRuns(k.refused("rate_limit", time.Time{}))
 	for _, a := range list {
 		k.runNow(a)
 	}
-	k.clock.Add(4 * time.Minute)
+	k.Clock.Add(4 * time.Minute)
 	if n := k.started(); n != 0 {
 		t.Fatalf("%d sessions started after four of five minutes; want 0", n)
 	}
-	k.clock.Add(time.Minute)
-	probe := k.claim()
+	k.Clock.Add(time.Minute)
+	probe := k.Claim()
 	if len(probe) != 1 {
 		t.Fatalf("%d sessions try after the pause; want 1", len(probe))
 	}
-	k.clock.Add(time.Second)
+	k.Clock.Add(time.Second)
 	if n := k.started(); n != 0 {
 		t.Errorf("%d more started while one tries; want 0", n)
 	}
-	check(t, k.Runs().Finish(t.Context(), lease(probe[0]), Outcome{Status: db.Succeeded, Began: k.Now()}))
+	check(t, k.Runs().Finish(t.Context(), lease(probe[0]), automation.Outcome{Status: db.Succeeded, Began: k.Now()}))
 	if p := k.pause(); p != nil {
 		t.Errorf("there still is %+v", p)
 	}
 	if n := k.started(); n != 2 {
 		t.Errorf("%d sessions followed; want 2", n)
 	}
-	k.expectInbox(k.mira, inbox.ProviderPaused)
+	k.ExpectInbox(k.Mira, inbox.ProviderPaused)
 }
 
 func TestAPauseGrowsWithEachFailureAndHoldsUntilTheTimeThatTheProviderNames(t *testing.T) {
@@ -112,25 +115,25 @@ func TestAPauseGrowsWithEachFailureAndHoldsUntilTheTimeThatTheProviderNames(t *t
 	a := k.runs(1)[0]
 	for i, want := range []time.Duration{5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, time.Hour} {
 		k.runNow(a)
-		k.clock.Add(time.Second)
-		if n := len(k.finish(k.refused("rate_limit", time.Time{}))); n != 1 {
+		k.Clock.Add(time.Second)
+		if n := len(k.EndRuns(k.refused("rate_limit", time.Time{}))); n != 1 {
 			t.Fatalf("attempt %d: %d sessions ran; want 1", i+1, n)
 		}
 		p := k.pause()
 		if got := p.Until.Sub(k.Now()); got != want {
 			t.Errorf("after failure %d the pause is %s; want %s", i+1, got, want)
 		}
-		k.clock.Set(p.Until)
+		k.Clock.Set(p.Until)
 	}
 	named := k.Now().Add(7 * time.Hour)
 	k.runNow(a)
-	k.clock.Add(time.Second)
-	k.finish(k.refused("rate_limit", named))
+	k.Clock.Add(time.Second)
+	k.EndRuns(k.refused("rate_limit", named))
 	if p := k.pause(); !p.Until.Equal(named) {
 		t.Errorf("the pause is until %s; want %s", p.Until, named)
 	}
-	k.expectInbox(k.mira, inbox.ProviderPaused) // one notice, however long it lasts
-	if got := k.reload(a); got.FailureStreak != 0 || !got.Enabled {
+	k.ExpectInbox(k.Mira, inbox.ProviderPaused) // one notice, however long it lasts
+	if got := k.Reload(a); got.FailureStreak != 0 || !got.Enabled {
 		t.Errorf("the automation has %d strikes", got.FailureStreak)
 	}
 }
@@ -139,20 +142,20 @@ func TestATaskThatFailsShowsThatTheProviderWorksAndAnOlderSuccessDoesNot(t *test
 	k := setup(t)
 	list := k.runs(2)
 	k.runNow(list[0])
-	older := k.claim()[0]
+	older := k.Claim()[0]
 	olderBegan := k.Now()
-	k.clock.Add(time.Minute)
+	k.Clock.Add(time.Minute)
 	k.runNow(list[1])
-	k.finish(k.refused("auth", time.Time{}))
-	k.clock.Add(time.Second)
-	check(t, k.Runs().Finish(t.Context(), lease(older), Outcome{Status: db.Succeeded, Began: olderBegan}))
+	k.EndRuns(k.refused("auth", time.Time{}))
+	k.Clock.Add(time.Second)
+	check(t, k.Runs().Finish(t.Context(), lease(older), automation.Outcome{Status: db.Succeeded, Began: olderBegan}))
 	if k.pause() == nil {
 		t.Fatal("a run that began before the trouble ended the pause")
 	}
 	k.runNow(list[1])
-	k.clock.Add(5 * time.Minute)
+	k.Clock.Add(5 * time.Minute)
 	began := k.Now()
-	k.finish(Outcome{Status: db.Failed, Class: "agent", Reason: "it could not do it", Began: began})
+	k.EndRuns(automation.Outcome{Status: db.Failed, Class: "agent", Reason: "it could not do it", Began: began})
 	if p := k.pause(); p != nil {
 		t.Errorf("a task's own failure left the pause %+v", p)
 	}
@@ -162,32 +165,34 @@ func TestResumeNowEndsAPauseAndTheNextTroubleTellsAgain(t *testing.T) {
 	k := setup(t)
 	a := k.runs(1)[0]
 	k.runNow(a)
-	k.finish(k.refused("auth", time.Time{}))
+	k.EndRuns(k.refused("auth", time.Time{}))
 	k.runNow(a)
-	k.clock.Add(time.Second)
-	check(t, k.Providers.Resume(t.Context(), k.mira, "agent"))
-	if n := len(k.finish(k.refused("auth", time.Time{}))); n != 1 {
+	k.Clock.Add(time.Second)
+	check(t, k.Providers.Resume(t.Context(), k.Mira, "agent"))
+	if n := len(k.EndRuns(k.refused("auth", time.Time{}))); n != 1 {
 		t.Errorf("%d sessions started after Resume now; want 1", n)
 	}
-	k.expectInbox(k.mira, inbox.ProviderPaused, inbox.ProviderPaused)
+	k.ExpectInbox(k.Mira, inbox.ProviderPaused, inbox.ProviderPaused)
 }
 
 func TestAOneTimeLostToAProviderIsToldOf(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { in.Trigger, in.RunAt, in.TimeZone = "one_time", "2026-06-01T13:00", "UTC" })
-	k.tick(begun.Add(time.Hour))
-	k.finish(k.refused("rate_limit", time.Time{}))
-	if got := k.reload(a); got.Enabled || !strings.Contains(got.DisabledReason, "its single run ended") {
+	a := k.Make(func(in *automation.Input) {
+		in.Trigger, in.RunAt, in.TimeZone = "one_time", "2026-06-01T13:00", "UTC"
+	})
+	k.Tick(begun.Add(time.Hour))
+	k.EndRuns(k.refused("rate_limit", time.Time{}))
+	if got := k.Reload(a); got.Enabled || !strings.Contains(got.DisabledReason, "its single run ended") {
 		t.Errorf("the automation is enabled %v: %q", got.Enabled, got.DisabledReason)
 	}
-	k.expectInbox(k.jonas, inbox.Disabled)
+	k.ExpectInbox(k.Jonas, inbox.Disabled)
 }
 
 func TestScriptsAreNeverPaused(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { in.Provider, in.Prompt = "shell", "echo 401 unauthorized; exit 1" })
+	a := k.Make(func(in *automation.Input) { in.Provider, in.Prompt = "shell", "echo 401 unauthorized; exit 1" })
 	k.runNow(a)
-	k.finish(Outcome{Status: db.Failed, Class: "auth", Reason: "x", ProviderTrouble: true, Began: k.Now()})
+	k.EndRuns(automation.Outcome{Status: db.Failed, Class: "auth", Reason: "x", ProviderTrouble: true, Began: k.Now()})
 	if states, err := k.Providers.States(t.Context()); err != nil || len(states.Pauses) > 0 {
 		t.Errorf("the Shell provider is paused: %+v, %v", states.Pauses, err)
 	}
@@ -196,18 +201,18 @@ func TestScriptsAreNeverPaused(t *testing.T) {
 // The agent of these tests signs in by AGENT_KEY or anything with AGENT_X.
 func TestARefusedModelIsMarkedAndPausesNobody(t *testing.T) {
 	k := setup(t)
-	end := func(model string, o Outcome) {
+	end := func(model string, o automation.Outcome) {
 		t.Helper()
-		a := k.create(func(in *Input) { in.Model = model })
-		_, err := k.Runs().RunNow(t.Context(), k.mira, a.ID, nil)
+		a := k.Make(func(in *automation.Input) { in.Model = model })
+		_, err := k.Runs().RunNow(t.Context(), k.Mira, a.ID, nil)
 		check(t, err)
-		k.clock.Add(time.Second)
-		list := k.claim()
+		k.Clock.Add(time.Second)
+		list := k.Claim()
 		if len(list) != 1 {
 			t.Fatalf("%d sessions started; want one", len(list))
 		}
 		o.Began = k.Now()
-		k.clock.Add(time.Second)
+		k.Clock.Add(time.Second)
 		check(t, k.Runs().Finish(t.Context(), lease(list[0]), o))
 	}
 	marks := func() []db.RefusedModel {
@@ -216,7 +221,7 @@ func TestARefusedModelIsMarkedAndPausesNobody(t *testing.T) {
 		check(t, err)
 		return states.Refused["agent"]
 	}
-	refused := Outcome{Status: db.Failed, Class: "model", Reason: "not signed in"}
+	refused := automation.Outcome{Status: db.Failed, Class: "model", Reason: "not signed in"}
 	end("huge", refused)
 	if list := marks(); len(list) != 1 || list[0].Model != "huge" || list[0].Reason != "not signed in" {
 		t.Errorf("marked are %+v", list)
@@ -247,23 +252,23 @@ func TestAPauseConcernsOneAccount(t *testing.T) {
 		}
 		return list
 	}
-	w, err := k.Workspaces.Create(t.Context(), k.mira,
+	w, err := k.Workspaces.Create(t.Context(), k.Mira,
 		workspace.Input{Name: "Theirs", GitURL: "https://git.example.com/a/b.git", Token: "x",
 			Variables: []workspace.Variable{{Name: "AGENT_X_TOKEN", Value: "y"}}})
 	check(t, err)
-	in := k.input()
+	in := k.Input()
 	in.Workspace = w.ID.String()
-	own, _, err := k.Definitions().Create(t.Context(), k.mira, in)
+	own, _, err := k.Definitions().Create(t.Context(), k.Mira, in)
 	check(t, err)
-	shared := k.create(nil)
+	shared := k.Make(nil)
 	run := func(a *db.Automation) []db.Session {
 		t.Helper()
-		_, err := k.Runs().RunNow(t.Context(), k.mira, a.ID, nil)
+		_, err := k.Runs().RunNow(t.Context(), k.Mira, a.ID, nil)
 		check(t, err)
-		k.clock.Add(time.Second)
-		return k.claim()
+		k.Clock.Add(time.Second)
+		return k.Claim()
 	}
-	ends := func(list []db.Session, o Outcome) {
+	ends := func(list []db.Session, o automation.Outcome) {
 		t.Helper()
 		if len(list) != 1 {
 			t.Fatalf("%d sessions started; want one", len(list))
@@ -285,8 +290,8 @@ func TestAPauseConcernsOneAccount(t *testing.T) {
 	if n := len(run(own)) + len(run(shared)); n != 0 {
 		t.Errorf("%d sessions started in their pauses; want none", n)
 	}
-	k.clock.Add(time.Hour) // each account has one that tries
-	if list := k.claim(); len(list) != 2 || list[0].WorkspaceID == list[1].WorkspaceID {
+	k.Clock.Add(time.Hour) // each account has one that tries
+	if list := k.Claim(); len(list) != 2 || list[0].WorkspaceID == list[1].WorkspaceID {
 		t.Errorf("%d sessions try after the pauses; want one of each account", len(list))
 	}
 }
@@ -294,8 +299,8 @@ func TestAPauseConcernsOneAccount(t *testing.T) {
 func TestAWorkerWithOnePlacePicksNobodyToTryAProviderWhomItCannotTake(t *testing.T) {
 	k := setup(t)
 	for _, provider := range []string{"agent", "other"} {
-		run := k.runNow(k.create(nil))
-		k.exec("UPDATE sessions SET provider = ? WHERE id = ?", provider, run.Session.ID)
+		run := k.runNow(k.Make(nil))
+		k.Exec("UPDATE sessions SET provider = ? WHERE id = ?", provider, run.Session.ID)
 		_, err := db.InsertPause(t.Context(), k.DB, &db.ProviderPause{
 			Provider: provider, Since: begun, FailedAt: begun, Until: begun, Failures: 1,
 		})
@@ -304,7 +309,7 @@ func TestAWorkerWithOnePlacePicksNobodyToTryAProviderWhomItCannotTake(t *testing
 	for range 2 {
 		var list []db.Session
 		check(t, k.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
-			list, err = db.ClaimSessions(ctx, tx, k.worker, 1, k.Now(), k.Now().Add(time.Minute))
+			list, err = db.ClaimSessions(ctx, tx, k.Worker, 1, k.Now(), k.Now().Add(time.Minute))
 			return err
 		}))
 		if len(list) != 1 {

@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"errors"
@@ -13,36 +13,36 @@ import (
 
 func TestAProviderThatIsSwitchedOffCannotBeChosenAndItsRunsFailSayingSo(t *testing.T) {
 	k := setup(t)
-	a := k.create(nil)
+	a := k.Make(nil)
 	k.Providers.List = func() []provider.Provider {
 		return []provider.Provider{{ID: "agent", Name: "Agent", Off: true}}
 	}
-	in := k.input()
-	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
+	in := k.Input()
+	_, _, err := k.Definitions().Create(t.Context(), k.Jonas, in)
 	wantInvalid(t, err, "provider")
-	if _, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil); err == nil ||
+	if _, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil); err == nil ||
 		err.Error() != "the provider Agent is switched off" {
 		t.Errorf("the run answered %v", err)
 	}
-	k.expectStatuses(a, "failed")
+	k.ExpectStatuses(a, "failed")
 }
 
 func TestAModelThatTheProviderDoesNotListCanBeTyped(t *testing.T) {
 	k := setup(t)
-	in := k.input()
+	in := k.Input()
 	in.Model = "huge"
-	a, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
+	a, _, err := k.Definitions().Create(t.Context(), k.Jonas, in)
 	check(t, err)
 	if a.Model != "huge" {
 		t.Errorf("the automation has the model %q", a.Model)
 	}
-	err = k.Workspaces.Update(t.Context(), k.mira, k.workspace.ID,
-		workspace.Input{Name: "Scratch", Provider: "agent", Model: "huge", Version: k.workspace.Version})
+	err = k.Workspaces.Update(t.Context(), k.Mira, k.Scratch.ID,
+		workspace.Input{Name: "Scratch", Provider: "agent", Model: "huge", Version: k.Scratch.Version})
 	var bad fault.Invalid
 	if errors.As(err, &bad) && bad["model"] != "" {
 		t.Errorf("the workspace's model was refused: %s", bad["model"])
 	}
-	_, err = k.bots.Create(t.Context(), k.mira, bot.Input{Bot: spec.Bot{
+	_, err = k.Bots.Create(t.Context(), k.Mira, bot.Input{Bot: spec.Bot{
 		Name: "Reviewer", Instructions: "x", Provider: "agent", Model: "huge",
 	}})
 	if errors.As(err, &bad) && bad["model"] != "" {

@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/forge"
 	"carillon/app/inbox"
@@ -19,33 +20,33 @@ const acme = "https://github.com/acme/app"
 
 // hub lets the kit's workspace have its repository at GitHub, with a token.
 func (k *kit) hub() {
-	k.t.Helper()
+	k.T.Helper()
 	_, err := k.DB.NewRaw("UPDATE workspaces SET git_url = ?, token_sealed = 'x' WHERE id = ?", acme+".git",
-		k.workspace.ID).Exec(k.t.Context())
-	check(k.t, err)
-	w, err := db.WorkspaceByID(k.t.Context(), k.DB, k.workspace.ID)
-	check(k.t, err)
-	k.workspace = *w
+		k.Scratch.ID).Exec(k.T.Context())
+	check(k.T, err)
+	w, err := db.WorkspaceByID(k.T.Context(), k.DB, k.Scratch.ID)
+	check(k.T, err)
+	k.Scratch = *w
 }
 
 // open starts an automation and leaves its session open.
 func (k *kit) open(a *db.Automation) db.Session {
-	k.t.Helper()
+	k.T.Helper()
 	if a.Trigger == db.Loop {
-		k.tick(k.reload(a).NextRunAt)
+		k.Tick(k.Reload(a).NextRunAt)
 	} else {
-		_, err := k.Runs().RunNow(k.t.Context(), k.jonas, a.ID, nil)
-		check(k.t, err)
+		_, err := k.Runs().RunNow(k.T.Context(), k.Jonas, a.ID, nil)
+		check(k.T, err)
 	}
-	s := k.finish(success)[0]
+	s := k.EndRuns(success)[0]
 	_, err := k.DB.NewRaw("UPDATE sessions SET branch = ?, files_changed = 1 WHERE id = ?", "carillon/"+s.ID.String(),
-		s.ID).Exec(k.t.Context())
-	check(k.t, err)
-	return *k.session(s.ID)
+		s.ID).Exec(k.T.Context())
+	check(k.T, err)
+	return *k.SessionAgain(s.ID)
 }
 
-func gated(change func(*Input)) func(*Input) {
-	return func(in *Input) {
+func gated(change func(*automation.Input)) func(*automation.Input) {
+	return func(in *automation.Input) {
 		in.AutoComplete = false
 		if change != nil {
 			change(in)
@@ -63,18 +64,18 @@ func (k *kit) pull(number int64, state forge.State, branch string) forge.PullReq
 }
 
 func (k *kit) pullRequests(session uuid.UUID) []db.PullRequest {
-	k.t.Helper()
-	list, err := db.PullRequestsOf(k.t.Context(), k.DB, []uuid.UUID{session})
-	check(k.t, err)
+	k.T.Helper()
+	list, err := db.PullRequestsOf(k.T.Context(), k.DB, []uuid.UUID{session})
+	check(k.T, err)
 	return list
 }
 
 func (k *kit) told(p forge.PullRequest, want int) {
-	k.t.Helper()
-	n, err := k.PullRequests().TakeEvent(k.t.Context(), &k.workspace, p)
-	check(k.t, err)
+	k.T.Helper()
+	n, err := k.PullRequests().TakeEvent(k.T.Context(), &k.Scratch, p)
+	check(k.T, err)
 	if n != want {
-		k.t.Errorf("it concerned %d sessions; want %d", n, want)
+		k.T.Errorf("it concerned %d sessions; want %d", n, want)
 	}
 }
 
@@ -85,33 +86,33 @@ func TestAMergedPullRequestMakesItsSessionDoneAndAClosedOneCanceled(t *testing.T
 		state forge.State
 		want  db.SessionStatus
 	}{{forge.Open, db.SessionWaiting}, {forge.Merged, db.SessionDone}, {forge.Closed, db.SessionCanceled}} {
-		s := k.open(k.create(gated(nil)))
+		s := k.open(k.Make(gated(nil)))
 		k.told(k.pull(7, forge.Open, s.Branch), 1)
 		p := k.pull(7, tt.state, s.Branch)
-		n, err := k.PullRequests().TakeEvent(t.Context(), &k.workspace, p)
+		n, err := k.PullRequests().TakeEvent(t.Context(), &k.Scratch, p)
 		check(t, err)
-		if got := k.session(s.ID); n == 0 || got.Status != tt.want || got.ClosedBy != uuid.Nil {
+		if got := k.SessionAgain(s.ID); n == 0 || got.Status != tt.want || got.ClosedBy != uuid.Nil {
 			t.Errorf("%s: the session is %s; want %s", tt.state, got.Status, tt.want)
 		}
 		_, err = k.DB.NewRaw("DELETE FROM pull_requests").Exec(t.Context())
 		check(t, err)
 	}
-	k.expectInbox(k.jonas)
+	k.ExpectInbox(k.Jonas)
 }
 
 func TestASessionForWhichAPullRequestCannotBeTakenOverKeepsNoOtherFromIt(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	bad, good := k.open(k.create(gated(nil))), k.open(k.create(gated(nil)))
+	bad, good := k.open(k.Make(gated(nil))), k.open(k.Make(gated(nil)))
 	for _, s := range []db.Session{bad, good} {
-		check(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+		check(t, k.PullRequests().Link(t.Context(), k.Jonas, s.ID, acme+"/pull/7"))
 	}
 	k.refuse("pull_requests", "poison", fmt.Sprintf("session_id <> '%s' OR state <> 'merged'", bad.ID))
-	n, err := k.PullRequests().TakeEvent(t.Context(), &k.workspace, k.pull(7, forge.Merged, "theirs"))
+	n, err := k.PullRequests().TakeEvent(t.Context(), &k.Scratch, k.pull(7, forge.Merged, "theirs"))
 	if n != 1 || err == nil {
 		t.Errorf("it was taken over for %d, %v; want 1 and the error of the other", n, err)
 	}
-	if got := k.session(good.ID).Status; got != db.SessionDone {
+	if got := k.SessionAgain(good.ID).Status; got != db.SessionDone {
 		t.Errorf("the other session is %s; want done", got)
 	}
 }
@@ -121,14 +122,14 @@ func TestALoopGoesOnWhenItsPullRequestIsMergedOrClosed(t *testing.T) {
 		t.Run(string(state), func(t *testing.T) {
 			k := setup(t)
 			k.hub()
-			a := k.create(gated(loop))
+			a := k.Make(gated(loop))
 			s := k.open(a)
-			if !k.reload(a).NextRunAt.IsZero() {
+			if !k.Reload(a).NextRunAt.IsZero() {
 				t.Fatal("the open session does not hold the loop")
 			}
-			k.clock.Add(time.Hour)
+			k.Clock.Add(time.Hour)
 			k.told(k.pull(7, state, s.Branch), 1)
-			if got, want := k.reload(a).NextRunAt, k.Now().Add(5*time.Second); !got.Equal(want) {
+			if got, want := k.Reload(a).NextRunAt, k.Now().Add(5*time.Second); !got.Equal(want) {
 				t.Errorf("the next iteration is due at %v; want %v", got, want)
 			}
 		})
@@ -138,17 +139,17 @@ func TestALoopGoesOnWhenItsPullRequestIsMergedOrClosed(t *testing.T) {
 func TestAClosedPullRequestOfALoopIsToldOncePerIterationToCreatorAndOwner(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	a := k.create(gated(loop))
+	a := k.Make(gated(loop))
 	s := k.open(a)
-	_, err := k.DB.NewRaw("UPDATE sessions SET owner_id = ? WHERE id = ?", k.mira.ID, s.ID).Exec(t.Context())
+	_, err := k.DB.NewRaw("UPDATE sessions SET owner_id = ? WHERE id = ?", k.Mira.ID, s.ID).Exec(t.Context())
 	check(t, err)
 	for range 2 { // told twice, and then a second pull request of the same iteration
 		k.told(k.pull(7, forge.Closed, s.Branch), 1)
 	}
 	k.told(k.pull(8, forge.Closed, s.Branch), 1)
-	k.expectInbox(k.jonas, inbox.PRClosed)
-	k.expectInbox(k.mira, inbox.PRClosed)
-	list, err := k.inbox.List(t.Context(), k.jonas, db.NotificationFilter{Limit: 10})
+	k.ExpectInbox(k.Jonas, inbox.PRClosed)
+	k.ExpectInbox(k.Mira, inbox.PRClosed)
+	list, err := k.Inbox.List(t.Context(), k.Jonas, db.NotificationFilter{Limit: 10})
 	check(t, err)
 	n := list[0]
 	if n.Link != acme+"/pull/7" || !strings.Contains(n.Body, acme+"/pull/7") || n.SessionID != s.ID ||
@@ -156,51 +157,51 @@ func TestAClosedPullRequestOfALoopIsToldOncePerIterationToCreatorAndOwner(t *tes
 		t.Errorf("the notice is %+v; want it to lead to the session and to name the pull request", n)
 	}
 
-	k.clock.Add(time.Minute) // the next iteration is told of again, however many runs failed
+	k.Clock.Add(time.Minute) // the next iteration is told of again, however many runs failed
 	_, err = k.DB.NewRaw("UPDATE automations SET failure_streak = 2 WHERE id = ?", a.ID).Exec(t.Context())
 	check(t, err)
 	s = k.open(a)
 	k.told(k.pull(9, forge.Closed, s.Branch), 1)
-	k.expectInbox(k.jonas, inbox.PRClosed, inbox.PRClosed)
+	k.ExpectInbox(k.Jonas, inbox.PRClosed, inbox.PRClosed)
 }
 
 func TestOnlyLoopsTellOfClosedPullRequests(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(gated(recurring("0 * * * *"))))
+	s := k.open(k.Make(gated(recurring("0 * * * *"))))
 	k.told(k.pull(7, forge.Closed, s.Branch), 1)
-	k.expectInbox(k.jonas)
-	a := k.create(gated(loop))
+	k.ExpectInbox(k.Jonas)
+	a := k.Make(gated(loop))
 	s = k.open(a)
 	k.told(k.pull(8, forge.Merged, s.Branch), 1)
-	k.expectInbox(k.jonas)
+	k.ExpectInbox(k.Jonas)
 }
 
 func TestTheNoticeOfAClosedPullRequestFollowsACreatorWhoLeft(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(gated(loop)))
-	_, err := k.DB.NewRaw("UPDATE users SET deactivated_at = now() WHERE id = ?", k.jonas.ID).Exec(t.Context())
+	s := k.open(k.Make(gated(loop)))
+	_, err := k.DB.NewRaw("UPDATE users SET deactivated_at = now() WHERE id = ?", k.Jonas.ID).Exec(t.Context())
 	check(t, err)
 	k.told(k.pull(7, forge.Closed, s.Branch), 1)
-	k.expectInbox(k.jonas)
-	k.expectInbox(k.mira, inbox.PRClosed)
+	k.ExpectInbox(k.Jonas)
+	k.ExpectInbox(k.Mira, inbox.PRClosed)
 }
 
 func TestARunningSessionMovesWhenItsWorkEnds(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(gated(nil)))
-	check(t, k.Sessions().Reply(t.Context(), k.jonas, s.ID, "One more thing."))
-	running := k.claim()[0]
+	s := k.open(k.Make(gated(nil)))
+	check(t, k.Sessions().Reply(t.Context(), k.Jonas, s.ID, "One more thing."))
+	running := k.Claim()[0]
 	k.told(k.pull(7, forge.Merged, s.Branch), 1)
-	if got := k.session(s.ID); got.Status != db.SessionInProgress {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionInProgress {
 		t.Fatalf("the session is %s; want its agent to be left at work", got.Status)
 	}
 	_, err := k.DB.NewRaw("UPDATE turns SET status = 'succeeded' WHERE session_id = ?", s.ID).Exec(t.Context())
 	check(t, err)
 	check(t, k.Runs().Finish(t.Context(), lease(running), success))
-	if got := k.session(s.ID); got.Status != db.SessionDone {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionDone {
 		t.Errorf("the session is %s; want Done", got.Status)
 	}
 }
@@ -208,11 +209,11 @@ func TestARunningSessionMovesWhenItsWorkEnds(t *testing.T) {
 func TestAReopenedSessionIsNotClosedAgainByTheSamePullRequest(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(gated(nil)))
+	s := k.open(k.Make(gated(nil)))
 	k.told(k.pull(7, forge.Merged, s.Branch), 1)
-	check(t, k.Sessions().Reopen(t.Context(), k.jonas, s.ID))
+	check(t, k.Sessions().Reopen(t.Context(), k.Jonas, s.ID))
 	k.told(k.pull(7, forge.Merged, s.Branch), 1)
-	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionWaiting {
 		t.Errorf("the session is %s; want it to stay open", got.Status)
 	}
 }
@@ -220,15 +221,15 @@ func TestAReopenedSessionIsNotClosedAgainByTheSamePullRequest(t *testing.T) {
 func TestASessionStaysOpenWhileOneOfItsPullRequestsIs(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(gated(nil)))
+	s := k.open(k.Make(gated(nil)))
 	k.told(k.pull(7, forge.Open, s.Branch), 1)
 	k.told(k.pull(8, forge.Open, s.Branch), 1)
 	k.told(k.pull(7, forge.Merged, s.Branch), 1)
-	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionWaiting {
 		t.Fatalf("the session is %s; want it open for the other", got.Status)
 	}
 	k.told(k.pull(8, forge.Closed, s.Branch), 1)
-	if got := k.session(s.ID); got.Status != db.SessionDone {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionDone {
 		t.Errorf("the session is %s; want Done, since one was merged", got.Status)
 	}
 }
@@ -236,12 +237,13 @@ func TestASessionStaysOpenWhileOneOfItsPullRequestsIs(t *testing.T) {
 func TestAWebhookThatComesLateChangesNothing(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(gated(nil)))
+	s := k.open(k.Make(gated(nil)))
 	reopened := k.pull(7, forge.Open, s.Branch)
 	reopened.Updated = k.Now().Add(time.Minute)
 	k.told(reopened, 1)
 	k.told(k.pull(7, forge.Closed, s.Branch), 1)
-	if got := k.session(s.ID); got.Status != db.SessionWaiting || k.pullRequests(s.ID)[0].State != db.PullRequestOpen {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionWaiting ||
+		k.pullRequests(s.ID)[0].State != db.PullRequestOpen {
 		t.Errorf("the session is %s; want what is older than what is known passed over", got.Status)
 	}
 }
@@ -249,19 +251,19 @@ func TestAWebhookThatComesLateChangesNothing(t *testing.T) {
 func TestABranchOfTheSameNameElsewhereIsAnother(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(gated(nil)))
+	s := k.open(k.Make(gated(nil)))
 	fork := k.pull(7, forge.Closed, s.Branch)
 	fork.Fork = true
 	k.told(fork, 0)
 	other := k.pull(7, forge.Closed, s.Branch)
 	other.Repository = "acme/other"
 	k.told(other, 0)
-	w := k.workspace
+	w := k.Scratch
 	w.ID = db.NewID()
 	if n, err := k.PullRequests().TakeEvent(t.Context(), &w, k.pull(7, forge.Closed, s.Branch)); n != 0 || err != nil {
 		t.Errorf("another workspace's webhook concerned %d sessions (%v)", n, err)
 	}
-	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionWaiting {
 		t.Errorf("the session is %s; want it left alone", got.Status)
 	}
 }
@@ -269,11 +271,11 @@ func TestABranchOfTheSameNameElsewhereIsAnother(t *testing.T) {
 func TestAnAgentsPullRequestsAreThoseOfItsOwnRepositoryAndOfItsOwnTime(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(gated(nil)))
+	s := k.open(k.Make(gated(nil)))
 	found := forge.FindURLs("Opened " + acme +
 		"/pull/7, like https://github.com/other/app/pull/9 and https://git.example.com/acme/app/pull/7. Before, " +
 		acme + "/pull/3.")
-	check(t, k.PullRequests().TakeMentions(t.Context(), &k.workspace, s.ID, "named-by-the-agent", found))
+	check(t, k.PullRequests().TakeMentions(t.Context(), &k.Scratch, s.ID, "named-by-the-agent", found))
 	if list := k.pullRequests(s.ID); len(list) != 2 || list[0].Number != 7 || list[0].State != db.PullRequestOpen ||
 		list[0].FoundBy != db.FoundInOutput {
 		t.Fatalf("the session has %+v; want 7 and 3 of its own repository", list)
@@ -291,7 +293,7 @@ func TestAnAgentsPullRequestsAreThoseOfItsOwnRepositoryAndOfItsOwnTime(t *testin
 		list[0].CheckedAt.IsZero() {
 		t.Errorf("the session has %+v; want only the one that is younger than it", list)
 	}
-	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionWaiting {
 		t.Errorf("the session is %s; want it open", got.Status)
 	}
 }
@@ -299,9 +301,9 @@ func TestAnAgentsPullRequestsAreThoseOfItsOwnRepositoryAndOfItsOwnTime(t *testin
 func TestAPullRequestThatAnAgentOnlyWroteOfMovesNothing(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(func(in *Input) { gated(nil)(in); in.Trigger = "loop" }))
+	s := k.open(k.Make(func(in *automation.Input) { gated(nil)(in); in.Trigger = "loop" }))
 	name := func(number string) {
-		check(t, k.PullRequests().TakeMentions(t.Context(), &k.workspace, s.ID, s.Branch,
+		check(t, k.PullRequests().TakeMentions(t.Context(), &k.Scratch, s.ID, s.Branch,
 			forge.FindURLs("See "+acme+"/pull/"+number+".")))
 	}
 	name("7")
@@ -312,16 +314,16 @@ func TestAPullRequestThatAnAgentOnlyWroteOfMovesNothing(t *testing.T) {
 	fork := k.pull(9, forge.Closed, s.Branch)
 	fork.Fork = true
 	k.told(fork, 1)
-	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionWaiting {
 		t.Errorf("the session is %s; want it left alone by others' pull requests", got.Status)
 	}
 	if list := k.pullRequests(s.ID); len(list) != 0 {
 		t.Errorf("the session has %+v; want none of others'", list)
 	}
-	k.expectInbox(k.jonas)
+	k.ExpectInbox(k.Jonas)
 	name("4")
 	k.told(k.pull(4, forge.Closed, s.Branch), 1)
-	if got := k.session(s.ID); got.Status != db.SessionCanceled {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionCanceled {
 		t.Errorf("the session is %s; want it canceled with its own pull request", got.Status)
 	}
 }
@@ -329,11 +331,11 @@ func TestAPullRequestThatAnAgentOnlyWroteOfMovesNothing(t *testing.T) {
 func TestAPullRequestOfAnotherBranchThatAPersonVouchesForIsFollowed(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(gated(nil)))
-	check(t, k.PullRequests().TakeMentions(t.Context(), &k.workspace, s.ID, "", forge.FindURLs(acme+"/pull/7")))
-	check(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	s := k.open(k.Make(gated(nil)))
+	check(t, k.PullRequests().TakeMentions(t.Context(), &k.Scratch, s.ID, "", forge.FindURLs(acme+"/pull/7")))
+	check(t, k.PullRequests().Link(t.Context(), k.Jonas, s.ID, acme+"/pull/7"))
 	k.told(k.pull(7, forge.Merged, "release"), 1)
-	if got := k.session(s.ID); got.Status != db.SessionDone {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionDone {
 		t.Errorf("the session is %s; want Done", got.Status)
 	}
 }
@@ -341,21 +343,21 @@ func TestAPullRequestOfAnotherBranchThatAPersonVouchesForIsFollowed(t *testing.T
 func TestAPullRequestIsLinkedByHandByWhoMayManageTheSession(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(gated(nil)))
+	s := k.open(k.Make(gated(nil)))
 	for _, bad := range []string{"", "7", "github.com/acme/app/pull/7", "javascript:alert(1)", acme + "/issues/7",
 		acme + "/pull/7 " + acme + "/pull/8", "https://gitlab.com/acme/app/-/merge_requests/7"} {
-		wantInvalid(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, bad), "url")
+		wantInvalid(t, k.PullRequests().Link(t.Context(), k.Jonas, s.ID, bad), "url")
 	}
-	anna := k.person("Anna", account.RoleMember)
+	anna := k.Person("Anna", account.RoleMember)
 	wantErr(t, k.PullRequests().Link(t.Context(), anna, s.ID, acme+"/pull/7"), fault.ErrNotFound)
-	check(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, " "+acme+"/pull/7/files?w=1 "))
-	check(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	check(t, k.PullRequests().Link(t.Context(), k.Jonas, s.ID, " "+acme+"/pull/7/files?w=1 "))
+	check(t, k.PullRequests().Link(t.Context(), k.Jonas, s.ID, acme+"/pull/7"))
 	if list := k.pullRequests(s.ID); len(list) != 1 || list[0].URL != acme+"/pull/7" ||
 		list[0].FoundBy != db.FoundByHand {
 		t.Errorf("the session has %+v; want the one", list)
 	}
 	k.told(k.pull(7, forge.Merged, "any-branch"), 1)
-	if got := k.session(s.ID); got.Status != db.SessionDone {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionDone {
 		t.Errorf("the session is %s; want Done", got.Status)
 	}
 }
@@ -363,51 +365,51 @@ func TestAPullRequestIsLinkedByHandByWhoMayManageTheSession(t *testing.T) {
 func TestAPullRequestIsUnlinkedByWhoMayManageTheSession(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(gated(nil)))
-	check(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	s := k.open(k.Make(gated(nil)))
+	check(t, k.PullRequests().Link(t.Context(), k.Jonas, s.ID, acme+"/pull/7"))
 	pull := k.pullRequests(s.ID)[0].ID
-	anna := k.person("Anna", account.RoleMember)
+	anna := k.Person("Anna", account.RoleMember)
 	wantErr(t, k.PullRequests().Unlink(t.Context(), anna, s.ID, pull), fault.ErrNotFound)
-	other := k.open(k.create(gated(nil)))
-	wantErr(t, k.PullRequests().Unlink(t.Context(), k.jonas, other.ID, pull), fault.ErrNotFound)
-	check(t, k.PullRequests().Unlink(t.Context(), k.jonas, s.ID, pull))
+	other := k.open(k.Make(gated(nil)))
+	wantErr(t, k.PullRequests().Unlink(t.Context(), k.Jonas, other.ID, pull), fault.ErrNotFound)
+	check(t, k.PullRequests().Unlink(t.Context(), k.Jonas, s.ID, pull))
 	if list := k.pullRequests(s.ID); len(list) != 0 {
 		t.Errorf("the session still has %+v", list)
 	}
 	k.told(k.pull(7, forge.Merged, "any-branch"), 0)
-	if got := k.session(s.ID); got.Status != db.SessionWaiting {
+	if got := k.SessionAgain(s.ID); got.Status != db.SessionWaiting {
 		t.Errorf("the session is %s; want it open, since the pull request is not its own", got.Status)
 	}
 }
 
 func TestAPullRequestIsRequestedOnlyWhereOneCanBeOpened(t *testing.T) {
 	k := setup(t)
-	a := k.create(gated(nil))
+	a := k.Make(gated(nil))
 	s := k.open(a)
-	ask := func() error { return k.PullRequests().Request(t.Context(), k.jonas, s.ID) }
+	ask := func() error { return k.PullRequests().Request(t.Context(), k.Jonas, s.ID) }
 	if got := wantInvalid(t, ask(), "pull_request"); !strings.Contains(got, "on which forge") {
 		t.Errorf("got %q", got)
 	}
 	k.hub()
-	k.exec("UPDATE workspaces SET token_sealed = NULL")
+	k.Exec("UPDATE workspaces SET token_sealed = NULL")
 	if got := wantInvalid(t, ask(), "pull_request"); !strings.Contains(got, "access token") {
 		t.Errorf("got %q", got)
 	}
 	k.hub()
-	k.exec("UPDATE sessions SET files_changed = 0")
+	k.Exec("UPDATE sessions SET files_changed = 0")
 	wantInvalid(t, ask(), "pull_request")
-	k.exec("UPDATE sessions SET files_changed = 2")
+	k.Exec("UPDATE sessions SET files_changed = 2")
 	check(t, ask())
 	check(t, ask())
-	got := k.session(s.ID)
-	if got.PRRequestedAt.IsZero() || got.PRRequestedBy != k.jonas.ID {
+	got := k.SessionAgain(s.ID)
+	if got.PRRequestedAt.IsZero() || got.PRRequestedBy != k.Jonas.ID {
 		t.Fatalf("the request is %v by %v", got.PRRequestedAt, got.PRRequestedBy)
 	}
 	check(t, k.PullRequests().EndRequest(t.Context(), got, "The forge said no."))
-	if got = k.session(s.ID); !got.PRRequestedAt.IsZero() || got.PRError != "The forge said no." {
+	if got = k.SessionAgain(s.ID); !got.PRRequestedAt.IsZero() || got.PRError != "The forge said no." {
 		t.Errorf("it ended with %q at %v", got.PRError, got.PRRequestedAt)
 	}
-	check(t, k.PullRequests().Link(t.Context(), k.jonas, s.ID, acme+"/pull/7"))
+	check(t, k.PullRequests().Link(t.Context(), k.Jonas, s.ID, acme+"/pull/7"))
 	if got := wantInvalid(t, ask(), "pull_request"); !strings.Contains(got, "#7") {
 		t.Errorf("got %q", got)
 	}
@@ -416,40 +418,40 @@ func TestAPullRequestIsRequestedOnlyWhereOneCanBeOpened(t *testing.T) {
 func TestARequestThatNoWorkerTakesUpEndsAfterAQuarterOfAnHour(t *testing.T) {
 	k := setup(t)
 	k.hub()
-	s := k.open(k.create(gated(nil)))
-	check(t, k.PullRequests().Request(t.Context(), k.jonas, s.ID))
-	k.clock.Add(14 * time.Minute)
+	s := k.open(k.Make(gated(nil)))
+	check(t, k.PullRequests().Request(t.Context(), k.Jonas, s.ID))
+	k.Clock.Add(14 * time.Minute)
 	check(t, k.PullRequests().ExpireRequests(t.Context()))
-	if k.session(s.ID).PRRequestedAt.IsZero() {
+	if k.SessionAgain(s.ID).PRRequestedAt.IsZero() {
 		t.Fatal("it ended early")
 	}
-	k.clock.Add(2 * time.Minute)
+	k.Clock.Add(2 * time.Minute)
 	check(t, k.PullRequests().ExpireRequests(t.Context()))
-	if got := k.session(s.ID); !got.PRRequestedAt.IsZero() || !strings.Contains(got.PRError, "worker") {
+	if got := k.SessionAgain(s.ID); !got.PRRequestedAt.IsZero() || !strings.Contains(got.PRError, "worker") {
 		t.Errorf("got %v, %q; want it ended", got.PRRequestedAt, got.PRError)
 	}
 }
 
 func TestAnAutomationCanOpenAPullRequestAfterASuccessWithChanges(t *testing.T) {
 	k := setup(t)
-	in := k.input()
+	in := k.Input()
 	in.CreatePR = true
-	_, _, err := k.Definitions().Create(t.Context(), k.jonas, in)
+	_, _, err := k.Definitions().Create(t.Context(), k.Jonas, in)
 	wantInvalid(t, err, "create_pr")
 	k.hub()
 	for _, tt := range []struct {
 		name    string
-		outcome Outcome
+		outcome automation.Outcome
 		want    bool
 	}{
-		{"changes", Outcome{Status: db.Succeeded, FilesChanged: true}, true},
-		{"no changes", Outcome{Status: db.Succeeded}, false},
-		{"a failure", Outcome{Status: db.Failed, Reason: "x", FilesChanged: true}, false},
+		{"changes", automation.Outcome{Status: db.Succeeded, FilesChanged: true}, true},
+		{"no changes", automation.Outcome{Status: db.Succeeded}, false},
+		{"a failure", automation.Outcome{Status: db.Failed, Reason: "x", FilesChanged: true}, false},
 	} {
-		a := k.create(func(in *Input) { in.CreatePR, in.AutoComplete = true, true })
-		_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
+		a := k.Make(func(in *automation.Input) { in.CreatePR, in.AutoComplete = true, true })
+		_, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil)
 		check(t, err)
-		s := k.session(k.finish(tt.outcome)[0].ID)
+		s := k.SessionAgain(k.EndRuns(tt.outcome)[0].ID)
 		if s.PRRequestedAt.IsZero() == tt.want {
 			t.Errorf("%s: requested at %v; want %t", tt.name, s.PRRequestedAt, tt.want)
 		}

@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"carillon/app/automation"
 	"carillon/db"
 )
 
@@ -19,15 +20,15 @@ import (
 func TestARunIsWrittenAsItWasPrepared(t *testing.T) {
 	k := setup(t)
 	bot := uuid.New()
-	k.exec("INSERT INTO bots (id, name, created_at, updated_at) VALUES (?, 'Bot', now(), now())", bot)
-	a := k.create(func(in *Input) {
+	k.Exec("INSERT INTO bots (id, name, created_at, updated_at) VALUES (?, 'Bot', now(), now())", bot)
+	a := k.Make(func(in *automation.Input) {
 		in.Trigger, in.AllowParallel = "http", true
 		in.Prompt, in.BaseBranch, in.Model = `Look at {{what}} of {{"}} and {{who}}.`, "main", "large"
 	})
-	k.exec("UPDATE automations SET session_type = 'bot', bot_id = ?, skip_id = ? WHERE id = ?", bot, uuid.New(), a.ID)
-	for _, by := range []Trigger{
+	k.Exec("UPDATE automations SET session_type = 'bot', bot_id = ?, skip_id = ? WHERE id = ?", bot, uuid.New(), a.ID)
+	for _, by := range []automation.Trigger{
 		{
-			Source: db.ByHand, UserID: k.mira.ID, Mark: db.ReplayMark,
+			Source: db.ByHand, UserID: k.Mira.ID, Mark: db.ReplayMark,
 			Parameters: map[string]string{"what": `a "quoted" \ {value}, 'so'`, "x": "NULL"},
 		},
 		{Source: db.ByWebhook, Fingerprint: "01234567"},
@@ -50,13 +51,14 @@ func TestARunIsWrittenAsItWasPrepared(t *testing.T) {
 	}))
 	var runs []db.Run
 	for range 3 {
-		run, err := k.Runs().prepare(startable, Trigger{Source: db.BySchedule, Mark: db.CatchUpMark}, k.Now())
+		run, err := k.Runs().Prepare(startable, automation.Trigger{Source: db.BySchedule, Mark: db.CatchUpMark},
+			k.Now())
 		check(t, err)
 		run.Execution.ScheduledFor, run.Execution.LastSkippedFor, run.Execution.Iteration = k.Now(),
 			k.Now().Add(time.Hour), 7
 		run.Execution.Unresolved = []string{"", "NULL", `a"b`, `c\d`, "e,f", "{g}", " h "}
 		turn := run.Turns[0]
-		turn.ID, turn.Position, turn.Kind, turn.Label, turn.AuthorID = db.NewID(), 2, db.StepTurn, "Second", k.mira.ID
+		turn.ID, turn.Position, turn.Kind, turn.Label, turn.AuthorID = db.NewID(), 2, db.StepTurn, "Second", k.Mira.ID
 		run.Turns = append(run.Turns, turn)
 		runs = append(runs, *run)
 	}
@@ -104,21 +106,21 @@ func wantSame[T any](t *testing.T, got, want T) {
 
 func TestParallelSessionsStopAtTheirCapHoweverManyStartAtOnce(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { in.Trigger, in.AllowParallel = "http", true })
+	a := k.Make(func(in *automation.Input) { in.Trigger, in.AllowParallel = "http", true })
 	var connections int
 	check(t, k.DB.NewRaw("SELECT current_setting('max_connections')::int").Scan(t.Context(), &connections))
 	// so that the first go side by side, and the last one after the other
 	most := connections + 20
 	// a server may have more connections
-	k.exec("ALTER TABLE automations DROP CONSTRAINT automations_max_parallel_check")
-	k.exec("UPDATE automations SET max_parallel = ? WHERE id = ?", most, a.ID)
+	k.Exec("ALTER TABLE automations DROP CONSTRAINT automations_max_parallel_check")
+	k.Exec("UPDATE automations SET max_parallel = ? WHERE id = ?", most, a.ID)
 	var started, busy atomic.Int64
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {
 			for range most / 8 {
-				var full *Busy
-				switch _, err := k.Runs().Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook}); {
+				var full *automation.Busy
+				switch _, err := k.Runs().Start(t.Context(), a.ID, automation.Trigger{Source: db.ByWebhook}); {
 				case err == nil:
 					started.Add(1)
 				case errors.As(err, &full):

@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/automation"
 	"carillon/app/fault"
 	"carillon/app/prompt"
 	"carillon/db"
@@ -16,8 +17,8 @@ import (
 
 func TestARunIsQueuedWithItsSessionAndPromptInOneTransaction(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { in.Prompt = "Audit {{service}} for {{ level }}." })
-	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, map[string]string{"service": "payments"})
+	a := k.Make(func(in *automation.Input) { in.Prompt = "Audit {{service}} for {{ level }}." })
+	run, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, map[string]string{"service": "payments"})
 	check(t, err)
 	if run.Execution.Status != db.Queued || run.Session.Status != db.SessionQueued {
 		t.Errorf("the execution is %s and its session %s; want both queued", run.Execution.Status, run.Session.Status)
@@ -34,8 +35,8 @@ func TestARunIsQueuedWithItsSessionAndPromptInOneTransaction(t *testing.T) {
 
 func TestAValueIsNeverExpandedAgain(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { in.Prompt = "{{a}} {{b}}" })
-	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, map[string]string{"a": "{{b}}", "b": "two"})
+	a := k.Make(func(in *automation.Input) { in.Prompt = "{{a}} {{b}}" })
+	run, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, map[string]string{"a": "{{b}}", "b": "two"})
 	check(t, err)
 	turns, err := db.TurnsOf(t.Context(), k.DB, run.Session.ID)
 	check(t, err)
@@ -46,8 +47,8 @@ func TestAValueIsNeverExpandedAgain(t *testing.T) {
 
 func TestAScriptGetsValuesAsVariablesAndStaysAsWritten(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { in.Provider, in.Prompt = "shell", `echo "{{pull.title}}"` })
-	run, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, map[string]string{"pull": `{"title":"$(rm -rf .)"}`})
+	a := k.Make(func(in *automation.Input) { in.Provider, in.Prompt = "shell", `echo "{{pull.title}}"` })
+	run, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, map[string]string{"pull": `{"title":"$(rm -rf .)"}`})
 	check(t, err)
 	turns, err := db.TurnsOf(t.Context(), k.DB, run.Session.ID)
 	check(t, err)
@@ -61,31 +62,31 @@ func TestAScriptGetsValuesAsVariablesAndStaysAsWritten(t *testing.T) {
 
 func TestOneRunIsInFlightAtATime(t *testing.T) {
 	k := setup(t)
-	a := k.create(nil)
-	first, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
+	a := k.Make(nil)
+	first, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil)
 	check(t, err)
-	_, err = k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
-	var busy *Busy
+	_, err = k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil)
+	var busy *automation.Busy
 	if !errors.As(err, &busy) || busy.Session != first.Session.ID || busy.Execution != first.Execution.ID ||
 		busy.Automation != a.Name {
 		t.Errorf("got %v; want *Busy with the run in the way", err)
 	}
-	k.finish(success)
-	if _, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil); err != nil {
+	k.EndRuns(success)
+	if _, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil); err != nil {
 		t.Errorf("after the run has ended: %v", err)
 	}
 }
 
 func TestTheGuardHoldsAgainstManyAtOnce(t *testing.T) {
 	k := setup(t)
-	a := k.create(nil)
+	a := k.Make(nil)
 	var started, refused int
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for range 40 {
 		all.Go(func() {
-			_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
-			var busy *Busy
+			_, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil)
+			var busy *automation.Busy
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -106,41 +107,41 @@ func TestTheGuardHoldsAgainstManyAtOnce(t *testing.T) {
 
 func TestASessionLeftOpenIsNotInFlight(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { in.AutoComplete = false })
-	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
+	a := k.Make(func(in *automation.Input) { in.AutoComplete = false })
+	_, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil)
 	check(t, err)
-	k.finish(success)
-	if _, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil); err != nil {
+	k.EndRuns(success)
+	if _, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil); err != nil {
 		t.Errorf("with the last session open: %v", err)
 	}
 }
 
 func TestWhoOwnsASession(t *testing.T) {
 	k := setup(t)
-	a := k.create(recurring("* * * * *"))
-	run, err := k.Runs().RunNow(t.Context(), k.mira, a.ID, nil)
+	a := k.Make(recurring("* * * * *"))
+	run, err := k.Runs().RunNow(t.Context(), k.Mira, a.ID, nil)
 	check(t, err)
-	if run.Session.OwnerID != k.mira.ID || run.Execution.UserID != k.mira.ID || run.Execution.Source != db.ByHand {
+	if run.Session.OwnerID != k.Mira.ID || run.Execution.UserID != k.Mira.ID || run.Execution.Source != db.ByHand {
 		t.Error("a Run Now belongs to the person who clicked, and its row says so")
 	}
-	k.finish(success)
-	k.tick(a.NextRunAt)
-	e := k.history(a)[1]
-	if s := k.session(e.SessionID); s.OwnerID != k.jonas.ID || e.Source != db.BySchedule {
+	k.EndRuns(success)
+	k.Tick(a.NextRunAt)
+	e := k.History(a)[1]
+	if s := k.SessionAgain(e.SessionID); s.OwnerID != k.Jonas.ID || e.Source != db.BySchedule {
 		t.Error("a scheduled run belongs to the automation's creator")
 	}
 }
 
 func TestASnapshotKeepsWhatARunRanWith(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { in.Model = "small" })
-	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
+	a := k.Make(func(in *automation.Input) { in.Model = "small" })
+	_, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil)
 	check(t, err)
-	in := k.input()
+	in := k.Input()
 	in.Model, in.Prompt, in.Version = "large", "Something else.", a.Version
-	_, _, err = k.Definitions().Update(t.Context(), k.jonas, a.ID, in)
+	_, _, err = k.Definitions().Update(t.Context(), k.Jonas, a.ID, in)
 	check(t, err)
-	if sn := k.history(a)[0].Snapshot; sn.Model != "small" || sn.Prompt != "Look around." {
+	if sn := k.History(a)[0].Snapshot; sn.Model != "small" || sn.Prompt != "Look around." {
 		t.Errorf("the snapshot is %+v; want what it was", sn)
 	}
 }
@@ -151,37 +152,37 @@ func TestWhatCannotRunIsARecordedFailureThatSaysWhy(t *testing.T) {
 		want   string
 	}{
 		"workspace removed": {func(k *kit, _ *db.Automation) {
-			check(k.t, k.Workspaces.Remove(k.t.Context(), k.mira, k.workspace.ID))
+			check(k.T, k.Workspaces.Remove(k.T.Context(), k.Mira, k.Scratch.ID))
 		}, "the workspace Scratch was removed"},
 		"creator deactivated": {func(k *kit, _ *db.Automation) {
-			k.exec("UPDATE users SET deactivated_at = now() WHERE id = ?", k.jonas.ID)
+			k.Exec("UPDATE users SET deactivated_at = now() WHERE id = ?", k.Jonas.ID)
 		}, "has no active account"},
 		"creator not a member": {func(k *kit, _ *db.Automation) {
-			check(k.t, k.Workspaces.RemoveMember(k.t.Context(), k.mira, k.workspace.ID, k.jonas.ID))
+			check(k.T, k.Workspaces.RemoveMember(k.T.Context(), k.Mira, k.Scratch.ID, k.Jonas.ID))
 		}, "not a member of the workspace"},
 		"creator without the permission": {func(k *kit, _ *db.Automation) {
-			k.exec("DELETE FROM user_roles WHERE user_id = ?", k.jonas.ID)
+			k.Exec("DELETE FROM user_roles WHERE user_id = ?", k.Jonas.ID)
 		}, "may no longer have automations"},
 		"provider gone": {func(k *kit, a *db.Automation) {
-			k.exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID)
+			k.Exec("UPDATE automations SET provider = 'gone' WHERE id = ?", a.ID)
 		}, "the provider gone is not available"},
 		"bot removed": {func(k *kit, a *db.Automation) {
-			k.exec("UPDATE automations SET session_type = 'bot', only_unchanged = false WHERE id = ?", a.ID)
+			k.Exec("UPDATE automations SET session_type = 'bot', only_unchanged = false WHERE id = ?", a.ID)
 		}, "the bot of this automation was removed"},
 		"workflow removed": {func(k *kit, a *db.Automation) {
-			k.exec("UPDATE automations SET execution_type = 'workflow' WHERE id = ?", a.ID)
+			k.Exec("UPDATE automations SET execution_type = 'workflow' WHERE id = ?", a.ID)
 		}, "the workflow of this automation was removed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := setup(t)
-			a := k.create(nil)
+			a := k.Make(nil)
 			tt.change(k, a)
-			_, err := k.Runs().Start(t.Context(), a.ID, Trigger{Source: db.ByHand, UserID: k.mira.ID})
-			var unable *Unable
+			_, err := k.Runs().Start(t.Context(), a.ID, automation.Trigger{Source: db.ByHand, UserID: k.Mira.ID})
+			var unable *automation.Unable
 			if !errors.As(err, &unable) || !strings.Contains(unable.Reason, tt.want) {
 				t.Fatalf("got %v; want *Unable because %s", err, tt.want)
 			}
-			list := k.history(a)
+			list := k.History(a)
 			if len(list) != 1 || list[0].ID != unable.Execution || list[0].Status != db.Failed ||
 				!strings.Contains(list[0].Reason, tt.want) {
 				t.Errorf("history is %+v; want one failed row with the reason", list)
@@ -192,26 +193,26 @@ func TestWhatCannotRunIsARecordedFailureThatSaysWhy(t *testing.T) {
 
 func TestAPromptThatGrowsTooLargeIsRefused(t *testing.T) {
 	k := setup(t)
-	a := k.create(func(in *Input) { in.Prompt = "{{x}}" })
-	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID,
+	a := k.Make(func(in *automation.Input) { in.Prompt = "{{x}}" })
+	_, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID,
 		map[string]string{"x": strings.Repeat("y", prompt.MaxBytes+1)})
-	wantErr(t, err, ErrTooLarge)
-	k.expectStatuses(a, "")
+	wantErr(t, err, automation.ErrTooLarge)
+	k.ExpectStatuses(a, "")
 }
 
 func TestRunNowNeedsThePermissionToManage(t *testing.T) {
 	k := setup(t)
-	a := k.create(nil)
-	other := k.person("Olga", account.RoleMember)
+	a := k.Make(nil)
+	other := k.Person("Olga", account.RoleMember)
 	_, err := k.Runs().RunNow(t.Context(), other, a.ID, nil)
 	wantErr(t, err, fault.ErrNotFound) // a member sees only their own
-	viewer := k.person("Vera", account.RoleMember)
-	k.exec("WITH r AS (INSERT INTO roles (id, name, permissions, created_at) VALUES (gen_random_uuid(), 'Viewer', "+
+	viewer := k.Person("Vera", account.RoleMember)
+	k.Exec("WITH r AS (INSERT INTO roles (id, name, permissions, created_at) VALUES (gen_random_uuid(), 'Viewer', "+
 		"'{automations.view_all}', now()) RETURNING id) UPDATE user_roles SET role_id = r.id FROM r WHERE user_id = ?",
 		viewer.ID)
-	_, err = k.Runs().RunNow(t.Context(), k.actor(viewer.ID), a.ID, nil)
+	_, err = k.Runs().RunNow(t.Context(), k.Actor(viewer.ID), a.ID, nil)
 	wantErr(t, err, fault.ErrForbidden) // who sees it and may not change it is told so
-	manager := k.person("Max", account.RoleManager)
+	manager := k.Person("Max", account.RoleManager)
 	if _, err := k.Runs().RunNow(t.Context(), manager, a.ID, nil); err != nil {
 		t.Errorf("a holder of automations.manage_all: %v", err)
 	}
@@ -219,29 +220,22 @@ func TestRunNowNeedsThePermissionToManage(t *testing.T) {
 
 func TestRunNowOfADisabledAutomationLeavesItDisabled(t *testing.T) {
 	k := setup(t)
-	a := k.create(recurring("0 2 * * *"))
-	check(t, k.Definitions().SetEnabled(t.Context(), k.jonas, a.ID, false))
-	_, err := k.Runs().RunNow(t.Context(), k.jonas, a.ID, nil)
+	a := k.Make(recurring("0 2 * * *"))
+	check(t, k.Definitions().SetEnabled(t.Context(), k.Jonas, a.ID, false))
+	_, err := k.Runs().RunNow(t.Context(), k.Jonas, a.ID, nil)
 	check(t, err)
-	k.finish(success)
-	if b := k.reload(a); b.Enabled || !b.NextRunAt.IsZero() {
+	k.EndRuns(success)
+	if b := k.Reload(a); b.Enabled || !b.NextRunAt.IsZero() {
 		t.Errorf("it is enabled=%t with next run %s; want it as it was", b.Enabled, b.NextRunAt)
 	}
 }
 
-// exec changes rows behind the rules' back.
-func (k *kit) exec(sql string, args ...any) {
-	k.t.Helper()
-	_, err := k.DB.NewRaw(sql, args...).Exec(k.t.Context())
-	check(k.t, err)
-}
-
 func TestACallIsNeverToldOfARunThatEndedMeanwhile(t *testing.T) {
 	k := setup(t)
-	a := k.create(nil)
+	a := k.Make(nil)
 	// As the guard saw it; now it has ended.
 	seen := &db.Startable{Automation: *a, InFlight: 1}
-	if err := busy(t.Context(), k.DB, seen); !errors.Is(err, errAgain) {
+	if err := automation.FindBusy(t.Context(), k.DB, seen); !errors.Is(err, automation.ErrAgain) {
 		t.Errorf("the guard says %v; want to look again", err)
 	}
 	var callers, ender sync.WaitGroup
@@ -262,8 +256,8 @@ func TestACallIsNeverToldOfARunThatEndedMeanwhile(t *testing.T) {
 	for range 4 {
 		callers.Go(func() {
 			for range 25 {
-				_, err := k.Runs().Start(t.Context(), a.ID, Trigger{Source: db.ByWebhook})
-				var busy *Busy
+				_, err := k.Runs().Start(t.Context(), a.ID, automation.Trigger{Source: db.ByWebhook})
+				var busy *automation.Busy
 				if errors.As(err, &busy) && (busy.Execution == uuid.Nil || busy.Session == uuid.Nil) {
 					t.Errorf("a caller is told of a run without ids: %+v", busy)
 				} else if err != nil && busy == nil {

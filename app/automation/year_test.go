@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"bufio"
@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"carillon/app/account"
+	"carillon/app/automation"
 	"carillon/app/cron"
 	"carillon/app/payload"
 	"carillon/db"
@@ -39,8 +40,8 @@ func TestAYearAnswersEveryDueTimeOnce(t *testing.T) {
 	if y.whole = os.Getenv("YEAR") == "whole"; y.whole {
 		end = yearEnds
 	}
-	y.clock.Set(yearBegins)
-	y.nora = y.person("Nora", account.RoleMember)
+	y.Clock.Set(yearBegins)
+	y.nora = y.Person("Nora", account.RoleMember)
 	y.foresee()
 	y.live(end)
 	y.examine(end)
@@ -191,23 +192,23 @@ func (y *annual) plans(at time.Time, do func()) {
 
 // foresee plans what people and senders do.
 func (y *annual) foresee() {
-	y.plans(day(7, 1, 0), func() { y.exec("UPDATE users SET deactivated_at = ? WHERE id = ?", y.Now(), y.nora.ID) })
-	y.plans(day(7, 14, 0), func() { y.exec("UPDATE users SET deactivated_at = NULL WHERE id = ?", y.nora.ID) })
+	y.plans(day(7, 1, 0), func() { y.Exec("UPDATE users SET deactivated_at = ? WHERE id = ?", y.Now(), y.nora.ID) })
+	y.plans(day(7, 14, 0), func() { y.Exec("UPDATE users SET deactivated_at = NULL WHERE id = ?", y.nora.ID) })
 	for n, versions := range y.plan {
 		for i, v := range versions {
 			if !y.lives(n) {
 				break
 			}
 			for _, a := range away { // the list does not know of downtimes
-				if from := instant(y.t, a.from); !v.oneTime() &&
+				if from := instant(y.T, a.from); !v.oneTime() &&
 					(during(v.from, from, a.long) || during(v.to, from, a.long)) {
-					y.t.Fatalf("%03d is edited while Carillon is away: %+v", n, v)
+					y.T.Fatalf("%03d is edited while Carillon is away: %+v", n, v)
 				}
 			}
 			y.plans(v.from, func() { y.edit(n, i) })
 			if last := i == len(versions)-1; !v.oneTime() &&
 				(last && v.to.Before(yearEnds) || !last && v.to.Before(versions[i+1].from)) {
-				y.plans(v.to, func() { check(y.t, y.Definitions().SetEnabled(y.t.Context(), y.mira, y.ids[n], false)) })
+				y.plans(v.to, func() { check(y.T, y.Definitions().SetEnabled(y.T.Context(), y.Mira, y.ids[n], false)) })
 			}
 		}
 	}
@@ -252,12 +253,12 @@ func (y *annual) owner(n int) account.Actor {
 	if n%20 == 7 {
 		return y.nora
 	}
-	return y.jonas
+	return y.Jonas
 }
 
 // edit brings a version of an automation into force. After a time in which it was off somebody switches it on.
 func (y *annual) edit(n, i int) {
-	in := y.input()
+	in := y.Input()
 	in.Name, in.Retries, in.AutoComplete = fmt.Sprintf("%03d", n), 0, n%4 != 1
 	switch {
 	case n < firstLoop:
@@ -279,26 +280,26 @@ func (y *annual) edit(n, i int) {
 		in.Trigger, in.AutoComplete, in.AllowParallel = "http", false, n%2 == 1
 	}
 	if y.ids[n] == uuid.Nil {
-		a, _, err := y.Definitions().Create(y.t.Context(), y.owner(n), in)
-		check(y.t, err)
+		a, _, err := y.Definitions().Create(y.T.Context(), y.owner(n), in)
+		check(y.T, err)
 		y.ids[n], y.numbers[a.ID] = a.ID, n
 		return
 	}
-	a, err := db.AutomationByID(y.t.Context(), y.DB, y.ids[n])
-	check(y.t, err)
+	a, err := db.AutomationByID(y.T.Context(), y.DB, y.ids[n])
+	check(y.T, err)
 	in.Version = a.Version
-	_, _, err = y.Definitions().Update(y.t.Context(), y.mira, a.ID, in)
-	check(y.t, err)
+	_, _, err = y.Definitions().Update(y.T.Context(), y.Mira, a.ID, in)
+	check(y.T, err)
 	if n < firstOneTime && y.plan[n][i-1].to.Before(y.plan[n][i].from) {
-		check(y.t, y.Definitions().SetEnabled(y.t.Context(), y.mira, a.ID, true))
+		check(y.T, y.Definitions().SetEnabled(y.T.Context(), y.Mira, a.ID, true))
 	}
 }
 
 // switchOn switches on what Carillon has switched off of what ought to be on.
 func (y *annual) switchOn() {
 	var off []uuid.UUID
-	check(y.t, y.DB.NewRaw("SELECT id FROM automations WHERE NOT enabled AND trigger <> 'one_time'").
-		Scan(y.t.Context(), &off))
+	check(y.T, y.DB.NewRaw("SELECT id FROM automations WHERE NOT enabled AND trigger <> 'one_time'").
+		Scan(y.T.Context(), &off))
 	for _, id := range off {
 		n := y.numbers[id]
 		now := y.Now()
@@ -307,7 +308,7 @@ func (y *annual) switchOn() {
 		}) {
 			continue
 		}
-		check(y.t, y.Definitions().SetEnabled(y.t.Context(), y.mira, id, true))
+		check(y.T, y.Definitions().SetEnabled(y.T.Context(), y.Mira, id, true))
 		y.switched[n] = append(y.switched[n], now)
 	}
 }
@@ -316,15 +317,15 @@ func (y *annual) runByHand(n int) {
 	if y.ids[n] == uuid.Nil {
 		return
 	}
-	run, err := y.Runs().RunNow(y.t.Context(), y.mira, y.ids[n], nil)
-	var busy *Busy
-	var unable *Unable
+	run, err := y.Runs().RunNow(y.T.Context(), y.Mira, y.ids[n], nil)
+	var busy *automation.Busy
+	var unable *automation.Unable
 	switch {
 	case errors.As(err, &busy):
 		y.refused[n]++
 	case errors.As(err, &unable): // its owner is gone
 	default:
-		check(y.t, err)
+		check(y.T, err)
 		y.byHand[run.Session.ID] = true
 		y.accepted[n]++
 		y.work()
@@ -333,9 +334,9 @@ func (y *annual) runByHand(n int) {
 
 func (y *annual) call(n int) {
 	o := &db.TokenOwner{ID: y.ids[n], Name: fmt.Sprintf("%03d", n)}
-	answer, err := y.Webhooks().Receive(y.t.Context(), o, "0a1b2c3d",
+	answer, err := y.Webhooks().Receive(y.T.Context(), o, "0a1b2c3d",
 		payload.Call{Method: "POST", Headers: map[string]string{}})
-	check(y.t, err)
+	check(y.T, err)
 	switch {
 	case answer.Status == 200:
 		y.accepted[n]++
@@ -343,7 +344,7 @@ func (y *annual) call(n int) {
 	case answer.Status == 409 && answer.Execution != uuid.Nil && answer.Session != uuid.Nil:
 		y.refused[n]++
 	case n%20 != 7:
-		y.t.Errorf("a call of %03d is answered %d %s", n, answer.Status, answer.Error)
+		y.T.Errorf("a call of %03d is answered %d %s", n, answer.Status, answer.Error)
 	}
 }
 
@@ -357,8 +358,8 @@ func (y *annual) live(end time.Time) {
 		if !due {
 			next = y.coming[0].at
 		}
-		if len(away) > 0 && next.After(instant(y.t, away[0].from)) {
-			y.down(instant(y.t, away[0].from), away[0].long, len(away)%2 == 1)
+		if len(away) > 0 && next.After(instant(y.T, away[0].from)) {
+			y.down(instant(y.T, away[0].from), away[0].long, len(away)%2 == 1)
 			away = away[1:]
 			continue
 		}
@@ -366,13 +367,13 @@ func (y *annual) live(end time.Time) {
 			return
 		}
 		if next.After(now) {
-			y.clock.Set(next)
+			y.Clock.Set(next)
 			idle = 0
 		}
 		if idle > 10_000 {
-			y.t.Fatalf("at %s time does not go on", now)
+			y.T.Fatalf("at %s time does not go on", now)
 		}
-		y.looks.end(y.Now().Add(-time.Second), y.Now().Add(-time.Second), true)
+		y.LookedAt(y.Now().Add(-time.Second))
 		if !due {
 			do := y.coming[0].do
 			y.coming = y.coming[1:]
@@ -392,19 +393,19 @@ func instant(t *testing.T, text string) time.Time {
 // nextDue is when a scheduler has something to do next. What catches up waits until its run in flight has ended.
 func (y *annual) nextDue(end time.Time) time.Time {
 	var next time.Time
-	check(y.t, y.DB.NewRaw(`SELECT coalesce(min(next_run_at), ?) FROM automations a WHERE enabled AND next_run_at IS NOT NULL
+	check(y.T, y.DB.NewRaw(`SELECT coalesce(min(next_run_at), ?) FROM automations a WHERE enabled AND next_run_at IS NOT NULL
 		AND NOT (trigger = 'recurring' AND catch_up AND next_run_at < ?
 			AND EXISTS (SELECT 1 FROM executions e WHERE e.automation_id = a.id AND e.status IN ('queued', 'running')))`,
-		end, waitsSince(y.looks.gap, y.Now())).Scan(y.t.Context(), &next))
+		end, y.WaitsSince()).Scan(y.T.Context(), &next))
 	return next.UTC()
 }
 
 // start lets the scheduler look once, and workers take what it has started.
 func (y *annual) start() {
 	for {
-		n, err := y.Schedules().StartDue(y.t.Context())
-		check(y.t, err)
-		if n < DueBatch {
+		n, err := y.Schedules().StartDue(y.T.Context())
+		check(y.T, err)
+		if n < automation.DueBatch {
 			break
 		}
 	}
@@ -414,35 +415,35 @@ func (y *annual) start() {
 // down lets Carillon be away with its workers. Most of the runs at work can be resumed by their agents. At its return
 // the scheduler looks first, or what was at work is dealt with.
 func (y *annual) down(from time.Time, long time.Duration, schedulerFirst bool) {
-	y.clock.Set(from)
+	y.Clock.Set(from)
 	var list []db.Session
-	check(y.t, y.DB.NewSelect().Model(&list).Where("s.status = 'in_progress'").Scan(y.t.Context()))
+	check(y.T, y.DB.NewSelect().Model(&list).Where("s.status = 'in_progress'").Scan(y.T.Context()))
 	for _, s := range list {
-		e, err := db.ExecutionBySession(y.t.Context(), y.DB, s.ID)
-		check(y.t, err)
-		_, err = db.NextTurn(y.t.Context(), y.DB, lease(s), e.ID, from)
-		check(y.t, err)
+		e, err := db.ExecutionBySession(y.T.Context(), y.DB, s.ID)
+		check(y.T, err)
+		_, err = db.NextTurn(y.T.Context(), y.DB, lease(s), e.ID, from)
+		check(y.T, err)
 		if n := y.numbers[s.AutomationID]; n%5 != 2 && n%10 != 9 {
-			y.exec("UPDATE sessions SET conversation = 'known' WHERE id = ?", s.ID)
+			y.Exec("UPDATE sessions SET conversation = 'known' WHERE id = ?", s.ID)
 		}
 	}
-	y.clock.Set(from.Add(long))
+	y.Clock.Set(from.Add(long))
 	y.absences = append(y.absences, gap{from: from, to: y.Now()})
-	y.looks = looks{} //nolint:govet // nobody holds it
+	y.Restart()
 	if schedulerFirst {
 		y.start()
 	}
 	for n := 1; n > 0; {
 		var err error
-		n, err = y.Runs().Interrupt(y.t.Context(), func(string) bool { return true })
-		check(y.t, err)
+		n, err = y.Runs().Interrupt(y.T.Context(), func(string) bool { return true })
+		check(y.T, err)
 	}
 	y.start()
 }
 
 // work lets workers take all that is queued.
 func (y *annual) work() {
-	for _, s := range y.claim() {
+	for _, s := range y.Claim() {
 		n := y.numbers[s.AutomationID]
 		o, long := y.outcome(n, y.byHand[s.ID]), y.long(n, y.byHand[s.ID])
 		if _, resumed := y.ends[s.ID]; resumed {
@@ -452,15 +453,15 @@ func (y *annual) work() {
 		}
 		y.ends[s.ID] = o.Status
 		y.plans(y.Now().Add(long), func() {
-			err := y.Runs().Finish(y.t.Context(), lease(s), o)
+			err := y.Runs().Finish(y.T.Context(), lease(s), o)
 			if errors.Is(err, db.ErrLeaseLost) { // Carillon was away meanwhile
 				return
 			}
-			check(y.t, err)
+			check(y.T, err)
 			if n >= firstLoop && n < firstManual && n%4 == 1 {
-				y.plans(y.Now().Add(61*time.Minute), func() { check(y.t, y.Schedules().WatchGates(y.t.Context())) })
+				y.plans(y.Now().Add(61*time.Minute), func() { check(y.T, y.Schedules().WatchGates(y.T.Context())) })
 				review := []time.Duration{30 * time.Minute, 3 * time.Hour}[y.runs[n]%2]
-				y.plans(y.Now().Add(review), func() { check(y.t, y.Sessions().MarkDone(y.t.Context(), y.mira, s.ID)) })
+				y.plans(y.Now().Add(review), func() { check(y.T, y.Sessions().MarkDone(y.T.Context(), y.Mira, s.ID)) })
 			}
 		})
 	}
@@ -486,7 +487,7 @@ func (y *annual) long(n int, byHand bool) time.Duration {
 
 // outcome is how a run ends: one in ten automations fails for weeks, and another fails twice and then does not, and by
 // hand.
-func (y *annual) outcome(n int, byHand bool) Outcome {
+func (y *annual) outcome(n int, byHand bool) automation.Outcome {
 	now := y.Now()
 	switch bad := now.After(day(2, 10, 0)) && now.Before(day(3, 12, 0)) || now.After(day(9, 1, 0)) &&
 		now.Before(day(9, 20, 0)); {

@@ -1,4 +1,4 @@
-package automation
+package automation_test
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"carillon/app/apptest"
+	"carillon/app/automation"
 	promises "carillon/app/check"
 	"carillon/app/inbox"
 	"carillon/db"
@@ -25,8 +27,8 @@ const (
 func (y *annual) examine(end time.Time) {
 	rows := map[uuid.UUID][]db.Execution{}
 	var all []db.Execution
-	check(y.t, y.DB.NewSelect().Model(&all).OrderExpr("coalesce(e.scheduled_for, e.created_at), e.id").
-		Scan(y.t.Context()))
+	check(y.T, y.DB.NewSelect().Model(&all).OrderExpr("coalesce(e.scheduled_for, e.created_at), e.id").
+		Scan(y.T.Context()))
 	for _, e := range all {
 		rows[e.AutomationID] = append(rows[e.AutomationID], e)
 	}
@@ -57,17 +59,17 @@ func (y *annual) examine(end time.Time) {
 			}
 		}
 		for _, p := range problems {
-			y.t.Errorf("%03d: %s", n, p)
+			y.T.Errorf("%03d: %s", n, p)
 		}
 	}
-	y.t.Logf("%d due times, %d rows, %d downtimes", due, len(all), len(y.absences))
+	y.T.Logf("%d due times, %d rows, %d downtimes", due, len(all), len(y.absences))
 	y.expectNoGaps()
 	// their workers live
-	y.exec("UPDATE sessions SET lease_until = ? WHERE status = 'in_progress'", y.Now().Add(time.Minute))
-	c := &promises.Check{DB: y.DB, Now: y.Now, Since: yearBegins, For: longest}
-	check(y.t, c.Run(y.t.Context(), func(r promises.Result) {
+	y.Exec("UPDATE sessions SET lease_until = ? WHERE status = 'in_progress'", y.Now().Add(time.Minute))
+	c := &promises.Check{DB: y.DB, Now: y.Now, Since: yearBegins, For: apptest.Longest}
+	check(y.T, c.Run(y.T.Context(), func(r promises.Result) {
 		if len(r.Breaches) > 0 || r.Unseen != "" {
-			y.t.Errorf("%s: %v %s", r.Sentence, r.Breaches, r.Unseen)
+			y.T.Errorf("%s: %v %s", r.Sentence, r.Breaches, r.Unseen)
 		}
 	}))
 }
@@ -156,7 +158,7 @@ func (y *annual) recurringLedger(n int, want []time.Time, rows []db.Execution) (
 			caughtUp[y.absence(e.ScheduledFor).to]++
 		}
 		for _, w := range want {
-			if !w.Before(e.ScheduledFor) && !w.After(later(e.ScheduledFor, e.LastSkippedFor)) {
+			if !w.Before(e.ScheduledFor) && !w.After(automation.Later(e.ScheduledFor, e.LastSkippedFor)) {
 				if problem := y.untrue(e, w, v.catchUp, rows); problem != "" {
 					problems = append(problems, fmt.Sprintf("%s is answered by a row %s (%s) of %s: %s", w.UTC(),
 						e.Status, e.Reason, e.CreatedAt.UTC(), problem))
@@ -251,9 +253,9 @@ func (y *annual) notices(n int, want map[string]int) (problems []string) {
 		Kind  string `bun:"kind"`
 		Count int    `bun:"count"`
 	}
-	check(y.t, y.DB.NewRaw(
+	check(y.T, y.DB.NewRaw(
 		"SELECT kind, count(DISTINCT dedup_key) AS count FROM notifications WHERE automation_id = ? GROUP BY kind",
-		y.ids[n]).Scan(y.t.Context(), &list))
+		y.ids[n]).Scan(y.T.Context(), &list))
 	for _, l := range list {
 		if want[l.Kind] != l.Count {
 			problems = append(problems, fmt.Sprintf("there are %d notices %s; want %d", l.Count, l.Kind, want[l.Kind]))
@@ -307,7 +309,7 @@ func (y *annual) oneTimeLedger(n int, rows []db.Execution, end time.Time) (probl
 func (y *annual) loopLedger(n int, rows []db.Execution) (problems []string) {
 	closed := map[uuid.UUID]db.Session{}
 	var sessions []db.Session
-	check(y.t, y.DB.NewSelect().Model(&sessions).Where("s.automation_id = ?", y.ids[n]).Scan(y.t.Context()))
+	check(y.T, y.DB.NewSelect().Model(&sessions).Where("s.automation_id = ?", y.ids[n]).Scan(y.T.Context()))
 	for _, s := range sessions {
 		closed[s.ID] = s
 	}
@@ -398,7 +400,7 @@ func (y *annual) callLedger(n int, rows []db.Execution) (problems []string) {
 		if e.SessionID != uuid.Nil {
 			runs++
 		}
-		if byHand, byCall := e.Source == db.ByHand && e.UserID == y.mira.ID, e.Source == db.ByWebhook &&
+		if byHand, byCall := e.Source == db.ByHand && e.UserID == y.Mira.ID, e.Source == db.ByWebhook &&
 			e.TokenFingerprint == "0a1b2c3d"; byHand != (n < firstHTTP) || byCall != (n >= firstHTTP) {
 			problems = append(problems, fmt.Sprintf("the run of %s was started by %s %s %s", e.CreatedAt.UTC(),
 				e.Source, e.UserID, e.TokenFingerprint))
@@ -421,7 +423,7 @@ func (y *annual) callLedger(n int, rows []db.Execution) (problems []string) {
 	if y.accepted[n] > 0 && parallel != (y.refused[n] == 0) {
 		problems = append(problems, fmt.Sprintf("%d were refused because of a run in flight", y.refused[n]))
 	}
-	if a := y.reload(&db.Automation{ID: y.ids[n]}); !a.Enabled {
+	if a := y.Reload(&db.Automation{ID: y.ids[n]}); !a.Enabled {
 		problems = append(problems, "it is off: "+a.DisabledReason)
 	}
 	return append(problems, y.notices(n, map[string]int{inbox.RunFailed: told})...)
@@ -441,7 +443,7 @@ func gaps(want []time.Time, rows []db.Execution) (problems []string) {
 			problems = append(problems, fmt.Sprintf("a row %s is for %s, when it was not due", e.Status,
 				e.ScheduledFor.UTC()))
 		}
-		last := later(e.ScheduledFor, e.LastSkippedFor)
+		last := automation.Later(e.ScheduledFor, e.LastSkippedFor)
 		n := 0
 		for _, w := range want {
 			if !w.Before(e.ScheduledFor) && !w.After(last) {
@@ -464,12 +466,12 @@ func gaps(want []time.Time, rows []db.Execution) (problems []string) {
 
 // expectNoGaps asks the watchdog, which must agree.
 func (k *kit) expectNoGaps() {
-	k.t.Helper()
+	k.T.Helper()
 	for next := uuid.Nil; ; {
-		n, after, err := k.Schedules().FindGaps(k.t.Context(), next)
-		check(k.t, err)
+		n, after, err := k.Schedules().FindGaps(k.T.Context(), next)
+		check(k.T, err)
 		if n != 0 {
-			k.t.Errorf("the watchdog finds %d gaps", n)
+			k.T.Errorf("the watchdog finds %d gaps", n)
 		}
 		if after == uuid.Nil {
 			return
