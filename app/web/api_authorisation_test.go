@@ -43,8 +43,12 @@ const (
 // planned is a manifest with one automation.
 const planned = `{"files":[{"name":"a.yaml","content":"{kind: Automation, name: Planned, workspace: Scratch, trigger: manual, provider: agent, prompt: Go}"}]}`
 
-// apiExpectations has a line for every route of the API but its description. Form is the body.
-var apiExpectations = []expectation{
+// apiExpectation is what a route of the API answers to each kind of program. Subject names what the {id} of its path
+// stands for, and form is the body.
+type apiExpectation struct{ route, subject, form, answers string }
+
+// apiExpectations has a line for every route of the API but its description.
+var apiExpectations = []apiExpectation{
 	{"GET /me", "", "", apiForAll},
 	{"GET /workspaces", "", "", apiForAll},
 	{"GET /workspaces/{id}", "workspace", "", apiSeen},
@@ -202,7 +206,7 @@ func (x *walk) tokens() map[string]string {
 func TestEveryRouteOfTheAPIAnswersEverybodyAsExpected(t *testing.T) {
 	x := newWalk(t)
 	x.bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0) // they are more than one address may be
-	x.server.refusals = middleware.NewRateLimiter(rate.Inf, 0)
+	x.server.Refusals = middleware.NewRateLimiter(rate.Inf, 0)
 	tokens := x.tokens()
 	routes := x.routes
 	lines := map[string]bool{}
@@ -283,7 +287,7 @@ func isAPIPattern(pattern string) bool {
 
 var pathName = regexp.MustCompile(`\{[a-z_]+\}`)
 
-func (x *walk) askAPI(who, token, method, path string, e expectation) *answer {
+func (x *walk) askAPI(who, token, method, path string, e apiExpectation) *answer {
 	x.t.Helper()
 	if slices.Contains(strangers, who) { // what they ask for need not be there
 		path = strings.Replace(path, "{id}", uuid.NewString(), 1)
@@ -311,8 +315,8 @@ func (x *walk) askAPI(who, token, method, path string, e expectation) *answer {
 	return p.call(method, path, x.apiForm(e))
 }
 
-// apiForm is the body of an expectation with what its words stand for.
-func (x *walk) apiForm(e expectation) string {
+// apiForm is the body of a request with what its words stand for.
+func (x *walk) apiForm(e apiExpectation) string {
 	x.t.Helper()
 	form := e.form
 	if before, after, ok := strings.Cut(form, "TICKET"); ok {

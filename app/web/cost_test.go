@@ -64,7 +64,7 @@ func TestWhatAStrangerSendsIsCutInTheLog(t *testing.T) {
 
 func TestRefusalsOfOnePersonAtOneAddressFillNoAuditLog(t *testing.T) {
 	s := open(t)
-	s.server.refusals = middleware.NewRateLimiter(rate.Every(24*time.Hour), 5)
+	s.server.Refusals = middleware.NewRateLimiter(rate.Every(24*time.Hour), 5)
 	vera, other := s.as("vera", "member"), s.as("otto", "member")
 	for range 12 {
 		for _, path := range []string{"/people/" + uuid.NewString() + "/deactivation", "/roles/new",
@@ -83,24 +83,6 @@ func TestRefusalsOfOnePersonAtOneAddressFillNoAuditLog(t *testing.T) {
 		if n == 0 || n > most {
 			t.Errorf("%s has %d lines; want some, at most %d", who.actor.Name, n, most)
 		}
-	}
-}
-
-func TestReadinessAsksTheDatabaseOnceForManyWhoAsk(t *testing.T) {
-	s := open(t)
-	b := s.nobody()
-	// On a slow machine an answer may be older than a second before it is looked at.
-	for deadline := time.Now().Add(patience); ; {
-		b.get("/readyz")
-		kept, err := s.server.migrated.Get(func() (bool, error) { return false, nil })
-		check(t, err)
-		if kept {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the answer is not kept")
-		}
-		time.Sleep(time.Second)
 	}
 }
 

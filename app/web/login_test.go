@@ -471,12 +471,12 @@ func TestAPanicIsAnsweredOrBreaksOff(t *testing.T) {
 	t.Parallel()
 	var log safeBuffer
 	s := frame(t, &log)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /half", func(w http.ResponseWriter, _ *http.Request) {
+	routes := &middleware.Routes{}
+	routes.HandleFunc("GET /half", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(bytes.Repeat([]byte("x"), 100_000))
 		panic("half-way")
 	})
-	srv := httptest.NewServer(s.around(mux, &middleware.Routes{}))
+	srv := httptest.NewServer(s.Handler(routes))
 	defer srv.Close()
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	res, err := http.Get(srv.URL + "/half")

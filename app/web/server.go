@@ -43,8 +43,10 @@ type Server struct {
 	// APIHelp is what the help says of the API, with its operations.
 	APIHelp func() views.APIHelpPage
 
+	// Refusals bounds the refusals that are written into the audit log, by person and address. Init makes it.
+	Refusals *middleware.RateLimiter
+
 	denialLimiter *middleware.RateLimiter  // pages that were refused and written down, by person and page
-	refusals      *middleware.RateLimiter  // all refusals written down, by person and address
 	migrated      *middleware.Shared[bool] // whether the database is
 }
 
@@ -55,7 +57,7 @@ func (s *Server) Init() {
 	s.Runs.Init(&s.Site)
 	s.Settings.Init(&s.Site)
 	s.denialLimiter = middleware.NewRateLimiter(rate.Every(time.Minute), 1)
-	s.refusals = middleware.NewRateLimiter(rate.Every(3*time.Second), 1000)
+	s.Refusals = middleware.NewRateLimiter(rate.Every(3*time.Second), 1000)
 	s.migrated = &middleware.Shared[bool]{}
 }
 
@@ -182,7 +184,7 @@ func (s *Server) denied(r *http.Request, refusals *account.Refusals) {
 	if r.Method == http.MethodGet && s.denialLimiter.Take(actor.ID.String()+" "+asked) > 0 {
 		return
 	}
-	if s.refusals.Take(actor.ID.String()+" "+s.Proxies.Address(r)) > 0 {
+	if s.Refusals.Take(actor.ID.String()+" "+s.Proxies.Address(r)) > 0 {
 		return
 	}
 	// one does not get out of the log by hanging up

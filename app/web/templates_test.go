@@ -42,24 +42,17 @@ func TestANewAutomationOffersTheCommonPatternsAndEachFillsTheEditorIn(t *testing
 func TestWhatATemplateFillsInCanBeSavedAsItIs(t *testing.T) {
 	s := open(t)
 	b := s.as("Mira", account.RoleMember)
-	list, err := s.rules.Workspaces.List(t.Context(), b.actor)
-	check(t, err)
 	for _, template := range automation.Templates() {
-		in := automation.NewInput(b.actor)
-		in.Workspace, in.Provider = list[0].ID.String(), list[0].Provider
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
-		check(t, err)
-		_, err = automationPages{s.server}.beginWith(r, b.actor, template, &in, &list[0])
-		check(t, err)
-		if in.Retries != 2 || in.TimeoutMinutes != 360 {
-			t.Errorf("%s shows %d retries and a timeout of %g; want what a new automation shows", template.Key,
-				in.Retries, in.TimeoutMinutes)
+		f := b.formAt("/automations/new?template="+template.Key, "/automations")
+		if retries, timeout := f.Values.Get("retries"), f.Values.Get("timeout"); retries != "2" || timeout != "360" {
+			t.Errorf("%s shows %s retries and a timeout of %s; want what a new automation shows", template.Key, retries,
+				timeout)
 		}
-		if in.Workflow == "" && in.ExecutionType == string(db.WorkflowDriven) {
+		if f.Values.Get("execution_type") == string(db.WorkflowDriven) && f.Values.Get("workflow") == "" {
 			continue // it is to be created first
 		}
-		if _, _, err := s.rules.Definitions().Create(t.Context(), b.actor, in); err != nil {
-			t.Errorf("%s: %v", template.Key, err)
+		if a := b.submit(f); a.StatusCode != http.StatusSeeOther {
+			t.Errorf("%s is answered %d %s", template.Key, a.StatusCode, wrongIn(a.body))
 		}
 	}
 }
