@@ -102,6 +102,9 @@ var layers = map[string]string{
 		"app/form app/inbox app/middleware app/payload app/spec app/ticket app/toggle app/web/page " +
 		"app/web/present app/web/runs app/web/settings app/web/signin app/workflow app/workspace db static views " +
 		"views/gallery views/help views/markdown",
+	"app/web/webtest": "app/account app/agent app/api app/apptest app/automation app/bot app/forge app/inbox " +
+		"app/mcp app/middleware app/plan app/provider app/secret app/spec app/ticket app/toggle app/web " +
+		"app/web/page app/web/signin app/webhook app/workflow app/workspace db db/dbtest",
 
 	// What happens without a request.
 	"jobs": "app/account app/agent app/aside app/automation app/crash app/fault app/forge app/form app/jsontext " +
@@ -129,7 +132,8 @@ var doors = []string{"app/api", "app/mcp", "app/web", "app/webhook"}
 
 // forTests are packages that tests anywhere may use. What app/check needs knows of no rule.
 var forTests = []string{
-	"app/agent/agenttest", "app/apptest", "app/check", "app/cron/crontest", "app/spec/spectest", "db/dbtest",
+	"app/agent/agenttest", "app/apptest", "app/check", "app/cron/crontest", "app/spec/spectest", "app/web/webtest",
+	"db/dbtest",
 	"db/embedded",
 }
 

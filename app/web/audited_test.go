@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"context"
@@ -17,16 +17,9 @@ import (
 	"carillon/app/middleware"
 	"carillon/app/provider"
 	"carillon/app/spec"
+	"carillon/app/web/webtest"
 	"carillon/db"
 )
-
-// lines are those of the audit log that somebody caused, the newest first.
-func (s *site) lines(actor uuid.UUID) []db.AuditEvent {
-	s.t.Helper()
-	list, err := db.AuditEvents(s.t.Context(), s.server.DB, db.AuditFilter{Actor: actor, Limit: 100})
-	check(s.t, err)
-	return list
-}
 
 // audited is a change of configuration by a form: what it is called in the audit log, and whether that has what was
 // there before and what is there after. Subject and form are those of an expectation.
@@ -147,35 +140,35 @@ var unchanging = map[string]string{
 }
 
 func TestEveryRouteThatChangesConfigurationIsInTheAuditLog(t *testing.T) {
-	x := newWalk(t)
-	x.server.Accounts.Keys, x.server.Accounts.Outbound.Private = x.server.Keys, true
-	admin := x.who["admin"]
-	ada := admin.actor.ID
-	hash, err := db.UserByID(t.Context(), x.server.DB, x.passworded())
-	check(t, err)
-	check(t, db.SetPasswordHash(t.Context(), x.server.DB, ada, hash.PasswordHash, hash.UpdatedAt))
-	x.rules.Providers.List = func() []provider.Provider {
+	x := webtest.NewWalk(t)
+	x.Server.Accounts.Keys, x.Server.Accounts.Outbound.Private = x.Server.Keys, true
+	admin := x.Who["admin"]
+	ada := admin.Actor.ID
+	hash, err := db.UserByID(t.Context(), x.Server.DB, passworded(x))
+	webtest.Check(t, err)
+	webtest.Check(t, db.SetPasswordHash(t.Context(), x.Server.DB, ada, hash.PasswordHash, hash.UpdatedAt))
+	x.Rules.Providers.List = func() []provider.Provider {
 		return []provider.Provider{{ID: "shell", Name: "Shell script", Script: true}, {ID: "agent", Name: "Agent"},
 			{ID: "mine", Name: "Mine"}}
 	}
-	x.server.Providers = func() []agent.Provider {
+	x.Server.Providers = func() []agent.Provider {
 		return []agent.Provider{{ID: "shell", Name: "Shell script", Driver: agent.DriverShell},
 			{ID: "agent", Name: "Agent"}, {ID: "mine", Name: "Mine"}}
 	}
-	check(t, x.server.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+	webtest.Check(t, x.Server.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		p, err := db.LockProviders(ctx, tx)
-		check(t, err)
+		webtest.Check(t, err)
 		p.Own = []db.OwnProvider{{ID: "mine", Name: "Mine", Command: []string{"mine"}}}
 		return db.SaveProviders(ctx, tx, p, time.Now())
 	}))
-	admin.exec("INSERT INTO provider_pauses (provider, since, until, failed_at, failures, error_class, reason) " +
+	admin.Exec("INSERT INTO provider_pauses (provider, since, until, failed_at, failures, error_class, reason) " +
 		"VALUES ('shell', now(), now() + interval '1 hour', now(), 1, 'auth', 'No key')")
-	routes := x.routes
+	routes := x.Routes
 	tested := map[string]bool{}
 	for _, c := range changes {
-		seen := x.lines(ada)
-		answered, body := x.ask("admin", expectation{route: c.route, subject: c.subject, form: c.form})
-		i := slices.IndexFunc(x.lines(ada), func(e db.AuditEvent) bool {
+		seen := x.Lines(ada)
+		answered, body := ask(x, "admin", expectation{route: c.route, subject: c.subject, form: c.form})
+		i := slices.IndexFunc(x.Lines(ada), func(e db.AuditEvent) bool {
 			return e.Action == c.action && !slices.ContainsFunc(seen, func(old db.AuditEvent) bool {
 				return old.ID == e.ID
 			})
@@ -183,7 +176,7 @@ func TestEveryRouteThatChangesConfigurationIsInTheAuditLog(t *testing.T) {
 		if i < 0 {
 			t.Errorf("%s answered %s and left no line %s of whom it was asked by: %.200s", c.route, answered, c.action,
 				body)
-		} else if e := x.lines(ada)[i]; e.Address != "127.0.0.1" || e.SubjectName == "" ||
+		} else if e := x.Lines(ada)[i]; e.Address != "127.0.0.1" || e.SubjectName == "" ||
 			(e.Before != nil) != c.before || (e.After != nil) != c.after {
 			t.Errorf("%s left the line %+v; want from where, of what, before: %t, after: %t", c.route, e, c.before,
 				c.after)
@@ -192,7 +185,7 @@ func TestEveryRouteThatChangesConfigurationIsInTheAuditLog(t *testing.T) {
 	}
 	for _, pattern := range routes.Patterns() {
 		method, _, ok := strings.Cut(pattern, " ")
-		if ok && method == http.MethodGet || isAPIPattern(pattern) { // of the API see apiLines
+		if ok && method == http.MethodGet || webtest.IsAPIPattern(pattern) { // of the API see apiLines
 			continue
 		}
 		_, other := unchanging[pattern]
@@ -208,63 +201,63 @@ func patternOf(t *testing.T, routes *middleware.Routes, route string) string {
 	t.Helper()
 	method, path, _ := strings.Cut(route, " ")
 	req, err := http.NewRequest(method, "http://x"+strings.NewReplacer("{", "", "}", "").Replace(path), nil)
-	check(t, err)
+	webtest.Check(t, err)
 	_, pattern := routes.Handler(req)
 	return pattern
 }
 
 // passworded is a person who has the password of the other tests.
-func (x *walk) passworded() uuid.UUID {
-	x.t.Helper()
-	u, err := x.server.Accounts.Add(x.t.Context(), nil,
+func passworded(x *webtest.Walk) uuid.UUID {
+	x.T.Helper()
+	u, err := x.Server.Accounts.Add(x.T.Context(), nil,
 		account.NewUser{
 			Email: "with@example.com", Name: "With a password", Password: "correct horse battery",
 			Role: account.RoleMember,
 		})
-	check(x.t, err)
+	webtest.Check(x.T, err)
 	return u.ID
 }
 
 func TestRefusalsThatAreNoErrorAreInTheAuditLogToo(t *testing.T) {
-	x := newWalk(t)
-	eve, viewer := x.who["elsewhere"], x.who["viewer"]
-	theirs := subjects["automation"](x)
+	x := webtest.NewWalk(t)
+	eve, viewer := x.Who["elsewhere"], x.Who["viewer"]
+	theirs := webtest.Subjects["automation"](x)
 	own := db.NewID()
-	mine, err := db.Workspaces(t.Context(), x.server.DB, eve.actor.ID)
-	check(t, err)
-	x.custom(eve, "Without the shell", account.ManageAll, account.ManageTickets)
+	mine, err := db.Workspaces(t.Context(), x.Server.DB, eve.Actor.ID)
+	webtest.Check(t, err)
+	x.Custom(eve, "Without the shell", account.ManageAll, account.ManageTickets)
 	script := []string{"name", "A", "workspace", mine[0].ID.String(), "trigger", "manual", "session_type", "develop",
 		"version", "1"}
-	session := x.server.Rules
+	session := x.Server.Rules
 	for _, c := range []struct {
 		name, want string
-		who        *browser
+		who        *webtest.Browser
 		do         func()
 	}{
 		{"a page of others", "is no member of the workspace", eve, func() {
-			eve.get("/automations/"+theirs.String()).expect(t, 404, "")
+			eve.Get("/automations/"+theirs.String()).Expect(t, 404, "")
 		}},
 		{"a bulk action", "may not change one of the automations", viewer, func() {
-			viewer.post("/automations/bulk", "do", "delete", "id", theirs.String())
+			viewer.Post("/automations/bulk", "do", "delete", "id", theirs.String())
 		}},
 		{"a bulk action elsewhere", "is no member of the workspace", eve, func() {
-			eve.post("/automations/bulk", "do", "delete", "id", theirs.String())
+			eve.Post("/automations/bulk", "do", "delete", "id", theirs.String())
 		}},
 		{"a field of a form", "is no member of the workspace", eve, func() {
-			eve.post("/tickets", "title", "X", "workspace", x.workspace).expect(t, 422, "")
+			eve.Post("/tickets", "title", "X", "workspace", x.Workspace).Expect(t, 422, "")
 		}},
 		{"a shell script", "may not run commands on a worker", eve, func() {
-			eve.post("/automations", append([]string{"provider", "shell", "prompt", "true"}, script...)...).
-				expect(t, 422, "")
+			eve.Post("/automations", append([]string{"provider", "shell", "prompt", "true"}, script...)...).
+				Expect(t, 422, "")
 		}},
 		{"a command of a gate", "may not run commands on a worker", eve, func() {
-			eve.post("/automations", append([]string{"provider", "agent", "prompt", "x", "gate_command", "true"},
-				script...)...).expect(t, 422, "")
+			eve.Post("/automations", append([]string{"provider", "agent", "prompt", "x", "gate_command", "true"},
+				script...)...).Expect(t, 422, "")
 		}},
-		{"an address that is nothing", "", eve, func() { eve.get("/automations/"+own.String()).expect(t, 404, "") }},
-		{"a tool", "a session has no other workspace than its own", x.who["owner"], func() {
-			w := x.who["owner"].agent(func(in *automation.Input) { in.MayAutomate = true })
-			other, _, err := session.Definitions().Create(t.Context(), x.who["elsewhere"].actor,
+		{"an address that is nothing", "", eve, func() { eve.Get("/automations/"+own.String()).Expect(t, 404, "") }},
+		{"a tool", "a session has no other workspace than its own", x.Who["owner"], func() {
+			w := x.Who["owner"].Agent(func(in *automation.Input) { in.MayAutomate = true })
+			other, _, err := session.Definitions().Create(t.Context(), x.Who["elsewhere"].Actor,
 				automation.Input{Automation: spec.Automation{
 					TimeoutMinutes: 360,
 					Name:           "Other",
@@ -275,20 +268,20 @@ func TestRefusalsThatAreNoErrorAreInTheAuditLogToo(t *testing.T) {
 					Provider:       "agent",
 					Retries:        2,
 				}})
-			check(t, err)
-			x.refused(x.tool(w.token), "read_automation", map[string]any{"automation": other.ID.String()},
+			webtest.Check(t, err)
+			x.Refused(x.Tool(w.Token), "read_automation", map[string]any{"automation": other.ID.String()},
 				"may not be seen")
 		}},
 		{"a tool without the permission", "lacks the permission for the tool create_ticket", viewer, func() {
-			x.bearers.Person = bearerOf(viewer.actor)
-			x.refused(x.tool("carillon_x"), "create_ticket", map[string]any{"title": "X", "workspace": x.workspace},
+			x.Bearers.Person = bearerOf(viewer.Actor)
+			x.Refused(x.Tool("carillon_x"), "create_ticket", map[string]any{"title": "X", "workspace": x.Workspace},
 				"may not")
 		}},
 	} {
-		seen := len(x.lines(c.who.actor.ID))
+		seen := len(x.Lines(c.who.Actor.ID))
 		c.do()
 		var got []string
-		for _, e := range x.lines(c.who.actor.ID)[:len(x.lines(c.who.actor.ID))-seen] {
+		for _, e := range x.Lines(c.who.Actor.ID)[:len(x.Lines(c.who.Actor.ID))-seen] {
 			if e.Action == "permission.denied" && e.Address == "127.0.0.1" {
 				got = append(got, e.Reason)
 			}

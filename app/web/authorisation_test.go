@@ -1,7 +1,6 @@
-package web
+package web_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,16 +10,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 	"golang.org/x/time/rate"
 
 	"carillon/app/account"
-	"carillon/app/automation"
-	"carillon/app/inbox"
 	"carillon/app/middleware"
-	"carillon/app/spec"
-	"carillon/app/ticket"
-	"carillon/app/workflow"
+	"carillon/app/web/webtest"
 	"carillon/db"
 )
 
@@ -264,360 +258,62 @@ var expectations = []expectation{
 	{"POST /preferences/workspace", "", "", bySignedIn},
 }
 
-// walk is a site with all of the people, and something of every kind to try them on.
-type walk struct {
-	*site
-	who   map[string]*browser
-	made  int
-	lease db.Lease // of the session claimed last
-}
-
-// hush is in the name of everything that outsiders must not learn of.
-const hush = "Hush"
-
-func newWalk(t *testing.T) *walk { return walkOn(t, open(t)) }
-
-func walkOn(t *testing.T, s *site) *walk {
-	s.server.Gallery, s.server.Accounts.Mail = true, true
-	s.server.Settings.Letter = func(context.Context, string, string, string) error { return nil }
-	s.server.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "carillon 1\n")
-	})
-	s.routes = s.compose(s.server)
-	s.http.Config.Handler = s.server.Handler(s.routes)
-	x := &walk{site: s, who: map[string]*browser{
-		"nobody": s.nobody(), "viewer": s.as("Viewer", account.RoleMember), "owner": s.as("Owner", account.RoleMember),
-		"manager":  s.as("Manager", account.RoleManager),
-		"outsider": s.as("Outsider", account.RoleManager), "elsewhere": s.as("Elsewhere", account.RoleManager),
-		"admin":       s.as("Admin", account.RoleAdministrator),
-		"deactivated": s.as("Deactivated", account.RoleManager), "former": s.as("Former", account.RoleManager),
-	}}
-	x.leaves("former")
-	s.custom(x.who["viewer"], "Viewer", account.ViewAll)
-	for _, name := range []string{"outsider", "elsewhere"} {
-		check(t, db.RemoveMember(t.Context(), s.server.DB, uuid.MustParse(s.workspace), x.who[name].actor.ID))
-	}
-	x.workspaceOf("Another", "elsewhere")
-	// The sign-in is left in place, so that it is the account that is looked at.
-	check(t, db.SetDeactivated(t.Context(), s.server.DB, x.who["deactivated"].actor.ID, time.Now(), time.Now()))
-	return x
-}
-
-// leaves ends a person's membership of the workspace, in which they have something of every kind: an automation that
-// has run, a ticket that is theirs, a session's pull request, a star. Of all of it they may learn nothing more.
-func (x *walk) leaves(who string) {
-	x.t.Helper()
-	ctx, b, workspace := x.t.Context(), x.who[who], uuid.MustParse(x.workspace)
-	for _, trigger := range []string{"manual", "http"} {
-		a := x.automationIn(workspace, b, trigger)
-		if trigger == "manual" {
-			_, err := x.rules.Runs().RunNow(ctx, b.actor, a.ID, nil)
-			check(x.t, err)
-		}
-	}
-	_, err := x.server.Tickets.Create(ctx, b.actor, ticket.Input{
-		Workspace: x.workspace, Title: x.name("ticket"), Assignee: b.actor.ID.String(),
-	})
-	check(x.t, err)
-	_, err = x.workflows.Create(ctx, b.actor, workflow.Input{
-		Name: x.name("workflow"), Workspace: x.workspace,
-		Steps: []workflow.StepInput{{Kind: "message", Text: "Look."}},
-	})
-	check(x.t, err)
-	check(x.t, db.RemoveMember(ctx, x.server.DB, workspace, b.actor.ID))
-}
-
-// unlikeMembers are who tries every route beside people, and whose answers are those of somebody else: the deactivated
-// are answered as nobody, and who was a member of the workspace as who never was.
-var unlikeMembers = map[string]string{"deactivated": "nobody", "former": "outsider"}
-
-func (x *walk) name(kind string) string {
-	x.made++
-	return fmt.Sprintf("%s %s %d", hush, kind, x.made)
-}
-
-func (x *walk) workspaceOf(name string, members ...string) uuid.UUID {
-	x.t.Helper()
-	w := &db.Workspace{
-		ID: db.NewID(), Name: name, DefaultBranch: "main", Provider: "agent", CreatedAt: time.Now(),
-		UpdatedAt: time.Now(), Version: 1,
-	}
-	check(x.t, db.InsertWorkspace(x.t.Context(), x.server.DB, w))
-	for _, m := range members {
-		check(x.t, db.AddMember(x.t.Context(), x.server.DB, w.ID, x.who[m].actor.ID))
-	}
-	return w.ID
-}
-
-func (x *walk) automationIn(workspace uuid.UUID, owner *browser, trigger string) *db.Automation {
-	x.t.Helper()
-	a, _, err := x.rules.Definitions().Create(x.t.Context(), owner.actor, automation.Input{Automation: spec.Automation{
-		TimeoutMinutes: 360,
-		Name:           x.name("automation"),
-		Workspace:      workspace.String(),
-		Trigger:        trigger,
-		SessionType:    "develop",
-		Prompt:         hush + ", look around.",
-		Provider:       "agent",
-		Retries:        2,
-	}})
-	check(x.t, err)
-	return a
-}
-
-// subjects make what the {id} of a path stands for, each time anew, since a route may use it up.
-var subjects = map[string]func(x *walk) uuid.UUID{
-	"automation": func(x *walk) uuid.UUID {
-		return x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual").ID
-	},
-	"hook": func(x *walk) uuid.UUID {
-		return x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "http").ID
-	},
-	"budgeted": func(x *walk) uuid.UUID { // an automation with a budget
-		id := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual").ID
-		x.who["owner"].exec(`UPDATE automations SET budget = '{"run": {"turns": 2}}' WHERE id = ?`, id)
-		return id
-	},
-	"offered": func(x *walk) uuid.UUID { // an automation that the owner offers to the manager
-		id := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual").ID
-		_, err := x.rules.Transfers().Transfer(x.t.Context(), x.who["owner"].actor, id, x.who["manager"].actor.ID)
-		check(x.t, err)
-		return id
-	},
-	"creator": func(x *walk) uuid.UUID { // somebody who has an automation
-		x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual")
-		return x.who["owner"].actor.ID
-	},
-	"execution": func(x *walk) uuid.UUID { return x.run().Execution.ID },
-	"session":   func(x *walk) uuid.UUID { return x.run().Session.ID },
-	"waiting":   func(x *walk) uuid.UUID { return x.waiting() }, // a session whose turn is over
-	"closed": func(x *walk) uuid.UUID { // a session that is Done
-		id := x.waiting()
-		check(x.t, x.rules.Sessions().MarkDone(x.t.Context(), x.who["owner"].actor, id))
-		return id
-	},
-	"ticket": func(x *walk) uuid.UUID { return x.ticket().ID },
-	"workflow": func(x *walk) uuid.UUID {
-		wf, err := x.workflows.Create(x.t.Context(), x.who["manager"].actor, workflow.Input{
-			Name: x.name("workflow"), Workspace: x.workspace,
-			Steps: []workflow.StepInput{{Kind: "message", Text: "Look."}},
-		})
-		check(x.t, err)
-		return wf.ID
-	},
-	"notice": func(x *walk) uuid.UUID {
-		n := db.Notification{
-			ID: db.NewID(), UserID: x.who["owner"].actor.ID, Kind: inbox.Skipped, Title: x.name("notice"),
-			DedupKey: uuid.NewString(), CreatedAt: time.Now(),
-		}
-		_, err := db.InsertNotifications(x.t.Context(), x.server.DB, []db.Notification{n})
-		check(x.t, err)
-		return n.ID
-	},
-	"workspace": func(x *walk) uuid.UUID { return x.workspaceOf(x.name("workspace"), "viewer", "owner", "manager") },
-	"bot": func(x *walk) uuid.UUID {
-		b := db.Bot{
-			ID: db.NewID(), WorkspaceID: uuid.MustParse(x.workspace), Name: x.name("bot"), Instructions: hush,
-			AllowedTools: []string{}, Enabled: true, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now(),
-		}
-		check(x.t, db.InsertBot(x.t.Context(), x.server.DB, &b))
-		return b.ID
-	},
-	"user": func(x *walk) uuid.UUID {
-		return x.person().ID
-	},
-	"invited": func(x *walk) uuid.UUID {
-		u := x.person()
-		check(x.t, db.SavePasswordLink(x.t.Context(), x.server.DB,
-			&db.PasswordLink{
-				UserID: u.ID, Hash: append(u.ID[:], u.ID[:]...), Invites: true, CreatedAt: time.Now(),
-				ExpiresAt: time.Now().Add(time.Hour),
-			}))
-		return u.ID
-	},
-	"readdressed": func(x *walk) uuid.UUID {
-		u := x.person()
-		u.EmailChangedAt = time.Now()
-		check(x.t, db.UpdateUser(x.t.Context(), x.server.DB, u))
-		return u.ID
-	},
-	"linked": func(x *walk) uuid.UUID {
-		u := x.person()
-		check(x.t, db.InsertIdentity(x.t.Context(), x.server.DB, &db.Identity{
-			Issuer: "https://login.example.com", Subject: u.ID.String(), UserID: u.ID, CreatedAt: time.Now(),
-			UsedAt: time.Now(),
-		}))
-		return u.ID
-	},
-	"gone": func(x *walk) uuid.UUID {
-		u := x.person()
-		check(x.t, db.SetDeactivated(x.t.Context(), x.server.DB, u.ID, time.Now(), time.Now()))
-		return u.ID
-	},
-	"role": func(x *walk) uuid.UUID {
-		r := db.Role{ID: db.NewID(), Name: x.name("role"), Permissions: []string{}, CreatedAt: time.Now(), Version: 1}
-		check(x.t, db.InsertRole(x.t.Context(), x.server.DB, &r))
-		return r.ID
-	},
-	"with token": func(x *walk) uuid.UUID {
-		u := x.person()
-		check(x.t, db.InsertAPIToken(x.t.Context(), x.server.DB, &db.APIToken{
-			ID: db.NewID(), UserID: u.ID, Name: "CI", Hash: append(u.ID[:], u.ID[:]...), Permissions: []string{},
-			CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
-		}))
-		return u.ID
-	},
-	"token":     func(x *walk) uuid.UUID { return x.token("owner") },
-	"own token": func(x *walk) uuid.UUID { return x.token("admin") },
-	"own login": func(x *walk) uuid.UUID {
-		now := time.Now()
-		l := db.Login{
-			ID: db.NewID(), UserID: x.who["admin"].actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour),
-		}
-		check(x.t, db.InsertLogin(x.t.Context(), x.server.DB, &l))
-		return l.ID
-	},
-	"login": func(x *walk) uuid.UUID {
-		now := time.Now()
-		l := db.Login{
-			ID: db.NewID(), UserID: x.who["owner"].actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour),
-		}
-		check(x.t, db.InsertLogin(x.t.Context(), x.server.DB, &l))
-		return l.ID
-	},
-}
-
 // again is another browser in which a person is signed in.
-func (x *walk) again(who string) *browser {
-	x.t.Helper()
+func again(x *webtest.Walk, who string) *webtest.Browser {
+	x.T.Helper()
 	if who == "nobody" {
-		return x.who[who]
+		return x.Who[who]
 	}
 	now := time.Now()
 	l := db.Login{
-		ID: db.NewID(), UserID: x.who[who].actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour),
+		ID: db.NewID(), UserID: x.Who[who].Actor.ID, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour),
 	}
-	check(x.t, db.InsertLogin(x.t.Context(), x.server.DB, &l))
-	return x.bearing(x.forged(keys(x.t, firstKey), l.ID.String()))
-}
-
-// token is an API token of a person's.
-func (x *walk) token(who string) uuid.UUID {
-	x.t.Helper()
-	_, err := x.server.Accounts.CreateToken(x.t.Context(), x.who[who].actor,
-		account.TokenInput{Name: x.name("token"), Days: "7"})
-	check(x.t, err)
-	list, err := x.server.Accounts.Tokens(x.t.Context(), x.who[who].actor)
-	check(x.t, err)
-	return list[0].ID
-}
-
-func (x *walk) run() *automation.Run {
-	x.t.Helper()
-	a := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual")
-	run, err := x.rules.Runs().RunNow(x.t.Context(), x.who["owner"].actor, a.ID, nil)
-	check(x.t, err)
-	return run
-}
-
-func (x *walk) waiting() uuid.UUID {
-	x.t.Helper()
-	run, ctx := x.run(), x.t.Context()
-	check(x.t, x.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		list, err := db.ClaimSessions(ctx, tx, "test", 1000, time.Now(), time.Now().Add(time.Hour))
-		for _, session := range list {
-			if session.ID == run.Session.ID {
-				x.lease = db.Lease{Session: session.ID, Worker: "test", Fence: session.Fence}
-			}
-		}
-		return err
-	}))
-	check(x.t, x.rules.Runs().Finish(ctx, x.lease, automation.Outcome{Status: db.Succeeded, FilesChanged: true}))
-	return run.Session.ID
-}
-
-// pullRequest links a pull request to a session of the owner's.
-func (x *walk) pullRequest(session uuid.UUID) (id uuid.UUID) {
-	x.t.Helper()
-	check(x.t, x.rules.PullRequests().Link(x.t.Context(), x.who["owner"].actor, session,
-		"https://github.com/a/b/pull/1"))
-	check(x.t, x.server.DB.NewRaw("SELECT id FROM pull_requests WHERE session_id = ?", session).
-		Scan(x.t.Context(), &id))
-	return id
-}
-
-// linked is a session that works on a ticket.
-func (x *walk) linked(ticket uuid.UUID) uuid.UUID {
-	x.t.Helper()
-	session, owner := x.run().Session.ID, x.who["owner"].actor
-	ticketRow, err := x.server.Tickets.Find(x.t.Context(), owner, ticket)
-	check(x.t, err)
-	check(x.t, x.server.Tickets.Link(x.t.Context(), owner, session, ticketRow.Number))
-	return session
-}
-
-func (x *walk) ticket() *db.Ticket {
-	x.t.Helper()
-	ticket, err := x.server.Tickets.Create(x.t.Context(), x.who["owner"].actor,
-		ticket.Input{Workspace: x.workspace, Title: x.name("ticket")})
-	check(x.t, err)
-	return ticket
-}
-
-func (x *walk) person() *db.User {
-	x.t.Helper()
-	x.made++
-	now := time.Now()
-	u := &db.User{
-		ID: db.NewID(), Email: fmt.Sprintf("p%d@example.com", x.made), Name: fmt.Sprintf("Person %d", x.made),
-		TimeZone: "UTC", CreatedAt: now, UpdatedAt: now,
-	}
-	check(x.t, db.InsertUser(x.t.Context(), x.server.DB, u, uuid.MustParse(x.roleID(account.RoleMember))))
-	return u
+	webtest.Check(x.T, db.InsertLogin(x.T.Context(), x.Server.DB, &l))
+	return x.Bearing(x.Forged(webtest.Keys(x.T, webtest.FirstKey), l.ID.String()))
 }
 
 // ask sends a person's request of a route and returns what was answered: a status, or login, with the body of anything
 // but a stream.
-func (x *walk) ask(who string, e expectation) (answered, body string) {
-	x.t.Helper()
+func ask(x *webtest.Walk, who string, e expectation) (answered, body string) {
+	x.T.Helper()
 	method, path, ok := strings.Cut(e.route, " ")
 	if !ok {
 		method, path = http.MethodPost, e.route
 	}
 	form := e.form
 	if e.subject != "" {
-		subject := subjects[e.subject](x)
+		subject := webtest.Subjects[e.subject](x)
 		path, form = strings.Replace(path, "{id}", subject.String(), 1),
 			strings.Replace(form, "SUBJECT", subject.String(), 1)
 		if before, after, ok := strings.Cut(form, "LINKED"); ok {
-			form = before + x.linked(subject).String() + after
+			form = before + x.Linked(subject).String() + after
 		}
 		if before, after, ok := strings.Cut(form, "PULL"); ok {
-			form = before + x.pullRequest(subject).String() + after
+			form = before + x.PullRequest(subject).String() + after
 		}
 	}
 	path = strings.NewReplacer(
-		"{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.workspace, "{format}", "csv",
+		"{$}", "", "{token}", "nonsense", "{kind}", "github", "{workspace}", x.Workspace, "{format}", "csv",
 		"{provider}", "agent", "{message}", uuid.Nil.String(),
 		"{page}", "settings",
 	).Replace(path)
 	if before, after, ok := strings.Cut(form, "TICKET"); ok {
-		form = before + fmt.Sprint(x.ticket().Number) + after
+		form = before + fmt.Sprint(x.Ticket().Number) + after
 	}
-	form = strings.NewReplacer("WORKSPACE", x.workspace, "OWNER", x.who["owner"].actor.ID.String(), "ROLEOFMANAGER",
-		x.roleID(account.RoleManager), "MANAGER", x.who["manager"].actor.ID.String(),
-		"ADMIN", x.who["admin"].actor.ID.String(), "ROLE", x.roleID(account.RoleMember)).Replace(form)
-	req, err := http.NewRequestWithContext(x.t.Context(), method, x.http.URL+path, strings.NewReader(form))
-	check(x.t, err)
+	form = strings.NewReplacer("WORKSPACE", x.Workspace, "OWNER", x.Who["owner"].Actor.ID.String(), "ROLEOFMANAGER",
+		x.RoleID(account.RoleManager), "MANAGER", x.Who["manager"].Actor.ID.String(),
+		"ADMIN", x.Who["admin"].Actor.ID.String(), "ROLE", x.RoleID(account.RoleMember)).Replace(form)
+	req, err := http.NewRequestWithContext(x.T.Context(), method, x.HTTP.URL+path, strings.NewReader(form))
+	webtest.Check(x.T, err)
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	client := x.who[who].client
+	client := x.Who[who].Client
 	if e.route == "POST /logout" {
-		client = x.again(who).client // the person's own sign-in is still needed
+		client = again(x, who).Client // the person's own sign-in is still needed
 	}
 	res, err := client.Do(req)
-	check(x.t, err)
+	webtest.Check(x.T, err)
 	defer res.Body.Close() //nolint:errcheck // what is left of a stream is of no use
 	answered = fmt.Sprint(res.StatusCode)
 	if to := res.Header.Get("Location"); res.StatusCode == http.StatusSeeOther &&
@@ -626,7 +322,7 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 	}
 	if !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		read, err := io.ReadAll(res.Body)
-		check(x.t, err)
+		webtest.Check(x.T, err)
 		body = string(read)
 	}
 	if res.StatusCode == http.StatusUnauthorized && strings.Contains(body, "You were signed out") {
@@ -637,20 +333,20 @@ func (x *walk) ask(who string, e expectation) (answered, body string) {
 }
 
 // refusals counts what the audit log has of a person who was refused something.
-func (x *walk) refusals(who string) (n int) {
-	x.t.Helper()
-	check(x.t, x.server.DB.NewRaw(
+func refusals(x *webtest.Walk, who string) (n int) {
+	x.T.Helper()
+	webtest.Check(x.T, x.Server.DB.NewRaw(
 		"SELECT count(*) FROM audit_events WHERE actor_id = ? AND action = 'permission.denied' AND address = "+
-			"'127.0.0.1' AND reason <> ''", x.who[who].actor.ID).Scan(x.t.Context(), &n))
+			"'127.0.0.1' AND reason <> ''", x.Who[who].Actor.ID).Scan(x.T.Context(), &n))
 	return n
 }
 
 // TestEveryRouteAnswersEverybodyAsExpected fails on any route that the table does not name, and on any answer to
 // anybody that the table does not expect, or that leaves no line in the audit log when it refuses.
 func TestEveryRouteAnswersEverybodyAsExpected(t *testing.T) {
-	x := newWalk(t)
-	x.bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0) // they are more than one address may be
-	routes := x.routes
+	x := webtest.NewWalk(t)
+	x.Bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0) // they are more than one address may be
+	routes := x.Routes
 	lines := map[string]expectation{}
 	for _, e := range expectations {
 		if _, twice := lines[e.route]; twice {
@@ -662,14 +358,14 @@ func TestEveryRouteAnswersEverybodyAsExpected(t *testing.T) {
 		}
 	}
 	for _, pattern := range routes.Patterns() {
-		if isAPIPattern(pattern) {
+		if webtest.IsAPIPattern(pattern) {
 			continue // TestEveryRouteOfTheAPIAnswersEverybodyAsExpected has them
 		}
 		e, ok := lines[pattern]
 		if !ok {
 			got := []string{}
 			for _, who := range people {
-				answered, _ := x.ask(who, expectation{route: pattern})
+				answered, _ := ask(x, who, expectation{route: pattern})
 				got = append(got, answered)
 			}
 			t.Errorf("the table lacks %s: decide what it answers to %s. Now it is %q", pattern,
@@ -683,22 +379,22 @@ func TestEveryRouteAnswersEverybodyAsExpected(t *testing.T) {
 		}
 		got := []string{}
 		for i, who := range append(slices.Clone(people), "deactivated", "former") {
-			before := x.refusals(who)
-			answered, body := x.ask(who, e)
+			before := refusals(x, who)
+			answered, body := ask(x, who, e)
 			if refused := answered == "403" || answered == "404" && e.subject != "" &&
-				want[len(want)-1] != "404"; refused && x.refusals(who) != before+1 {
+				want[len(want)-1] != "404"; refused && refusals(x, who) != before+1 {
 				t.Errorf("%s answers %s to %s, and %d lines of the audit log say so; want one", pattern, answered, who,
-					x.refusals(who)-before)
+					refusals(x, who)-before)
 			}
 			if i < len(people) {
 				got = append(got, answered)
 			}
-			if as := unlikeMembers[who]; as != "" && answered != want[slices.Index(people, as)] {
+			if as := webtest.UnlikeMembers[who]; as != "" && answered != want[slices.Index(people, as)] {
 				t.Errorf("%s answers %s to %s; want %s, as to %s", pattern, answered, who,
 					want[slices.Index(people, as)], as)
 			}
 			if slices.Contains([]string{"nobody", "deactivated", "former", "outsider", "elsewhere"}, who) &&
-				strings.Contains(body, hush) {
+				strings.Contains(body, webtest.Hush) {
 				t.Errorf("%s tells %s, who gets %s, of what they may not see", pattern, who, answered)
 			}
 		}

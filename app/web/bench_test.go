@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"bytes"
@@ -29,6 +29,7 @@ import (
 	"carillon/app/middleware"
 	"carillon/app/provider"
 	"carillon/app/secret"
+	"carillon/app/web"
 	"carillon/app/web/page"
 	"carillon/app/webhook"
 	"carillon/app/workspace"
@@ -193,7 +194,7 @@ func newDurableSite(b testing.TB) *durableSite {
 	x.public = "http://" + listener.Addr().String()
 	public, err := url.Parse(x.public)
 	must(b, err)
-	site := &Server{Site: page.Site{
+	site := &web.Server{Site: page.Site{
 		DB: d, Accounts: &account.Service{DB: d, Now: time.Now, Log: log}, Rules: rules, Keys: keys, PublicURL: public,
 		Workspaces: rules.Workspaces, ProviderRules: providers,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),

@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"fmt"
@@ -15,6 +15,7 @@ import (
 	"carillon/app/middleware"
 	"carillon/app/payload"
 	"carillon/app/web/page"
+	"carillon/app/web/webtest"
 )
 
 // bodyBound is what one may send to some routes at most, and what one request may cost there.
@@ -35,7 +36,7 @@ type workBound struct {
 // bodyBounds are the routes that take text, by the bound of their body.
 var bodyBounds = []bodyBound{
 	{"HTTP trigger", payload.MaxBody, func(_, path string) bool {
-		return strings.HasPrefix(path, endpoint)
+		return strings.HasPrefix(path, webtest.Endpoint)
 	}, workBound{20, 5, 4, 64, 1}},
 	{"webhooks of forges", forge.MaxPayload, func(_, path string) bool {
 		return strings.HasPrefix(path, "/api/forges/")
@@ -88,7 +89,7 @@ func boundOf(t *testing.T, pattern string) *bodyBound {
 func TestEveryDoorHasABoundThatIsWrittenDown(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../.github/SECURITY.md")
-	check(t, err)
+	webtest.Check(t, err)
 	used := map[string]bool{}
 	for _, pattern := range allPatterns() {
 		if d := boundOf(t, pattern); d != nil {
@@ -109,21 +110,21 @@ func TestEveryDoorHasABoundThatIsWrittenDown(t *testing.T) {
 }
 
 func TestNoDoorTakesABodyOverItsBound(t *testing.T) {
-	x := newWalk(t)
-	x.bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
-	token := x.tokens()["admin"]
-	for _, e := range apiExpectations {
-		method, path, _ := strings.Cut(e.route, " ")
+	x := webtest.NewWalk(t)
+	x.Bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
+	token := x.Tokens()["admin"]
+	for _, e := range webtest.APIExpectations {
+		method, path, _ := strings.Cut(e.Route, " ")
 		d := boundOf(t, method+" "+api.Prefix+path)
-		if d == nil || e.form == "" {
+		if d == nil || e.Form == "" {
 			continue
 		}
-		e.form = `{"name":"` + strings.Repeat("x", int(d.most)) + `"}`
-		if a := x.askAPI("admin", token, method, path, e); a.StatusCode != http.StatusRequestEntityTooLarge {
-			t.Errorf("%s answered %d to more than %d bytes; want 413", e.route, a.StatusCode, d.most)
+		e.Form = `{"name":"` + strings.Repeat("x", int(d.most)) + `"}`
+		if a := x.AskAPI("admin", token, method, path, e); a.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("%s answered %d to more than %d bytes; want 413", e.Route, a.StatusCode, d.most)
 		}
 	}
-	if answered, _ := x.ask("admin", expectation{
+	if answered, _ := ask(x, "admin", expectation{
 		route: "POST /tickets", form: "title=" + strings.Repeat("x", page.MaxForm),
 	}); answered != "413" {
 		t.Errorf("a form of more than %d bytes is answered %s; want 413", page.MaxForm, answered)

@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"bytes"
@@ -26,6 +26,7 @@ import (
 	"carillon/app/prompt"
 	"carillon/app/spec"
 	"carillon/app/web/page"
+	"carillon/app/web/webtest"
 	"carillon/db/dbtest"
 )
 
@@ -42,18 +43,18 @@ type cost struct {
 
 // costs measures the requests of a site one after the other.
 type costs struct {
-	*walk
-	log  *safeBuffer
+	*webtest.Walk
+	log  *webtest.SafeBuffer
 	done chan cost
 	list []cost
 }
 
 func measured(t *testing.T) *costs {
-	c := &costs{walk: walkOn(t, openAlone(t)), log: &safeBuffer{}, done: make(chan cost, 1)}
-	c.bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
-	c.server.Log = slog.New(slog.NewTextHandler(c.log, nil))
-	inner, work := c.http.Config.Handler, dbtest.WorkOf(c.server.DB)
-	c.http.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c := &costs{Walk: webtest.WalkOn(t, webtest.OpenAlone(t)), log: &webtest.SafeBuffer{}, done: make(chan cost, 1)}
+	c.Bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
+	c.Server.Log = slog.New(slog.NewTextHandler(c.log, nil))
+	inner, work := c.HTTP.Config.Handler, dbtest.WorkOf(c.Server.DB)
+	c.HTTP.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := &counted{ResponseWriter: w}
 		before := cost{
 			statements: work.Statements(), rows: work.Rows(), logged: len(c.log.String()), memory: allocated(),
@@ -72,12 +73,12 @@ func measured(t *testing.T) *costs {
 
 // took notes what the request that was just answered cost.
 func (c *costs) took(door, route, text string) cost {
-	c.t.Helper()
+	c.T.Helper()
 	var one cost
 	select {
 	case one = <-c.done:
-	case <-time.After(patience):
-		c.t.Fatalf("%s was not answered", route)
+	case <-time.After(webtest.Patience):
+		c.T.Fatalf("%s was not answered", route)
 	}
 	one.door, one.route, one.text = door, route, text
 	c.list = append(c.list, one)
@@ -176,26 +177,26 @@ func oneByOne(text func(i int) string) func(int) string {
 
 // The ways to ask, each of which notes what it cost.
 
-func (c *costs) form(path, text string, values url.Values) *answer {
-	c.t.Helper()
-	a := c.who["admin"].send(http.MethodPost, path, values)
+func (c *costs) form(path, text string, values url.Values) *webtest.Answer {
+	c.T.Helper()
+	a := send(c.Who["admin"], http.MethodPost, path, values)
 	c.took("forms", "POST "+anID.ReplaceAllString(path, "{id}"), text)
 	return a
 }
 
-func (c *costs) page(path, text string) *answer {
-	c.t.Helper()
-	a := c.who["admin"].get(path)
+func (c *costs) page(path, text string) *webtest.Answer {
+	c.T.Helper()
+	a := c.Who["admin"].Get(path)
 	route, _, _ := strings.Cut(anID.ReplaceAllString(path, "{id}"), "?")
 	c.took("pages", "GET "+route, text)
 	return a
 }
 
-func (c *costs) api(p *program, method, path, text string, body any) *answer {
-	c.t.Helper()
-	a := p.call(method, path, body)
+func (c *costs) api(p *webtest.Program, method, path, text string, body any) *webtest.Answer {
+	c.T.Helper()
+	a := p.Call(method, path, body)
 	door := "pages"
-	if d := boundOf(c.t, method+" "+api.Prefix+anID.ReplaceAllString(path, "{id}")); d != nil {
+	if d := boundOf(c.T, method+" "+api.Prefix+anID.ReplaceAllString(path, "{id}")); d != nil {
 		door = d.name
 	}
 	c.took(door, method+" "+api.Prefix+anID.ReplaceAllString(path, "{id}"), text)
@@ -203,40 +204,40 @@ func (c *costs) api(p *program, method, path, text string, body any) *answer {
 }
 
 func (c *costs) tools(token, text, tool string, args any) string {
-	c.t.Helper()
+	c.T.Helper()
 	return c.rpc(token, text, tool, "tools/call", map[string]any{"name": tool, "arguments": args})
 }
 
 // rpc sends one message of MCP.
 func (c *costs) rpc(token, text, route, method string, params any) string {
-	c.t.Helper()
+	c.T.Helper()
 	raw, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-	check(c.t, err)
-	req, err := http.NewRequest(http.MethodPost, c.http.URL+"/mcp", bytes.NewReader(raw))
-	check(c.t, err)
+	webtest.Check(c.T, err)
+	req, err := http.NewRequest(http.MethodPost, c.HTTP.URL+"/mcp", bytes.NewReader(raw))
+	webtest.Check(c.T, err)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json, text/event-stream")
 	req.Header.Set("Authorization", "Bearer "+token)
-	a := c.nobody().do(req)
+	a := c.Nobody().Do(req)
 	c.took("MCP", route, text)
-	return a.body
+	return a.Text
 }
 
-func (c *costs) calls(token, text, body string) *answer {
-	c.t.Helper()
-	req, err := http.NewRequest(http.MethodPost, c.http.URL+endpoint, strings.NewReader(body))
-	check(c.t, err)
+func (c *costs) calls(token, text, body string) *webtest.Answer {
+	c.T.Helper()
+	req, err := http.NewRequest(http.MethodPost, c.HTTP.URL+webtest.Endpoint, strings.NewReader(body))
+	webtest.Check(c.T, err)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Api-Authentication", token)
-	a := c.nobody().do(req)
-	c.took("HTTP trigger", "POST "+endpoint, text)
+	a := c.Nobody().Do(req)
+	c.took("HTTP trigger", "POST "+webtest.Endpoint, text)
 	return a
 }
 
 // stage is what the costliest requests are about.
 type stage struct {
-	program    *program
-	session    *working // at work, and may manage automations
+	program    *webtest.Program
+	session    *webtest.Working // at work, and may manage automations
 	waiting    uuid.UUID
 	hook       uuid.UUID // an HTTP Trigger with a filter
 	token      string
@@ -245,16 +246,16 @@ type stage struct {
 }
 
 func (c *costs) stage() *stage {
-	c.t.Helper()
-	ctx, admin := c.t.Context(), c.who["admin"]
-	s := &stage{program: &program{site: c.site, token: c.tokens()["admin"]}, forges: map[forge.Kind]string{}}
-	s.session = c.who["manager"].agent(func(in *automation.Input) { in.MayAutomate = true })
-	s.waiting = c.waiting()
-	s.automation = subjects["automation"](c.walk)
+	c.T.Helper()
+	ctx, admin := c.T.Context(), c.Who["admin"]
+	s := &stage{program: &webtest.Program{Site: c.Site, Token: c.Tokens()["admin"]}, forges: map[forge.Kind]string{}}
+	s.session = c.Who["manager"].Agent(func(in *automation.Input) { in.MayAutomate = true })
+	s.waiting = c.Waiting()
+	s.automation = webtest.Subjects["automation"](c.Walk)
 	in := automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Called",
-		Workspace:      c.workspace,
+		Workspace:      c.Workspace,
 		Trigger:        "http",
 		SessionType:    "develop",
 		Provider:       "agent",
@@ -269,8 +270,8 @@ func (c *costs) stage() *stage {
 	}
 	in.Filter.Any = true
 	in.Filter.Conditions[19] = condition("what", "exists", "")
-	a, token, err := c.rules.Definitions().Create(ctx, admin.actor, in)
-	check(c.t, err)
+	a, token, err := c.Rules.Definitions().Create(ctx, admin.Actor, in)
+	webtest.Check(c.T, err)
 	s.hook, s.token = a.ID, token
 	for kind, address := range map[forge.Kind]string{
 		forge.GitHub: "https://github.com/Codertocat/Hello-World.git",
@@ -278,17 +279,17 @@ func (c *costs) stage() *stage {
 		forge.Gitea:  "https://try.gitea.io/jcitizen/my-repo.git",
 		forge.Azure:  "https://dev.azure.com/fabrikam/Fabrikam/_git/Fabrikam",
 	} {
-		s.forges[kind] = admin.repository("Of "+string(kind), address, kind).ID.String()
+		s.forges[kind] = admin.Repository("Of "+string(kind), address, kind).ID.String()
 	}
 	return s
 }
 
 // heaviest sends a costly text to what reads most of it, as long as each takes.
 func (c *costs) heaviest(s *stage, name string, of func(size int) string) {
-	c.t.Helper()
+	c.T.Helper()
 	prompt, p := of(prompt.MaxBytes), s.program
 	run := url.Values{
-		"name": {"Costly"}, "workspace": {c.workspace}, "trigger": {"manual"}, "session_type": {"develop"},
+		"name": {"Costly"}, "workspace": {c.Workspace}, "trigger": {"manual"}, "session_type": {"develop"},
 		"provider": {"shell"}, "prompt": {prompt},
 	}
 	stale := url.Values{"version": {"0"}}
@@ -327,17 +328,17 @@ func (c *costs) heaviest(s *stage, name string, of func(size int) string) {
 		steps[i] = map[string]any{"kind": "message", "label": "Step", "text": of(128 << 10)}
 	}
 	made := c.api(p, http.MethodPost, "/workflows", name,
-		map[string]any{"name": "Costly " + name, "workspace_id": c.workspace, "steps": steps})
+		map[string]any{"name": "Costly " + name, "workspace_id": c.Workspace, "steps": steps})
 	if made.StatusCode == http.StatusCreated {
 		var wf struct{ ID string }
-		check(c.t, json.Unmarshal([]byte(made.body), &wf))
+		webtest.Check(c.T, json.Unmarshal([]byte(made.Text), &wf))
 		for _, path := range []string{"/workflows/" + wf.ID, "/workflows/" + wf.ID + "/edit",
 			"/automations/parameters?workflow=" + wf.ID + "&provider=shell", "/workflows"} {
 			c.page(path, name)
 		}
 		for _, provider := range []string{"shell", "agent"} {
 			of := map[string]any{
-				"name": "Costly", "workspace_id": c.workspace, "provider": provider, "execution_type": "workflow",
+				"name": "Costly", "workspace_id": c.Workspace, "provider": provider, "execution_type": "workflow",
 				"workflow_id": wf.ID,
 			}
 			made := c.api(p, http.MethodPost, "/automations", name, of)
@@ -345,14 +346,14 @@ func (c *costs) heaviest(s *stage, name string, of func(size int) string) {
 				continue
 			}
 			var a struct{ ID string }
-			check(c.t, json.Unmarshal([]byte(made.body), &a))
+			webtest.Check(c.T, json.Unmarshal([]byte(made.Text), &a))
 			for _, part := range []string{"", "/edit", "/settings", "/runs"} {
 				c.page("/automations/"+a.ID+part, name)
 			}
 			c.api(p, http.MethodPost, "/automations/"+a.ID+"/runs", name, nil)
 		}
 	}
-	typed := url.Values{"name": {"Costly"}, "workspace": {c.workspace}}
+	typed := url.Values{"name": {"Costly"}, "workspace": {c.Workspace}}
 	for size := 0; size+len(url.QueryEscape(of(128<<10))) < page.MaxForm-(1<<20) &&
 		len(typed["step_text"]) < 100; size += len(url.QueryEscape(of(128 << 10))) {
 		typed.Add("step_kind", "message")
@@ -365,11 +366,11 @@ func (c *costs) heaviest(s *stage, name string, of func(size int) string) {
 
 	c.form("/sessions/"+s.waiting.String()+"/messages", name, url.Values{"message": {prompt}})
 	c.form("/tickets", name, url.Values{
-		"workspace": {c.workspace}, "title": {of(200)}, "body": {of(64 << 10)}, "labels": {of(16 << 10)},
+		"workspace": {c.Workspace}, "title": {of(200)}, "body": {of(64 << 10)}, "labels": {of(16 << 10)},
 	})
 	c.page("/tickets?q="+url.QueryEscape(of(200)), name)
 	c.form("/bots", name, url.Values{
-		"workspace": {c.workspace}, "name": {"Costly " + name}, "instructions": {of(64 << 10)},
+		"workspace": {c.Workspace}, "name": {"Costly " + name}, "instructions": {of(64 << 10)},
 		"allowed_tools": {of(1 << 20)},
 	})
 	c.form("/settings/toggles", name, url.Values{"edge_cases": {of(8 << 10)}, "code_review": {of(8 << 10)}})
@@ -393,13 +394,13 @@ func (c *costs) heaviest(s *stage, name string, of func(size int) string) {
 			map[string]any{"files": []any{map[string]any{"name": "a.yaml", "content": file}}})
 	}
 
-	c.tools(s.session.token, name, "create_automation", map[string]any{
+	c.tools(s.session.Token, name, "create_automation", map[string]any{
 		"name": "x", "prompt": prompt, "provider": "shell",
 	})
-	c.tools(s.session.token, name, "create_ticket", map[string]any{
+	c.tools(s.session.Token, name, "create_ticket", map[string]any{
 		"title": "x", "body": of(64 << 10), "labels": strings.SplitAfter(of(64<<10), "\n"),
 	})
-	c.tools(s.session.token, name, "report_result", map[string]any{"outcome": "done", "summary": of(16 << 10)})
+	c.tools(s.session.Token, name, "report_result", map[string]any{"outcome": "done", "summary": of(16 << 10)})
 
 	long := of(1<<20 - 100)
 	for _, body := range []string{`{"what":` + asJSON(long) + `}`, `{` + asJSON(long) + `:"x"}`,
@@ -420,7 +421,7 @@ func condition(field, operator, value string) spec.Condition {
 
 // everyRoute sends costly texts as every text of every form and of every call of the API. Shift chooses which.
 func (c *costs) everyRoute(s *stage, shift int) {
-	c.t.Helper()
+	c.T.Helper()
 	text := func(at, size int) string { return costlyShapes[(at+shift)%len(costlyShapes)].of(size) }
 	for at, e := range expectations {
 		if method, _, ok := strings.Cut(e.route, " "); !ok || method != http.MethodPost ||
@@ -439,14 +440,14 @@ func (c *costs) everyRoute(s *stage, shift int) {
 			e.form += "&"
 		}
 		e.form += form.Encode()
-		c.ask("admin", e)
+		ask(c.Walk, "admin", e)
 		c.took("forms", e.route, costlyShapes[(at+shift)%len(costlyShapes)].name)
 	}
-	for at, e := range apiExpectations {
-		method, path, _ := strings.Cut(e.route, " ")
-		door := boundOf(c.t, method+" "+api.Prefix+path)
+	for at, e := range webtest.APIExpectations {
+		method, path, _ := strings.Cut(e.Route, " ")
+		door := boundOf(c.T, method+" "+api.Prefix+path)
 		var fields map[string]any
-		if door == nil || json.Unmarshal([]byte(e.form), &fields) != nil {
+		if door == nil || json.Unmarshal([]byte(e.Form), &fields) != nil {
 			continue
 		}
 		for name, value := range fields {
@@ -459,16 +460,16 @@ func (c *costs) everyRoute(s *stage, shift int) {
 			fields["prompt"], fields["provider"] = text(at, prompt.MaxBytes), "shell"
 		}
 		raw, err := json.Marshal(fields)
-		check(c.t, err)
-		e.form = string(raw)
-		c.askAPI("admin", s.program.token, method, path, e)
-		c.took(door.name, e.route, costlyShapes[(at+shift)%len(costlyShapes)].name)
+		webtest.Check(c.T, err)
+		e.Form = string(raw)
+		c.AskAPI("admin", s.program.Token, method, path, e)
+		c.took(door.name, e.Route, costlyShapes[(at+shift)%len(costlyShapes)].name)
 	}
 }
 
 // everyArgument sends costly texts as every text of every tool, also within its lists and objects, and as their keys.
 func (c *costs) everyArgument(s *stage, shift int) {
-	c.t.Helper()
+	c.T.Helper()
 	var listed struct {
 		Result struct {
 			Tools []struct {
@@ -477,7 +478,7 @@ func (c *costs) everyArgument(s *stage, shift int) {
 			}
 		}
 	}
-	check(c.t, json.Unmarshal([]byte(c.rpc(s.session.token, "", "tools/list", "tools/list", map[string]any{})),
+	webtest.Check(c.T, json.Unmarshal([]byte(c.rpc(s.session.Token, "", "tools/list", "tools/list", map[string]any{})),
 		&listed))
 	nested := 0
 	for at, tool := range listed.Result.Tools {
@@ -498,14 +499,14 @@ func (c *costs) everyArgument(s *stage, shift int) {
 					}
 				}
 				args[field] = value
-				if told := c.tools(s.session.token, shape.name, tool.Name, args); strings.Contains(told, "our side") {
-					c.t.Errorf("%s with a costly %s answers %.300s", tool.Name, field, told)
+				if told := c.tools(s.session.Token, shape.name, tool.Name, args); strings.Contains(told, "our side") {
+					c.T.Errorf("%s with a costly %s answers %.300s", tool.Name, field, told)
 				}
 			}
 		}
 	}
 	if nested < 10 {
-		c.t.Errorf("%d nested arguments of tools were tried", nested)
+		c.T.Errorf("%d nested arguments of tools were tried", nested)
 	}
 }
 
@@ -547,7 +548,7 @@ func withText(schema map[string]any, text string) (list []any) {
 
 // everyPayload sends costly texts as every text that is read of the webhooks of every forge, signed.
 func (c *costs) everyPayload(s *stage, shift int) {
-	c.t.Helper()
+	c.T.Helper()
 	for at, tt := range []struct {
 		kind        forge.Kind
 		event, file string
@@ -563,10 +564,10 @@ func (c *costs) everyPayload(s *stage, shift int) {
 		header.Set("X-Gitea-Event", tt.event)
 		header.Set("Content-Type", "application/json")
 		var body any
-		check(c.t, json.Unmarshal(recordedHook(c.t, tt.file), &body))
+		webtest.Check(c.T, json.Unmarshal(webtest.RecordedHook(c.T, tt.file), &body))
 		reads := func() string {
 			raw, err := json.Marshal(body)
-			check(c.t, err)
+			webtest.Check(c.T, err)
 			event, err := forge.Parse(tt.kind, header, raw)
 			return fmt.Sprint(event, err)
 		}
@@ -579,15 +580,15 @@ func (c *costs) everyPayload(s *stage, shift int) {
 					shape := costlyShapes[(at+read+i*7+shift)%len(costlyShapes)]
 					put(shape.of(1 << 20))
 					raw, err := json.Marshal(body)
-					check(c.t, err)
-					c.hook(tt.kind, s.forges[tt.kind], tt.event, hookSecret, raw)
+					webtest.Check(c.T, err)
+					c.Hook(tt.kind, s.forges[tt.kind], tt.event, webtest.HookSecret, raw)
 					c.took("webhooks of forges", "POST /api/forges/"+string(tt.kind), shape.name)
 				}
 			}
 			put(was)
 		})
 		if read < 4 {
-			c.t.Errorf("of a webhook of %s %d texts are read", tt.kind, read)
+			c.T.Errorf("of a webhook of %s %d texts are read", tt.kind, read)
 		}
 	}
 }
@@ -616,7 +617,7 @@ func TestCostlyTextsThroughEveryDoorCostABoundedAmountOfWork(t *testing.T) {
 	c := measured(t)
 	s := c.stage()
 	lines := func() (n int) {
-		check(t, c.server.DB.NewRaw("SELECT count(*) FROM audit_events").Scan(t.Context(), &n))
+		webtest.Check(t, c.Server.DB.NewRaw("SELECT count(*) FROM audit_events").Scan(t.Context(), &n))
 		return n
 	}
 	before := lines()
@@ -679,7 +680,7 @@ func TestCostlyTextsThroughEveryDoorCostABoundedAmountOfWork(t *testing.T) {
 func (c *costs) report(most int) {
 	slices.SortFunc(c.list, func(a, b cost) int { return int(b.cpu - a.cpu) })
 	for i, one := range c.list[:min(most, len(c.list))] {
-		c.t.Logf("%2d. %s of %s: answered %s, %d ms of CPU, %d statements, %d rows, %d bytes of log, %d KiB "+
+		c.T.Logf("%2d. %s of %s: answered %s, %d ms of CPU, %d statements, %d rows, %d bytes of log, %d KiB "+
 			"allocated, %d KiB answered", i+1, one.route, one.text,
 			one.answered, one.cpu.Milliseconds(), one.statements, one.rows, one.logged, one.memory>>10, one.answer>>10)
 	}

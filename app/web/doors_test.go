@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"cmp"
@@ -29,6 +29,7 @@ import (
 	"carillon/app/provider"
 	"carillon/app/spec"
 	"carillon/app/spec/spectest"
+	"carillon/app/web/webtest"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -101,7 +102,7 @@ var doorsBegin = time.Date(2027, 3, 27, 22, 0, 0, 0, time.UTC)
 
 // behind is a night behind a door.
 type behind struct {
-	*browser
+	*webtest.Browser
 	now   atomic.Int64
 	door  door
 	made  []entered
@@ -126,37 +127,37 @@ func (n *behind) tick(d time.Duration) { n.now.Add(int64(d)) }
 
 func liveBehind(t *testing.T, name string) []string {
 	n := &behind{}
-	s := open(t)
+	s := webtest.Open(t)
 	n.now.Store(doorsBegin.UnixNano())
 	clock := func() time.Time { return time.Unix(0, n.now.Load()).UTC() }
-	s.rules.Now, s.server.Now = clock, clock
-	s.rules.Providers.List = func() []provider.Provider {
+	s.Rules.Now, s.Server.Now = clock, clock
+	s.Rules.Providers.List = func() []provider.Provider {
 		return []provider.Provider{{ID: "shell", Name: "Shell script", Script: true},
 			{ID: "agent", Name: "Agent", Models: []string{"small", "large"}}}
 	}
-	n.browser = s.as("Mira", account.RoleAdministrator)
+	n.Browser = s.As("Mira", account.RoleAdministrator)
 	n.exec("UPDATE workspaces SET git_url = 'https://github.com/acme/app.git', token_sealed = 'x'")
-	flow, err := s.workflows.Create(t.Context(), n.actor, workflow.Input{
-		Name: "Release", Workspace: s.workspace,
+	flow, err := s.Workflows.Create(t.Context(), n.Actor, workflow.Input{
+		Name: "Release", Workspace: s.Workspace,
 		Steps: []workflow.StepInput{{Kind: "message", Text: "Mend $depth with $token."}},
 		Parameters: []workflow.ParameterInput{{Alias: "depth", Type: "number", Default: "2", Required: true},
 			{Alias: "token", Type: "secret"}},
 	})
-	check(t, err)
-	rita, err := s.bots.Create(t.Context(), n.actor, bot.Input{Bot: spec.Bot{
-		Name: "Rita", Workspace: s.workspace, Instructions: "Review.", Enabled: true,
+	webtest.Check(t, err)
+	rita, err := s.Bots.Create(t.Context(), n.Actor, bot.Input{Bot: spec.Bot{
+		Name: "Rita", Workspace: s.Workspace, Instructions: "Review.", Enabled: true,
 	}})
-	check(t, err)
+	webtest.Check(t, err)
 	n.steps, n.bot = flow.ID.String(), rita.ID.String()
 	switch name {
 	case "form":
 		n.door = formDoor{n}
 	case "API":
-		n.door = apiDoor{n, n.program()}
+		n.door = apiDoor{n, n.Program()}
 	case "MCP":
-		n.door = mcpDoor{n, s.tool(n.newToken())}
+		n.door = mcpDoor{n, s.Tool(n.NewToken())}
 	case "YAML":
-		n.door = yamlDoor{n, n.program()}
+		n.door = yamlDoor{n, n.Program()}
 	}
 	n.live()
 	return n.rows()
@@ -197,7 +198,7 @@ func (n *behind) live() {
 // hours lets hours pass: each half hour what is due begins, people and senders start some more, and workers do what
 // there is.
 func (n *behind) hours(hours int) {
-	n.t.Helper()
+	n.T.Helper()
 	for half := range 2 * hours {
 		now := time.Unix(0, n.now.Load())
 		n.now.Store(now.Truncate(30 * time.Minute).Add(30*time.Minute + time.Second).UnixNano())
@@ -208,7 +209,7 @@ func (n *behind) hours(hours int) {
 				n.send(e)
 			case e.in.Trigger != "http" && (i+half)%9 == 0:
 				n.tick(time.Second)
-				n.post("/automations/"+e.id+"/runs", "param.what", "by hand")
+				n.Post("/automations/"+e.id+"/runs", "param.what", "by hand")
 			}
 		}
 		n.work(half)
@@ -218,34 +219,34 @@ func (n *behind) hours(hours int) {
 func (n *behind) start() {
 	for more := 1; more > 0; {
 		var err error
-		more, err = n.rules.Schedules().StartDue(n.t.Context())
-		check(n.t, err)
+		more, err = n.Rules.Schedules().StartDue(n.T.Context())
+		webtest.Check(n.T, err)
 	}
 }
 
 // send calls the webhook of an automation. Where its calls must be signed, this one is not, and is refused.
 func (n *behind) send(e entered) {
-	n.t.Helper()
+	n.T.Helper()
 	n.tick(time.Second)
 	address, err := url.Parse(e.hook)
-	check(n.t, err)
-	req, err := http.NewRequest(http.MethodPost, n.http.URL+address.Path,
+	webtest.Check(n.T, err)
+	req, err := http.NewRequest(http.MethodPost, n.HTTP.URL+address.Path,
 		strings.NewReader(`{"action":"1","what":"a call","depth":"4"}`))
-	check(n.t, err)
+	webtest.Check(n.T, err)
 	req.Header.Set("Content-Type", "application/json")
-	a := n.do(req)
+	a := n.Do(req)
 	if a.StatusCode != http.StatusOK && a.StatusCode != http.StatusConflict &&
 		a.StatusCode != http.StatusUnauthorized && a.StatusCode != http.StatusBadRequest {
-		n.t.Errorf("a call of %s is answered %d %s", e.in.Name, a.StatusCode, a.body)
+		n.T.Errorf("a call of %s is answered %d %s", e.in.Name, a.StatusCode, a.Text)
 	}
 }
 
 // work lets a worker do what is queued. Each fifth run fails, and each seventh goes on until the next time.
 func (n *behind) work(round int) {
-	n.t.Helper()
+	n.T.Helper()
 	var list []db.Session
-	check(n.t, n.rules.DB.RunInTx(n.t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
-		list, err = db.ClaimSessions(ctx, tx, "test", 1000, n.rules.Now(), n.rules.Now().Add(time.Minute))
+	webtest.Check(n.T, n.Rules.DB.RunInTx(n.T.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
+		list, err = db.ClaimSessions(ctx, tx, "test", 1000, n.Rules.Now(), n.Rules.Now().Add(time.Minute))
 		return err
 	}))
 	slices.SortFunc(list, func(a, b db.Session) int {
@@ -263,14 +264,15 @@ func (n *behind) work(round int) {
 		if (i+round)%5 == 2 {
 			o = automation.Outcome{Status: db.Failed, Reason: "exit 1", Class: "agent"}
 		}
-		check(n.t, n.rules.Runs().Finish(n.t.Context(), db.Lease{Session: s.ID, Worker: s.Worker, Fence: s.Fence}, o))
+		webtest.Check(n.T,
+			n.Rules.Runs().Finish(n.T.Context(), db.Lease{Session: s.ID, Worker: s.Worker, Fence: s.Fence}, o))
 	}
 }
 
 func (n *behind) exec(query string) {
-	n.t.Helper()
-	_, err := n.rules.DB.NewRaw(query).Exec(n.t.Context())
-	check(n.t, err)
+	n.T.Helper()
+	_, err := n.Rules.DB.NewRaw(query).Exec(n.T.Context())
+	webtest.Check(n.T, err)
 }
 
 // table holds automations of each trigger with each kind of session, with every option that goes with them and without.
@@ -280,7 +282,7 @@ func (n *behind) table() []automation.Input {
 		for i, session := range []string{"develop", "develop-workflow", "develop-plain", "chat", "bot"} {
 			in := automation.Input{Automation: spec.Automation{
 				Name:           string(trigger) + " " + session,
-				Workspace:      n.workspace,
+				Workspace:      n.Workspace,
 				Trigger:        string(trigger),
 				ExecutionType:  "inline",
 				Provider:       "agent",
@@ -353,20 +355,20 @@ var hookAddress = regexp.MustCompile(`/api/automations/http-trigger/[A-Za-z0-9_-
 type formDoor struct{ *behind }
 
 func (d formDoor) create(in automation.Input) (id, hook string) {
-	return d.send(d.get("/automations/new"), "/automations", in)
+	return d.send(d.Get("/automations/new"), "/automations", in)
 }
 
 func (d formDoor) edit(e *entered, in automation.Input) string {
-	_, hook := d.send(d.get("/automations/"+e.id+"/edit"), "/automations/"+e.id, in)
+	_, hook := d.send(d.Get("/automations/"+e.id+"/edit"), "/automations/"+e.id, in)
 	return hook
 }
 
-func (d formDoor) send(page *answer, action string, in automation.Input) (id, hook string) {
-	d.t.Helper()
-	forms := formsOf(d.t, page.body)
+func (d formDoor) send(page *webtest.Answer, action string, in automation.Input) (id, hook string) {
+	d.T.Helper()
+	forms := formsOf(d.T, page.Text)
 	i := slices.IndexFunc(forms, func(f pageForm) bool { return f.action == action })
 	if i < 0 {
-		d.t.Fatalf("%s has no form for %s", page.Request.URL, action)
+		d.T.Fatalf("%s has no form for %s", page.Request.URL, action)
 	}
 	values := forms[i].values
 	for name := range values {
@@ -393,15 +395,15 @@ func (d formDoor) send(page *answer, action string, in automation.Input) (id, ho
 			fields = append(fields, name, value)
 		}
 	}
-	a := d.post(action, fields...)
+	a := d.Post(action, fields...)
 	if a.StatusCode != http.StatusSeeOther && a.StatusCode != http.StatusOK {
-		d.t.Fatalf("the form of %s is answered %d %s", in.Name, a.StatusCode, wrongIn(a.body))
+		d.T.Fatalf("the form of %s is answered %d %s", in.Name, a.StatusCode, wrongIn(a.Text))
 	}
-	shown := a.body
+	shown := a.Text
 	if where := a.Header.Get("Location"); where != "" {
-		shown = d.get(where).body
+		shown = d.Get(where).Text
 	}
-	check(d.t, d.rules.DB.NewRaw("SELECT id FROM automations WHERE name = ?", in.Name).Scan(d.t.Context(), &id))
+	webtest.Check(d.T, d.Rules.DB.NewRaw("SELECT id FROM automations WHERE name = ?", in.Name).Scan(d.T.Context(), &id))
 	return id, hookAddress.FindString(shown)
 }
 
@@ -410,16 +412,16 @@ var wrong = regexp.MustCompile(`(?s)class="[^"]*error[^"]*"[^>]*>(.{0,200})`)
 func wrongIn(page string) string { return fmt.Sprint(wrong.FindAllString(page, 5)) }
 
 func (d formDoor) enable(e *entered, on bool) {
-	d.t.Helper()
-	if a := d.post("/automations/"+e.id+"/enabled", "enabled",
+	d.T.Helper()
+	if a := d.Post("/automations/"+e.id+"/enabled", "enabled",
 		strconv.FormatBool(on)); a.StatusCode != http.StatusSeeOther {
-		d.t.Errorf("switching %s is answered %d", e.in.Name, a.StatusCode)
+		d.T.Errorf("switching %s is answered %d", e.in.Name, a.StatusCode)
 	}
 }
 
 // spelt is an automation as programs say it: every field by itself.
-func spelt(in automation.Input) fields {
-	f := fields(spec.Values(&in.Automation))
+func spelt(in automation.Input) webtest.Fields {
+	f := webtest.Fields(spec.Values(&in.Automation))
 	for _, name := range []string{"id", "workspace", "workflow", "bot", "run_at"} { // each door has its own way
 		delete(f, name)
 	}
@@ -435,7 +437,7 @@ func spelt(in automation.Input) fields {
 }
 
 // over lets a change say of each stored parameter that the new version lacks that it goes.
-func over(f fields, before automation.Input) fields {
+func over(f webtest.Fields, before automation.Input) webtest.Fields {
 	parameters := map[string]string{}
 	for name := range before.Parameters {
 		parameters[name] = ""
@@ -445,26 +447,19 @@ func over(f fields, before automation.Input) fields {
 	return f
 }
 
-func (f fields) with(name, value string) fields {
-	if value != "" {
-		f[name] = value
-	}
-	return f
-}
-
 // apiDoor is the HTTP API.
 type apiDoor struct {
 	*behind
-	client *program
+	client *webtest.Program
 }
 
-func (d apiDoor) fields(in automation.Input) fields {
-	f := spelt(in).with("workspace_id", in.Workspace).with("workflow_id", in.Workflow).with("bot_id", in.Bot)
+func (d apiDoor) fields(in automation.Input) webtest.Fields {
+	f := spelt(in).With("workspace_id", in.Workspace).With("workflow_id", in.Workflow).With("bot_id", in.Bot)
 	if in.RunAt != "" { // the instant that the clock time means
 		zone, err := time.LoadLocation(in.TimeZone)
-		check(d.t, err)
+		webtest.Check(d.T, err)
 		at, err := time.ParseInLocation("2006-01-02T15:04", in.RunAt, zone)
-		check(d.t, err)
+		webtest.Check(d.T, err)
 		if at.In(zone).Format("2006-01-02T15:04") != in.RunAt || at.Hour() == 2 || in.RunAt == "2027-03-28T02:30" {
 			at = time.Date(2027, 3, 28, 1, 0, 0, 0, time.UTC) // it is left out
 		}
@@ -473,31 +468,31 @@ func (d apiDoor) fields(in automation.Input) fields {
 	return f
 }
 
-func (d apiDoor) saved(a *answer) (id, hook string) {
-	d.t.Helper()
+func (d apiDoor) saved(a *webtest.Answer) (id, hook string) {
+	d.T.Helper()
 	if a.StatusCode >= 300 {
-		d.t.Fatalf("%s is answered %d %s", a.Request.URL, a.StatusCode, a.body)
+		d.T.Fatalf("%s is answered %d %s", a.Request.URL, a.StatusCode, a.Text)
 	}
 	var made api.Automation
-	a.into(d.t, &made)
+	a.Into(d.T, &made)
 	return made.ID, made.WebhookURL
 }
 
 func (d apiDoor) create(in automation.Input) (id, hook string) {
-	return d.saved(d.client.call("POST", "/automations", d.fields(in)))
+	return d.saved(d.client.Call("POST", "/automations", d.fields(in)))
 }
 
 func (d apiDoor) edit(e *entered, in automation.Input) string {
 	var is api.Automation
-	d.client.call("GET", "/automations/"+e.id, nil).into(d.t, &is)
+	d.client.Call("GET", "/automations/"+e.id, nil).Into(d.T, &is)
 	f := over(d.fields(in), e.in)
 	f["version"] = is.Version
-	_, hook := d.saved(d.client.call("PATCH", "/automations/"+e.id, f))
+	_, hook := d.saved(d.client.Call("PATCH", "/automations/"+e.id, f))
 	return hook
 }
 
 func (d apiDoor) enable(e *entered, on bool) {
-	d.saved(d.client.call("POST", "/automations/"+e.id+"/enabled", fields{"enabled": on}))
+	d.saved(d.client.Call("POST", "/automations/"+e.id+"/enabled", webtest.Fields{"enabled": on}))
 }
 
 // mcpDoor are the tools of a person's own agent.
@@ -506,13 +501,13 @@ type mcpDoor struct {
 	client *mcp.ClientSession
 }
 
-func (d mcpDoor) fields(in automation.Input) fields {
-	return spelt(in).with("workspace", in.Workspace).with("workflow", in.Workflow).with("bot", in.Bot).
-		with("run_at", in.RunAt)
+func (d mcpDoor) fields(in automation.Input) webtest.Fields {
+	return spelt(in).With("workspace", in.Workspace).With("workflow", in.Workflow).With("bot", in.Bot).
+		With("run_at", in.RunAt)
 }
 
 func (d mcpDoor) create(in automation.Input) (id, hook string) {
-	made := d.must(d.client, "create_automation", d.fields(in))
+	made := d.Must(d.client, "create_automation", d.fields(in))
 	hook, _ = made["webhook_url"].(string)
 	return made["automation"].(map[string]any)["id"].(string), hook
 }
@@ -520,26 +515,26 @@ func (d mcpDoor) create(in automation.Input) (id, hook string) {
 func (d mcpDoor) edit(e *entered, in automation.Input) string {
 	f := over(d.fields(in), e.in)
 	f["automation"] = e.id
-	hook, _ := d.must(d.client, "edit_automation", f)["webhook_url"].(string)
+	hook, _ := d.Must(d.client, "edit_automation", f)["webhook_url"].(string)
 	return hook
 }
 
 func (d mcpDoor) enable(e *entered, on bool) {
-	d.must(d.client, "enable_automation", map[string]any{"automation": e.id, "enabled": on})
+	d.Must(d.client, "enable_automation", map[string]any{"automation": e.id, "enabled": on})
 }
 
 // yamlDoor is a manifest that is planned and applied, as carillon apply does. JSON is YAML.
 type yamlDoor struct {
 	*behind
-	client *program
+	client *webtest.Program
 }
 
-func (d yamlDoor) apply(in automation.Input, more fields) (id, hook string) {
-	d.t.Helper()
-	f := spelt(in).with("run_at", in.RunAt)
+func (d yamlDoor) apply(in automation.Input, more webtest.Fields) (id, hook string) {
+	d.T.Helper()
+	f := spelt(in).With("run_at", in.RunAt)
 	f["kind"] = "Automation"
 	var w db.Workspace
-	check(d.t, d.rules.DB.NewSelect().Model(&w).Where("w.id = ?", in.Workspace).Scan(d.t.Context()))
+	webtest.Check(d.T, d.Rules.DB.NewSelect().Model(&w).Where("w.id = ?", in.Workspace).Scan(d.T.Context()))
 	f["workspace"] = w.Name
 	if in.Workflow != "" {
 		f["workflow"] = "Release"
@@ -555,16 +550,16 @@ func (d yamlDoor) apply(in automation.Input, more fields) (id, hook string) {
 	}
 	maps.Copy(f, more)
 	text, err := json.Marshal(f)
-	check(d.t, err)
-	body := fields{"files": []fields{{"name": "a.yaml", "content": string(text)}}}
+	webtest.Check(d.T, err)
+	body := webtest.Fields{"files": []webtest.Fields{{"name": "a.yaml", "content": string(text)}}}
 	var plan api.Plan
-	a := d.client.call("POST", "/plans", body)
-	a.into(d.t, &plan)
+	a := d.client.Call("POST", "/plans", body)
+	a.Into(d.T, &plan)
 	body["fingerprint"] = plan.Fingerprint
-	if a = d.client.call("POST", "/applications", body); a.StatusCode >= 300 {
-		d.t.Fatalf("%s is answered %d %s", in.Name, a.StatusCode, a.body)
+	if a = d.client.Call("POST", "/applications", body); a.StatusCode >= 300 {
+		d.T.Fatalf("%s is answered %d %s", in.Name, a.StatusCode, a.Text)
 	}
-	a.into(d.t, &plan)
+	a.Into(d.T, &plan)
 	if len(plan.Webhooks) > 0 {
 		hook = plan.Webhooks[0].URL
 	}
@@ -574,17 +569,19 @@ func (d yamlDoor) apply(in automation.Input, more fields) (id, hook string) {
 func (d yamlDoor) create(in automation.Input) (id, hook string) { return d.apply(in, nil) }
 
 func (d yamlDoor) edit(e *entered, in automation.Input) string {
-	_, hook := d.apply(in, fields{"id": e.id})
+	_, hook := d.apply(in, webtest.Fields{"id": e.id})
 	return hook
 }
 
-func (d yamlDoor) enable(e *entered, on bool) { d.apply(e.in, fields{"id": e.id, "enabled": on}) }
+func (d yamlDoor) enable(e *entered, on bool) {
+	d.apply(e.in, webtest.Fields{"id": e.id, "enabled": on})
+}
 
 // rows are all rows that the night has left, each as JSON, with names in the place of ids.
 func (n *behind) rows() []string {
-	n.t.Helper()
+	n.T.Helper()
 	names := map[string]string{
-		n.workspace: "the workspace", n.bot: "the bot", n.steps: "the workflow", n.actor.ID.String(): "the person",
+		n.Workspace: "the workspace", n.bot: "the bot", n.steps: "the workflow", n.Actor.ID.String(): "the person",
 	}
 	var list []string
 	for _, table := range slices.Sorted(maps.Keys(left)) {
@@ -593,11 +590,12 @@ func (n *behind) rows() []string {
 		if table == "audit_events" {
 			where = "WHERE subject_kind = 'automation'"
 		}
-		check(n.t, n.rules.DB.NewRaw("SELECT to_jsonb(t) FROM ? t ? ORDER BY id", bun.Ident(table), bun.Safe(where)).
-			Scan(n.t.Context(), &rows))
+		webtest.Check(n.T,
+			n.Rules.DB.NewRaw("SELECT to_jsonb(t) FROM ? t ? ORDER BY id", bun.Ident(table), bun.Safe(where)).
+				Scan(n.T.Context(), &rows))
 		for i, row := range rows {
 			var columns map[string]any
-			check(n.t, json.Unmarshal(row, &columns))
+			webtest.Check(n.T, json.Unmarshal(row, &columns))
 			for _, column := range left[table] {
 				delete(columns, column)
 			}
@@ -611,14 +609,14 @@ func (n *behind) rows() []string {
 				}
 			}
 			text, err := json.Marshal(columns)
-			check(n.t, err)
+			webtest.Check(n.T, err)
 			list = append(list, table+" "+string(text))
 		}
 	}
 	for i := range list {
 		list[i] = anID.ReplaceAllStringFunc(list[i], func(id string) string { return cmp.Or(names[id], id) })
 		list[i] = sealedValue.ReplaceAllString(list[i], "sealed")
-		list[i] = marks.ReplaceAllString(list[i], "marks")
+		list[i] = webtest.Marks.ReplaceAllString(list[i], "marks")
 	}
 	return list
 }

@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"maps"
@@ -13,6 +13,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/payload"
 	"carillon/app/spec"
+	"carillon/app/web/webtest"
 	"carillon/app/workflow"
 )
 
@@ -22,9 +23,9 @@ const escapedNUL = `[\u0000-\u001f]`
 // Every text field of every form takes text that looks like the escape of a NUL and shows it again as it was typed. A
 // NUL itself is refused, whatever the field.
 func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
-	s := open(t)
-	b := s.as("Mira", account.RoleAdministrator)
-	pages := b.settled()
+	s := webtest.Open(t)
+	b := s.As("Mira", account.RoleAdministrator)
+	pages := settled(b)
 	for name, change := range map[string]func(*automation.Input){
 		"loop": func(in *automation.Input) { in.Trigger, in.StopText = "loop", "Over." },
 		"hook": func(in *automation.Input) {
@@ -39,7 +40,7 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 		in := automation.Input{Automation: spec.Automation{
 			TimeoutMinutes: 360,
 			Name:           "A " + name,
-			Workspace:      s.workspace,
+			Workspace:      s.Workspace,
 			Trigger:        "manual",
 			SessionType:    "develop",
 			Prompt:         "Look.",
@@ -47,20 +48,20 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 			Retries:        2,
 		}}
 		change(&in)
-		a, _, err := b.rules.Definitions().Create(t.Context(), b.actor, in)
-		check(t, err)
+		a, _, err := b.Rules.Definitions().Create(t.Context(), b.Actor, in)
+		webtest.Check(t, err)
 		pages = append(pages, "/automations/"+a.ID.String()+"/edit")
 	}
-	wf, err := b.workflows.Create(t.Context(), b.actor, workflow.Input{
+	wf, err := b.Workflows.Create(t.Context(), b.Actor, workflow.Input{
 		Name: "Flow", Steps: []workflow.StepInput{{Kind: "message", Text: "Look at $what."},
 			{Kind: "asset", Path: "notes.md", Text: "Notes."}},
 		Parameters: []workflow.ParameterInput{{Alias: "what", Type: "text", Default: "this"}},
 	})
-	check(t, err)
+	webtest.Check(t, err)
 	pages = append(pages, "/workflows/"+wf.ID.String()+"/edit", "/settings/toggles", "/settings/roles/new")
 	tried, kept := map[string]bool{}, map[string]bool{}
 	for _, page := range pages {
-		for at, f := range formsOf(t, b.get(page).body) {
+		for at, f := range formsOf(t, b.Get(page).Text) {
 			if f.method != http.MethodPost || f.action == "/logout" {
 				continue
 			}
@@ -85,17 +86,17 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 					values[field][max(row, 0)] = text
 				}
 				put("a\x00b")
-				if got := b.send(f.method, f.action, values); got.StatusCode < 400 || got.StatusCode >= 500 {
+				if got := send(b, f.method, f.action, values); got.StatusCode < 400 || got.StatusCode >= 500 {
 					t.Errorf("%s of %s answered %d to a NUL in %s; want a refusal", f.action, page, got.StatusCode,
 						field)
 				}
 				put(escapedNUL)
-				got := b.send(f.method, f.action, values)
+				got := send(b, f.method, f.action, values)
 				if got.StatusCode >= 500 {
 					t.Errorf("%s of %s answered %d to %s in %s: %.300s", f.action, page, got.StatusCode, escapedNUL,
-						field, got.body)
+						field, got.Text)
 				}
-				again := formsOf(t, b.get(page).body)
+				again := formsOf(t, b.Get(page).Text)
 				if at < len(again) && again[at].action == f.action {
 					kept[key] = kept[key] || slices.Contains(again[at].values[field], escapedNUL)
 					f.values = maps.Clone(f.values)
@@ -129,9 +130,9 @@ func TestEveryTextFieldTakesTheEscapeOfANULAndRefusesANUL(t *testing.T) {
 		"turns": "prompt", "api_tokens": "name", "roles": "name", "bots": "name", "tickets": "title",
 		"workflows": "name", "automations": "name",
 	} {
-		n, err := s.server.DB.NewSelect().TableExpr("?", bun.Ident(table)).Where("? = ?", bun.Ident(column),
+		n, err := s.Server.DB.NewSelect().TableExpr("?", bun.Ident(table)).Where("? = ?", bun.Ident(column),
 			escapedNUL).Count(t.Context())
-		check(t, err)
+		webtest.Check(t, err)
 		if n == 0 {
 			t.Errorf("no form put %s into %s.%s", escapedNUL, table, column)
 		}

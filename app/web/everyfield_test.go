@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"maps"
@@ -13,6 +13,7 @@ import (
 	"carillon/app/automation"
 	"carillon/app/mcp"
 	"carillon/app/spec"
+	"carillon/app/web/webtest"
 )
 
 // doorFields are what a door knows of a resource, by the paths that manifests use, and what it leaves out on purpose,
@@ -43,8 +44,8 @@ func canonical(name string) string {
 // TestEveryDoorKnowsEveryFieldOfAnAutomation holds what can be said of an automation through each door against the
 // fields of its manifest. A new field that a door lacks fails, and so does a reason for one that the door has.
 func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
-	s := open(t)
-	ada := s.as("ada", account.RoleAdministrator)
+	s := webtest.Open(t)
+	ada := s.As("ada", account.RoleAdministrator)
 	all := pathsOf(reflect.TypeFor[spec.Automation](), spec.Name)
 	own := map[string]string{
 		"id":      "it is in the address",
@@ -54,28 +55,28 @@ func TestEveryDoorKnowsEveryFieldOfAnAutomation(t *testing.T) {
 	never := map[string]string{"signature_secret": "secrets are never shown"}
 
 	page := map[string]bool{}
-	_, editor, _ := strings.Cut(ada.get("/automations/new").body, `action="/automations"`)
+	_, editor, _ := strings.Cut(ada.Get("/automations/new").Text, `action="/automations"`)
 	editor, _, _ = strings.Cut(editor, "</form>")
 	for _, name := range regexp.MustCompile(`\sname="([^"]+)"`).FindAllStringSubmatch(editor, -1) {
 		page[spec.FieldOf(&spec.Automation{}, name[1])] = true
 	}
 	for _, part := range []string{"filter", "parameters"} { // rows that the browser adds
-		page[part] = strings.Contains(ada.get("/automations/new").body, part)
+		page[part] = strings.Contains(ada.Get("/automations/new").Text, part)
 	}
 
-	a, _, err := s.rules.Definitions().Create(t.Context(), ada.actor, automation.Input{Automation: spec.Automation{
+	a, _, err := s.Rules.Definitions().Create(t.Context(), ada.Actor, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "Nightly",
-		Workspace:      s.workspace,
+		Workspace:      s.Workspace,
 		Trigger:        "manual",
 		SessionType:    "develop",
 		Provider:       "shell",
 		Prompt:         "true",
 		Retries:        2,
 	}})
-	check(t, err)
+	webtest.Check(t, err)
 	line := map[string]bool{}
-	for name := range s.lastAudit(a.ID).After {
+	for name := range s.LastAudit(a.ID).After {
 		line[canonical(name)] = true
 	}
 

@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"bufio"
@@ -16,55 +16,56 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/web/page"
+	"carillon/app/web/webtest"
 )
 
 // served is the site behind the server of a real start, with its limits, as an address.
-func (s *site) served(change func(*http.Server)) string {
-	s.t.Helper()
+func served(s *webtest.Site, change func(*http.Server)) string {
+	s.T.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	check(s.t, err)
-	server := s.server.HTTP(s.routes)
+	webtest.Check(s.T, err)
+	server := s.Server.HTTP(s.Routes)
 	if change != nil {
 		change(server)
 	}
 	go func() { _ = server.Serve(listener) }()
-	s.t.Cleanup(func() { _ = server.Close() })
+	s.T.Cleanup(func() { _ = server.Close() })
 	return listener.Addr().String()
 }
 
 func TestFormsOfStrangersAreSmall(t *testing.T) {
-	s := open(t)
-	b := s.as("Mira", account.RoleMember)
-	forged := s.nobody()
-	for _, who := range []*browser{s.nobody(), forged} {
+	s := webtest.Open(t)
+	b := s.As("Mira", account.RoleMember)
+	forged := s.Nobody()
+	for _, who := range []*webtest.Browser{s.Nobody(), forged} {
 		for _, path := range []string{"/login", "/setup", "/join/x", "/automations", "/logout", "/nowhere"} {
-			req, err := http.NewRequest(http.MethodPost, s.http.URL+path,
+			req, err := http.NewRequest(http.MethodPost, s.HTTP.URL+path,
 				strings.NewReader("email="+strings.Repeat("x", page.MaxStrangersForm)))
-			check(t, err)
+			webtest.Check(t, err)
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			if who == forged {
 				req.Header.Set("Cookie", "carillon=forged")
 			}
-			if got := who.do(req); got.StatusCode != http.StatusRequestEntityTooLarge {
+			if got := who.Do(req); got.StatusCode != http.StatusRequestEntityTooLarge {
 				t.Errorf("%s of a stranger with %d bytes answered %d; want 413", path, page.MaxStrangersForm,
 					got.StatusCode)
 			}
 		}
 	}
-	b.post("/tickets", "workspace", s.workspace, "title", "X", "body", strings.Repeat("x", page.MaxStrangersForm+1)).
-		expect(t, 422, "At most 64 KiB fit.")
+	b.Post("/tickets", "workspace", s.Workspace, "title", "X", "body", strings.Repeat("x", page.MaxStrangersForm+1)).
+		Expect(t, 422, "At most 64 KiB fit.")
 }
 
 // Many small values take far more memory than their bytes.
 func TestAFormOfVeryManyValuesIsRefused(t *testing.T) {
-	b := open(t).as("Mira", account.RoleMember)
+	b := webtest.Open(t).As("Mira", account.RoleMember)
 	for name, form := range map[string]string{
 		"many names": many("%d=&", 100_000), "one name": strings.Repeat("a&", 1_000_000),
 	} {
-		req, err := http.NewRequest(http.MethodPost, b.http.URL+"/tickets", strings.NewReader(form))
-		check(t, err)
+		req, err := http.NewRequest(http.MethodPost, b.HTTP.URL+"/tickets", strings.NewReader(form))
+		webtest.Check(t, err)
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		if got := b.do(req); got.StatusCode != http.StatusBadRequest {
+		if got := b.Do(req); got.StatusCode != http.StatusBadRequest {
 			t.Errorf("a form of %s answered %d; want 400", name, got.StatusCode)
 		}
 	}
@@ -79,37 +80,37 @@ func many(format string, n int) string {
 }
 
 func TestFormsOfSeveralPartsAreRefusedUnread(t *testing.T) {
-	b := open(t).as("Mira", account.RoleMember)
+	b := webtest.Open(t).As("Mira", account.RoleMember)
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
-	check(t, form.WriteField("title", "a\x00b\xff"))
-	check(t, form.WriteField("workspace", b.workspace))
-	check(t, form.Close())
+	webtest.Check(t, form.WriteField("title", "a\x00b\xff"))
+	webtest.Check(t, form.WriteField("workspace", b.Workspace))
+	webtest.Check(t, form.Close())
 	for _, kind := range []string{form.FormDataContentType(),
 		strings.Replace(form.FormDataContentType(), "multipart/form-data", "Multipart/Form-Data", 1)} {
-		req, err := http.NewRequest(http.MethodPost, b.http.URL+"/tickets", bytes.NewReader(body.Bytes()))
-		check(t, err)
+		req, err := http.NewRequest(http.MethodPost, b.HTTP.URL+"/tickets", bytes.NewReader(body.Bytes()))
+		webtest.Check(t, err)
 		req.Header.Set("Content-Type", kind)
-		b.do(req).expect(t, http.StatusUnsupportedMediaType, "")
+		b.Do(req).Expect(t, http.StatusUnsupportedMediaType, "")
 	}
 }
 
 func TestHeadersAreBoundedInSizeAndTime(t *testing.T) {
-	s := open(t)
-	address := s.served(func(server *http.Server) {
+	s := webtest.Open(t)
+	address := served(s, func(server *http.Server) {
 		if server.ReadHeaderTimeout <= 0 || server.ReadHeaderTimeout > 30*time.Second || server.ReadTimeout <= 0 ||
 			server.IdleTimeout <= 0 || server.WriteTimeout <= 0 {
 			t.Errorf("the server waits %v for headers, %v for a request, %v for another, %v for a reader; want limits",
 				server.ReadHeaderTimeout, server.ReadTimeout, server.IdleTimeout, server.WriteTimeout)
 		}
-		server.ReadHeaderTimeout = patience
+		server.ReadHeaderTimeout = webtest.Patience
 	})
-	hasty := s.served(func(server *http.Server) { server.ReadHeaderTimeout = 100 * time.Millisecond })
+	hasty := served(s, func(server *http.Server) { server.ReadHeaderTimeout = 100 * time.Millisecond })
 	ask := func(address, text string) string {
 		c, err := net.Dial("tcp", address)
-		check(t, err)
+		webtest.Check(t, err)
 		defer c.Close() //nolint:errcheck // read to its end below
-		check(t, c.SetDeadline(time.Now().Add(patience)))
+		webtest.Check(t, c.SetDeadline(time.Now().Add(webtest.Patience)))
 		_, _ = io.WriteString(c, text) // the server may have hung up already
 		line, err := bufio.NewReader(c).ReadString('\n')
 		if errors.Is(err, os.ErrDeadlineExceeded) {

@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"cmp"
@@ -20,6 +20,7 @@ import (
 	"carillon/app/bot"
 	"carillon/app/spec"
 	"carillon/app/ticket"
+	"carillon/app/web/webtest"
 	"carillon/app/workflow"
 	"carillon/db"
 )
@@ -57,7 +58,7 @@ func textOf(n *dom.Node) string {
 func formsOf(t *testing.T, page string) []pageForm {
 	t.Helper()
 	doc, err := dom.Parse(strings.NewReader(page))
-	check(t, err)
+	webtest.Check(t, err)
 	var list []pageForm
 	outside := map[string][]*dom.Node{} // fields that name their form
 	for n := range doc.Descendants() {
@@ -141,21 +142,21 @@ func (f *pageForm) read(n *dom.Node) {
 
 // mentions is a fingerprint of all rows, by table, that hold one of some ids. Refusals are written down, and sign-ins
 // are used.
-func (s *site) mentions(ids []string) map[string]string {
-	s.t.Helper()
+func mentions(s *webtest.Site, ids []string) map[string]string {
+	s.T.Helper()
 	var tables []string
-	check(s.t, s.server.DB.NewRaw(
+	webtest.Check(s.T, s.Server.DB.NewRaw(
 		"SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname NOT "+
-			"IN ('audit_events', 'logins') AND relname NOT LIKE 'bun_%'").Scan(s.t.Context(), &tables))
+			"IN ('audit_events', 'logins') AND relname NOT LIKE 'bun_%'").Scan(s.T.Context(), &tables))
 	if len(tables) < 20 {
-		s.t.Fatalf("there are %d tables", len(tables))
+		s.T.Fatalf("there are %d tables", len(tables))
 	}
 	found := map[string]string{}
 	for _, table := range tables {
 		var sum string
-		check(s.t, s.server.DB.NewRaw(
+		webtest.Check(s.T, s.Server.DB.NewRaw(
 			"SELECT count(*) || ' rows ' || coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM ? t "+
-				"WHERE t::text ~ ?", bun.Ident(table), strings.Join(ids, "|")).Scan(s.t.Context(), &sum))
+				"WHERE t::text ~ ?", bun.Ident(table), strings.Join(ids, "|")).Scan(s.T.Context(), &sum))
 		found[table] = sum
 	}
 	return found
@@ -165,39 +166,40 @@ func (s *site) mentions(ids []string) map[string]string {
 // workspace into every field of every form that takes an id. Nothing of there changes, nothing of theirs refers to it,
 // and no page tells of it.
 func TestNoFieldOfAnyFormReachesIntoAnotherWorkspace(t *testing.T) {
-	x := newWalk(t)
-	eve := x.who["elsewhere"]
+	x := webtest.NewWalk(t)
+	eve := x.Who["elsewhere"]
 	var most []account.Permission
 	for _, p := range account.Permissions {
 		if p.Permission != account.Admin {
 			most = append(most, p.Permission)
 		}
 	}
-	x.custom(eve, "Chief of elsewhere", most...)
-	foreign := map[string]string{"workspace": x.workspace, "user": x.who["owner"].actor.ID.String()}
+	x.Custom(eve, "Chief of elsewhere", most...)
+	foreign := map[string]string{"workspace": x.Workspace, "user": x.Who["owner"].Actor.ID.String()}
 	for _, kind := range []string{"automation", "hook", "execution", "waiting", "ticket", "workflow", "bot", "notice",
 		"token"} {
-		foreign[kind] = subjects[kind](x).String()
+		foreign[kind] = webtest.Subjects[kind](x).String()
 	}
-	foreign["delivery"] = x.delivered(uuid.MustParse(foreign["hook"])).String()
-	x.workspaceOf("A second", "elsewhere") // to choose from
+	foreign["delivery"] = delivered(x, uuid.MustParse(foreign["hook"])).String()
+	x.WorkspaceOf("A second", "elsewhere") // to choose from
 	ids := slices.Sorted(maps.Values(foreign))
-	pages := append(eve.settled(), "/settings/users/"+foreign["user"], "/automations/parameters?workflow=ID",
+	pages := append(settled(eve), "/settings/users/"+foreign["user"], "/automations/parameters?workflow=ID",
 		"/automations/models?provider=ID", "/tickets/assignees?workspace=ID", "/automations/new?from=ID",
 		"/automations/new?template=ID&workspace=ID", "/automations/new?workspace=ID")
-	before := x.mentions(ids)
+	before := mentions(x.Site, ids)
 	sent, fields, tried := 0, map[string]bool{}, map[string]bool{}
 	for _, page := range pages {
 		if strings.Contains(page, "ID") {
 			for _, kind := range slices.Sorted(maps.Keys(foreign)) {
-				if got := eve.get(strings.ReplaceAll(page, "ID", foreign[kind])); strings.Contains(got.body, hush) ||
+				if got := eve.Get(strings.ReplaceAll(page, "ID", foreign[kind])); strings.Contains(got.Text,
+					webtest.Hush) ||
 					got.StatusCode >= 500 {
 					t.Errorf("%s with the id of another %s answers %d and tells of it", page, kind, got.StatusCode)
 				}
 			}
 			continue
 		}
-		for _, f := range formsOf(t, eve.get(page).body) {
+		for _, f := range formsOf(t, eve.Get(page).Text) {
 			if f.action == "/logout" || f.action == "" {
 				continue
 			}
@@ -217,24 +219,24 @@ func TestNoFieldOfAnyFormReachesIntoAnotherWorkspace(t *testing.T) {
 					values := maps.Clone(f.values)
 					values[field] = []string{foreign[kind]}
 					sent++
-					got := eve.send(f.method, f.action, values)
+					got := send(eve, f.method, f.action, values)
 					if got.StatusCode == http.StatusSeeOther && f.values.Has("version") {
 						// it was saved, so the next one begins from there
-						for _, again := range formsOf(t, eve.get(page).body) {
+						for _, again := range formsOf(t, eve.Get(page).Text) {
 							if again.action == f.action && again.values.Has("version") {
 								f.values = again.values
 							}
 						}
 					}
-					if strings.Contains(got.body, hush) || got.StatusCode >= 500 {
+					if strings.Contains(got.Text, webtest.Hush) || got.StatusCode >= 500 {
 						t.Errorf("%s %s with the id of another %s as %s answers %d and tells of it: %.300s", f.method,
-							f.action, kind, field, got.StatusCode, got.body)
+							f.action, kind, field, got.StatusCode, got.Text)
 					}
 				}
 				if f.action == "/preferences/workspace" {
-					eve.post(f.action) // else the lists that follow would be empty
+					eve.Post(f.action) // else the lists that follow would be empty
 				}
-				after := x.mentions(ids)
+				after := mentions(x.Site, ids)
 				for table, sum := range before {
 					if after[table] != sum {
 						t.Errorf("%s %s with ids of another workspace as %s changed %s: %s became %s", f.method,
@@ -261,32 +263,32 @@ func TestNoFieldOfAnyFormReachesIntoAnotherWorkspace(t *testing.T) {
 	t.Logf("%d fields of %d pages, %d requests", len(fields), len(pages), sent)
 }
 
-func (b *browser) send(method, path string, values url.Values) *answer {
-	b.t.Helper()
+func send(b *webtest.Browser, method, path string, values url.Values) *webtest.Answer {
+	b.T.Helper()
 	if method == http.MethodGet {
-		return b.get(path + "?" + values.Encode())
+		return b.Get(path + "?" + values.Encode())
 	}
-	req, err := http.NewRequest(method, b.http.URL+path, strings.NewReader(values.Encode()))
-	check(b.t, err)
+	req, err := http.NewRequest(method, b.HTTP.URL+path, strings.NewReader(values.Encode()))
+	webtest.Check(b.T, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return b.do(req)
+	return b.Do(req)
 }
 
 // settled gives somebody one of everything in their own workspace, and returns the addresses of the pages of that.
-func (b *browser) settled() []string {
-	b.t.Helper()
-	ctx, rules := b.t.Context(), b.rules
-	list, err := rules.Workspaces.List(ctx, b.actor)
-	check(b.t, err)
+func settled(b *webtest.Browser) []string {
+	b.T.Helper()
+	ctx, rules := b.T.Context(), b.Rules
+	list, err := rules.Workspaces.List(ctx, b.Actor)
+	webtest.Check(b.T, err)
 	own := list[0].ID.String()
-	flow, err := b.workflows.Create(ctx, b.actor, workflow.Input{
+	flow, err := b.Workflows.Create(ctx, b.Actor, workflow.Input{
 		Name: "My flow", Workspace: own, Steps: []workflow.StepInput{{Kind: "message", Text: "Look."}},
 	})
-	check(b.t, err)
-	bot, err := b.bots.Create(ctx, b.actor, bot.Input{Bot: spec.Bot{
+	webtest.Check(b.T, err)
+	bot, err := b.Bots.Create(ctx, b.Actor, bot.Input{Bot: spec.Bot{
 		Name: "My bot", Workspace: own, Instructions: "Look.", Enabled: true,
 	}})
-	check(b.t, err)
+	webtest.Check(b.T, err)
 	input := automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "My own",
@@ -307,21 +309,21 @@ func (b *browser) settled() []string {
 	} {
 		in := input
 		change(&in)
-		a, _, err := rules.Definitions().Create(ctx, b.actor, in)
-		check(b.t, err)
+		a, _, err := rules.Definitions().Create(ctx, b.Actor, in)
+		webtest.Check(b.T, err)
 		path := "/automations/" + a.ID.String()
 		pages = append(pages, path, path+"/edit", path+"/settings", path+"/runs", path+"/deliveries")
 		if in.Trigger == "http" {
-			x := walk{site: b.site}
-			pages = append(pages, path+"/deliveries/"+x.delivered(a.ID).String(), path+"/trial")
+			x := webtest.Walk{Site: b.Site}
+			pages = append(pages, path+"/deliveries/"+delivered(&x, a.ID).String(), path+"/trial")
 		}
-		run, err := rules.Runs().RunNow(ctx, b.actor, a.ID, nil)
-		check(b.t, err)
+		run, err := rules.Runs().RunNow(ctx, b.Actor, a.ID, nil)
+		webtest.Check(b.T, err)
 		pages = append(pages, "/executions/"+run.Execution.ID.String(), "/sessions/"+run.Session.ID.String(),
 			"/sessions/"+run.Session.ID.String()+"/tickets")
 	}
-	ticket, err := b.server.Tickets.Create(ctx, b.actor, ticket.Input{Workspace: own, Title: "My ticket"})
-	check(b.t, err)
+	ticket, err := b.Server.Tickets.Create(ctx, b.Actor, ticket.Input{Workspace: own, Title: "My ticket"})
+	webtest.Check(b.T, err)
 	for _, path := range []string{"/tickets/" + ticket.ID.String(), "/workflows/" + flow.ID.String(),
 		"/bots/" + bot.ID.String(), "/workspaces/" + own} {
 		pages = append(pages, path, path+"/edit")
@@ -330,19 +332,19 @@ func (b *browser) settled() []string {
 		"/", "/automations", "/automations/new", "/executions", "/sessions", "/inbox", "/tickets", "/tickets/new",
 		"/workflows", "/workflows/new", "/bots", "/bots/new", "/workspaces", "/workspaces/new",
 		"/settings/profile", "/settings/tokens", "/settings/users", "/settings/users/new",
-		"/settings/users/"+b.actor.ID.String(), "/settings/roles", "/settings/usage", "/settings/audit",
+		"/settings/users/"+b.Actor.ID.String(), "/settings/roles", "/settings/usage", "/settings/audit",
 		"/settings/providers",
 	)
 }
 
 // delivered records a call of an HTTP Trigger.
-func (x *walk) delivered(hook uuid.UUID) uuid.UUID {
-	x.t.Helper()
+func delivered(x *webtest.Walk, hook uuid.UUID) uuid.UUID {
+	x.T.Helper()
 	d := &db.Delivery{
 		ID: db.NewID(), AutomationID: hook, At: time.Now(), LastAt: time.Now(), Method: "POST",
 		Headers: map[string]string{"Content-Type": "application/json"}, Body: []byte(`{}`), Size: 2, Verdict: "started",
 		Status: 200, Answer: []byte(`{}`),
 	}
-	check(x.t, db.InsertDelivery(x.t.Context(), x.server.DB, d))
+	webtest.Check(x.T, db.InsertDelivery(x.T.Context(), x.Server.DB, d))
 	return d.ID
 }

@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"cmp"
@@ -21,6 +21,7 @@ import (
 	"carillon/app/spec"
 	"carillon/app/ticket"
 	"carillon/app/transcript"
+	"carillon/app/web/webtest"
 	"carillon/db"
 )
 
@@ -86,25 +87,25 @@ func escaped(page string) (found []string, shown bool) {
 
 // hostile fills a site with markup wherever people, agents and forges may write, and returns somebody who sees all of
 // it.
-func hostile(t *testing.T) (*browser, *db.Session) {
+func hostile(t *testing.T) (*webtest.Browser, *db.Session) {
 	t.Helper()
-	s := open(t)
-	b := s.as(markup, account.RoleAdministrator)
-	b.exec("UPDATE workspaces SET name = ?", markup) // Scratch
-	w := b.repository("A "+markup, "https://github.com/Codertocat/Hello-World.git", forge.GitHub)
-	session := b.opened(w, "loop", "changes")
+	s := webtest.Open(t)
+	b := s.As(markup, account.RoleAdministrator)
+	b.Exec("UPDATE workspaces SET name = ?", markup) // Scratch
+	w := b.Repository("A "+markup, "https://github.com/Codertocat/Hello-World.git", forge.GitHub)
+	session := b.Opened(w, "loop", "changes")
 	hook := func(name string) {
-		body := recordedHook(t, name)
+		body := webtest.RecordedHook(t, name)
 		var v map[string]any
-		check(t, json.Unmarshal(body, &v))
+		webtest.Check(t, json.Unmarshal(body, &v))
 		pull := v["pull_request"].(map[string]any)
 		pull["title"], pull["body"] = markup, markup
 		body, err := json.Marshal(v)
-		check(t, err)
-		b.hook(forge.GitHub, w.ID.String(), "pull_request", hookSecret, body).expect(t, 200, "")
+		webtest.Check(t, err)
+		b.Hook(forge.GitHub, w.ID.String(), "pull_request", webtest.HookSecret, body).Expect(t, 200, "")
 	}
 	hook("github/pull_request.closed_unmerged.json") // tells the creator
-	token := b.create(automation.Input{Automation: spec.Automation{
+	token := create(b, automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
 		Name:           "H " + markup,
 		Workspace:      w.ID.String(),
@@ -115,63 +116,63 @@ func hostile(t *testing.T) (*browser, *db.Session) {
 		AllowParallel:  true,
 		Retries:        2,
 	}})
-	req, err := http.NewRequest(http.MethodPost, b.http.URL+"/api/automations/http-trigger?q="+markup[:1],
+	req, err := http.NewRequest(http.MethodPost, b.HTTP.URL+"/api/automations/http-trigger?q="+markup[:1],
 		strings.NewReader(`{"what":`+quoted(markup)+`}`))
-	check(t, err)
+	webtest.Check(t, err)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Api-Authentication", token)
 	req.Header.Set("X-Said", markup)
-	s.nobody().do(req).expect(t, 200, "")
-	s.tell(w)
-	ticket, err := b.server.Tickets.Create(t.Context(), b.actor, ticket.Input{
-		Workspace: w.ID.String(), Title: markup[:min(len(markup), 200)], Body: markup, Assignee: b.actor.ID.String(),
+	s.Nobody().Do(req).Expect(t, 200, "")
+	tell(s, w)
+	ticket, err := b.Server.Tickets.Create(t.Context(), b.Actor, ticket.Input{
+		Workspace: w.ID.String(), Title: markup[:min(len(markup), 200)], Body: markup, Assignee: b.Actor.ID.String(),
 	})
-	check(t, err)
-	check(t, b.server.Tickets.Link(t.Context(), b.actor, session.ID, ticket.Number))
-	b.exec("UPDATE tickets SET labels = ARRAY[?], claimed_by = ?, created_session = ?, status = 'in_progress'", markup,
+	webtest.Check(t, err)
+	webtest.Check(t, b.Server.Tickets.Link(t.Context(), b.Actor, session.ID, ticket.Number))
+	b.Exec("UPDATE tickets SET labels = ARRAY[?], claimed_by = ?, created_session = ?, status = 'in_progress'", markup,
 		session.ID, session.ID)
-	b.exec("INSERT INTO session_reports (id, session_id, ticket_id, outcome, summary, created_at) VALUES (?, ?, ?, "+
+	b.Exec("INSERT INTO session_reports (id, session_id, ticket_id, outcome, summary, created_at) VALUES (?, ?, ?, "+
 		"'done', ?, now())", db.NewID(), session.ID, ticket.ID, markup)
 
 	// What forges, agents and workers write of their own.
-	b.exec("UPDATE pull_requests SET title = ?, problem = ?, url = 'javascript:alert(1)//xss', state = 'open'", markup,
+	b.Exec("UPDATE pull_requests SET title = ?, problem = ?, url = 'javascript:alert(1)//xss', state = 'open'", markup,
 		markup)
-	b.exec("UPDATE notifications SET title = ?, body = ?, link = 'javascript:alert(1)//xss'", markup, markup)
-	b.exec("UPDATE executions SET reason = ?, answer = ?", markup, markup)
-	b.exec("UPDATE turns SET label = ?, reason = ?, answer = ?", markup, markup, markup)
-	b.exec("UPDATE sessions SET title = ?, branch = ?, model = ?, base_branch = ?, pr_error = ?", markup, markup,
+	b.Exec("UPDATE notifications SET title = ?, body = ?, link = 'javascript:alert(1)//xss'", markup, markup)
+	b.Exec("UPDATE executions SET reason = ?, answer = ?", markup, markup)
+	b.Exec("UPDATE turns SET label = ?, reason = ?, answer = ?", markup, markup, markup)
+	b.Exec("UPDATE sessions SET title = ?, branch = ?, model = ?, base_branch = ?, pr_error = ?", markup, markup,
 		markup, markup, markup)
-	b.exec("UPDATE automations SET disabled_reason = ?, model = ?, base_branch = ?, stop_text = CASE trigger WHEN "+
+	b.Exec("UPDATE automations SET disabled_reason = ?, model = ?, base_branch = ?, stop_text = CASE trigger WHEN "+
 		"'loop' THEN ? ELSE '' END", markup, markup, markup, markup)
-	b.exec("UPDATE logins SET user_agent = ?, address = ?", markup, markup)
-	b.exec("UPDATE users SET name = ?", markup)
-	check(b.t, db.InsertWorkflow(b.t.Context(), b.server.DB,
+	b.Exec("UPDATE logins SET user_agent = ?, address = ?", markup, markup)
+	b.Exec("UPDATE users SET name = ?", markup)
+	webtest.Check(b.T, db.InsertWorkflow(b.T.Context(), b.Server.DB,
 		&db.Workflow{ID: db.NewID(), Name: markup, Description: markup, Version: 1, CreatedAt: time.Now(),
 			UpdatedAt: time.Now(),
 			Steps: []db.Step{{Kind: db.MessageStep, Label: markup, Text: markup},
 				{Kind: db.AssetStep, Path: markup, Text: markup}},
 			Parameters: []db.Parameter{{Alias: "x", Label: markup, Type: db.TextParameter, Default: markup}}}))
-	check(b.t, db.InsertBot(b.t.Context(), b.server.DB, &db.Bot{
+	webtest.Check(b.T, db.InsertBot(b.T.Context(), b.Server.DB, &db.Bot{
 		ID: db.NewID(), Name: markup, Instructions: markup, Model: markup, AllowedTools: []string{markup},
 		Enabled: true, Version: 1, CreatedAt: time.Now(), UpdatedAt: time.Now(),
 	}))
-	check(b.t, db.AddAudit(b.t.Context(), b.server.DB, db.AuditEvent{
-		ID: db.NewID(), At: time.Now(), ActorID: b.actor.ID, Action: markup, SubjectKind: markup, SubjectID: b.actor.ID,
+	webtest.Check(b.T, db.AddAudit(b.T.Context(), b.Server.DB, db.AuditEvent{
+		ID: db.NewID(), At: time.Now(), ActorID: b.Actor.ID, Action: markup, SubjectKind: markup, SubjectID: b.Actor.ID,
 		SubjectName: markup, Reason: markup, Address: markup,
 		Before: map[string]any{markup: markup}, After: map[string]any{markup: []string{markup, "x"}},
 	}))
-	check(b.t, db.InsertRole(b.t.Context(), b.server.DB,
+	webtest.Check(b.T, db.InsertRole(b.T.Context(), b.Server.DB,
 		&db.Role{ID: db.NewID(), Name: markup, Permissions: []string{markup}, CreatedAt: time.Now(), Version: 1}))
-	b.post("/settings/providers", "name", markup, "command", "mine '"+strings.ReplaceAll(markup, "'", "")+"'", "keys",
-		"MY_KEY").expect(t, 303, "")
-	b.exec("INSERT INTO provider_trials (provider, requested_by, requested_at, worker, started_at, finished_at, "+
-		"error_class, reason, answer) VALUES ('agent', ?, now(), ?, now(), now(), 'agent', ?, ?)", b.actor.ID, markup,
+	b.Post("/settings/providers", "name", markup, "command", "mine '"+strings.ReplaceAll(markup, "'", "")+"'", "keys",
+		"MY_KEY").Expect(t, 303, "")
+	b.Exec("INSERT INTO provider_trials (provider, requested_by, requested_at, worker, started_at, finished_at, "+
+		"error_class, reason, answer) VALUES ('agent', ?, now(), ?, now(), now(), 'agent', ?, ?)", b.Actor.ID, markup,
 		markup, markup)
-	b.exec("INSERT INTO provider_pauses (provider, since, until, failed_at, failures, error_class, reason) VALUES "+
+	b.Exec("INSERT INTO provider_pauses (provider, since, until, failed_at, failures, error_class, reason) VALUES "+
 		"('agent', now(), now() + interval '1 hour', now(), 1, 'auth', ?)", markup)
-	b.exec("INSERT INTO user_identities (issuer, subject, user_id, email, created_at, used_at) VALUES (?, ?, ?, ?, "+
-		"now(), now())", markup, markup, b.actor.ID, markup)
-	return b, b.reload(session.ID)
+	b.Exec("INSERT INTO user_identities (issuer, subject, user_id, email, created_at, used_at) VALUES (?, ?, ?, ?, "+
+		"now(), now())", markup, markup, b.Actor.ID, markup)
+	return b, b.Reload(session.ID)
 }
 
 func quoted(text string) string {
@@ -183,29 +184,29 @@ func quoted(text string) string {
 }
 
 // create makes an automation and returns its token, if it has one.
-func (b *browser) create(in automation.Input) string {
-	b.t.Helper()
-	_, token, err := b.rules.Definitions().Create(b.t.Context(), b.actor, in)
-	check(b.t, err)
+func create(b *webtest.Browser, in automation.Input) string {
+	b.T.Helper()
+	_, token, err := b.Rules.Definitions().Create(b.T.Context(), b.Actor, in)
+	webtest.Check(b.T, err)
 	return token
 }
 
 // tell writes into every queued session all kinds of events that an agent can cause, with markup in all of their texts,
 // and a diff whose names and lines have it.
-func (s *site) tell(w *db.Workspace) {
-	s.t.Helper()
-	ctx := s.t.Context()
+func tell(s *webtest.Site, w *db.Workspace) {
+	s.T.Helper()
+	ctx := s.T.Context()
 	var list []db.Session
-	check(s.t, s.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
+	webtest.Check(s.T, s.Server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) (err error) {
 		list, err = db.ClaimSessions(ctx, tx, "test", 10, time.Now(), time.Now().Add(time.Minute))
 		return err
 	}))
 	if len(list) == 0 {
-		s.t.Fatal("nothing was queued")
+		s.T.Fatal("nothing was queued")
 	}
 	for _, session := range list {
-		turns, err := db.TurnsOf(ctx, s.server.DB, session.ID)
-		check(s.t, err)
+		turns, err := db.TurnsOf(ctx, s.Server.DB, session.ID)
+		webtest.Check(s.T, err)
 		lease := db.Lease{Session: session.ID, Worker: "test", Fence: session.Fence}
 		var rows []db.SessionEvent
 		seq := session.LastSeq
@@ -230,20 +231,21 @@ func (s *site) tell(w *db.Workspace) {
 				Edits: []transcript.Edit{{Path: markup, Action: markup, Old: markup, New: markup + markup}}}},
 		} {
 			body, err := json.Marshal(e)
-			check(s.t, err)
+			webtest.Check(s.T, err)
 			seq++
 			rows = append(rows, db.SessionEvent{
 				SessionID: session.ID, Seq: seq, TurnID: turns[0].ID, At: time.Now(), Kind: e.Kind, Body: body,
 			})
 		}
-		check(s.t, s.server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		webtest.Check(s.T, s.Server.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 			return db.AppendEvents(ctx, tx, lease, rows)
 		}))
 		name := strings.ReplaceAll(markup, `"`, "")
 		diff := "diff --git a/" + name + " b/" + name + "\nnew file mode 100644\n--- /dev/null\n+++ b/" + name +
 			"\n@@ -0,0 +1,2 @@ " + markup + "\n+" + markup + "\n+<script>alert(1)</script>\n"
-		check(s.t, db.SetChanges(ctx, s.server.DB, lease, db.ChangeSummary{Files: 1, Added: 2, Diff: diff}, time.Now()))
-		check(s.t, s.rules.Runs().Finish(ctx, lease, automation.Outcome{
+		webtest.Check(s.T,
+			db.SetChanges(ctx, s.Server.DB, lease, db.ChangeSummary{Files: 1, Added: 2, Diff: diff}, time.Now()))
+		webtest.Check(s.T, s.Rules.Runs().Finish(ctx, lease, automation.Outcome{
 			Status: db.Failed, Reason: markup, Answer: markup, FilesChanged: true,
 		}))
 	}
@@ -251,10 +253,10 @@ func (s *site) tell(w *db.Workspace) {
 
 // pages are the addresses of every page that a sign-in sees, for the rows that there are. What stands for a name in
 // braces is by the part of the address before it, which is a table's name but for those that are named here.
-func (b *browser) pages() []string {
-	b.t.Helper()
+func pages(b *webtest.Browser) []string {
+	b.T.Helper()
 	tables := map[string]string{"inbox": "notifications", "deliveries": "webhook_deliveries"}
-	routes := b.routes
+	routes := b.Routes
 	var list []string
 	for _, pattern := range routes.Patterns() {
 		path, ok := strings.CutPrefix(pattern, "GET ")
@@ -274,12 +276,12 @@ func (b *browser) pages() []string {
 				of := paths[0][strings.LastIndex(paths[0], "/")+1:]
 				standing = nil
 				if part == "{provider}" { // kept in the settings
-					for _, provider := range b.server.Providers() {
+					for _, provider := range b.Server.Providers() {
 						standing = append(standing, provider.ID)
 					}
-				} else if b.server.DB.NewRaw("SELECT id FROM ? LIMIT 12", bun.Ident(cmp.Or(tables[of], of))).
-					Scan(b.t.Context(), &standing) != nil {
-					b.t.Logf("no rows stand for %s of %s", part, path)
+				} else if b.Server.DB.NewRaw("SELECT id FROM ? LIMIT 12", bun.Ident(cmp.Or(tables[of], of))).
+					Scan(b.T.Context(), &standing) != nil {
+					b.T.Logf("no rows stand for %s of %s", part, path)
 				}
 			}
 			var longer []string
@@ -299,7 +301,7 @@ func (b *browser) pages() []string {
 
 func TestMarkupOfOthersStaysTextOnEveryPage(t *testing.T) {
 	b, session := hostile(t)
-	list := b.pages()
+	list := pages(b)
 	list = append(list, "/automations?q="+`%22%3E%3Cxss-x%3E`, "/sessions?q=%22%3E%3Cxss-x%3E",
 		"/executions?q=%22%3E%3Cxss-x%3E&status=%22%3E%3Cxss-x%3E",
 		"/inbox?kind=%22%3E%3Cxss-x%3E", "/login?next=%2F%22%3E%3Cxss-x%3E", "/%22%3E%3Cxss-x%3E",
@@ -307,20 +309,20 @@ func TestMarkupOfOthersStaysTextOnEveryPage(t *testing.T) {
 	shown := map[string]bool{}
 	for _, path := range list {
 		for _, part := range []string{"", "partial"} {
-			req, err := http.NewRequest(http.MethodGet, b.http.URL+path, nil)
-			check(t, err)
+			req, err := http.NewRequest(http.MethodGet, b.HTTP.URL+path, nil)
+			webtest.Check(t, err)
 			if part != "" {
 				req.Header.Set("HX-Request", "true")
 				req.Header.Set("HX-Request-Type", part)
 			}
-			got := b.do(req)
+			got := b.Do(req)
 			if got.StatusCode >= 500 {
-				t.Errorf("%s answered %d %.300s", path, got.StatusCode, got.body)
+				t.Errorf("%s answered %d %.300s", path, got.StatusCode, got.Text)
 			}
 			if !strings.HasPrefix(got.Header.Get("Content-Type"), "text/html") {
 				continue
 			}
-			found, has := escaped(got.body)
+			found, has := escaped(got.Text)
 			if len(found) > 0 {
 				t.Errorf("on %s %s there is %s", part, path, strings.Join(slices.Compact(found), ", "))
 			}
@@ -370,22 +372,22 @@ func TestTheLookoutForMarkupSeesIt(t *testing.T) {
 }
 
 // streamed reads a session's stream until it has said what is awaited.
-func (b *browser) streamed(session *db.Session, awaited string) string {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+func streamed(b *webtest.Browser, session *db.Session, awaited string) string {
+	b.T.Helper()
+	ctx, cancel := context.WithTimeout(b.T.Context(), webtest.Patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.http.URL+"/sessions/"+session.ID.String()+"/stream",
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.HTTP.URL+"/sessions/"+session.ID.String()+"/stream",
 		nil)
-	check(b.t, err)
-	res, err := b.client.Do(req)
-	check(b.t, err)
+	webtest.Check(b.T, err)
+	res, err := b.Client.Do(req)
+	webtest.Check(b.T, err)
 	defer res.Body.Close() //nolint:errcheck // read as far as it is needed
 	var said strings.Builder
 	for buffer := make([]byte, 4096); !strings.Contains(said.String(), awaited); {
 		n, err := res.Body.Read(buffer)
 		said.Write(buffer[:n])
 		if err != nil {
-			b.t.Fatalf("the stream ended with %v before %q; it said %.2000s", err, awaited, said.String())
+			b.T.Fatalf("the stream ended with %v before %q; it said %.2000s", err, awaited, said.String())
 		}
 	}
 	return said.String()
@@ -395,9 +397,9 @@ func TestMarkupOfAnAgentStaysTextInTheStream(t *testing.T) {
 	b, session := hostile(t)
 	var data strings.Builder
 	var last string
-	check(t, b.server.DB.NewRaw("SELECT id FROM sessions WHERE last_seq > 5 LIMIT 1").Scan(t.Context(), &last))
-	check(t, session.ID.UnmarshalText([]byte(last)))
-	for line := range strings.Lines(b.streamed(session, "tool-")) {
+	webtest.Check(t, b.Server.DB.NewRaw("SELECT id FROM sessions WHERE last_seq > 5 LIMIT 1").Scan(t.Context(), &last))
+	webtest.Check(t, session.ID.UnmarshalText([]byte(last)))
+	for line := range strings.Lines(streamed(b, session, "tool-")) {
 		if text, ok := strings.CutPrefix(line, "data: "); ok {
 			data.WriteString(text)
 		}
@@ -409,13 +411,13 @@ func TestMarkupOfAnAgentStaysTextInTheStream(t *testing.T) {
 }
 
 func TestALineBreakOfAnAgentMakesNoEventOfTheStream(t *testing.T) {
-	b := open(t).as("Mira", account.RoleAdministrator)
-	path := b.started()
-	b.work(`one\rid: 999\revent: injected\rdata: two\r\n\r\nevent: injected\ndata: the end`,
+	b := webtest.Open(t).As("Mira", account.RoleAdministrator)
+	path := b.Started()
+	b.Work(`one\rid: 999\revent: injected\rdata: two\r\n\r\nevent: injected\ndata: the end`,
 		automation.Outcome{Status: db.Succeeded}, nil)
 	session := &db.Session{}
-	check(t, session.ID.UnmarshalText([]byte(strings.TrimPrefix(path, "/sessions/"))))
-	said := b.streamed(session, "the end")
+	webtest.Check(t, session.ID.UnmarshalText([]byte(strings.TrimPrefix(path, "/sessions/"))))
+	said := streamed(b, session, "the end")
 	for line := range strings.SplitSeq(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(said), "\n") {
 		// as the standard reads lines
 		if line == "event: injected" || line == "id: 999" {
@@ -425,9 +427,9 @@ func TestALineBreakOfAnAgentMakesNoEventOfTheStream(t *testing.T) {
 }
 
 func TestALineBreakMakesNoHeader(t *testing.T) {
-	b := open(t).as("Mira", account.RoleAdministrator)
-	list, err := b.rules.Workspaces.List(t.Context(), b.actor)
-	check(t, err)
+	b := webtest.Open(t).As("Mira", account.RoleAdministrator)
+	list, err := b.Rules.Workspaces.List(t.Context(), b.Actor)
+	webtest.Check(t, err)
 	for _, evil := range []string{
 		"/a\r\nSet-Cookie: evil=1", "/a\nSet-Cookie: evil=1", "/a\rSet-Cookie: evil=1", "/a?b=\r\n\r\n<script>",
 		"/a\u560d\u560aSet-Cookie: evil=1", "/a%0d%0aSet-Cookie: evil=1",
@@ -438,12 +440,12 @@ func TestALineBreakMakesNoHeader(t *testing.T) {
 				"/preferences/workspace": {"workspace": {list[0].ID.String()}, "back": {evil}},
 				"/login":                 {"email": {"x"}, "password": {"y"}, "next": {evil}},
 			} {
-				req, err := http.NewRequest(http.MethodPost, b.http.URL+path, strings.NewReader(form.Encode()))
-				check(t, err)
+				req, err := http.NewRequest(http.MethodPost, b.HTTP.URL+path, strings.NewReader(form.Encode()))
+				webtest.Check(t, err)
 				req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 				req.Header.Set("HX-Request", "true")
 				req.Header.Set("HX-Request-Type", part)
-				got := b.do(req)
+				got := b.Do(req)
 				for name, values := range got.Header {
 					for _, v := range values {
 						if strings.ContainsAny(v, "\r\n") || strings.EqualFold(name, "Set-Cookie") &&
@@ -454,7 +456,7 @@ func TestALineBreakMakesNoHeader(t *testing.T) {
 				}
 			}
 		}
-		got := b.get("/login?next=" + url.QueryEscape(evil))
+		got := b.Get("/login?next=" + url.QueryEscape(evil))
 		if to := got.Header.Get("Location"); strings.ContainsAny(to, "\r\n") || got.Header.Get("Set-Cookie") != "" &&
 			strings.HasPrefix(got.Header.Get("Set-Cookie"), "evil") {
 			t.Errorf("signed in, next=%q leads to %q", evil, to)

@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"errors"
@@ -12,36 +12,37 @@ import (
 	"carillon/app/fault"
 	"carillon/app/spec"
 	"carillon/app/web/page"
+	"carillon/app/web/webtest"
 	"carillon/db"
 )
 
 // PostgreSQL and Go disagree about the lower case of some letters, so only one of them may decide where a page ends.
 func TestPagesOfAutomationsLeaveNoneOutWhateverTheLetters(t *testing.T) {
-	b := open(t).as("Jonas", "member")
+	b := webtest.Open(t).As("Jonas", "member")
 	for i := range page.Rows + 10 {
-		_, _, err := b.rules.Definitions().Create(t.Context(), b.actor, automation.Input{Automation: spec.Automation{
+		_, _, err := b.Rules.Definitions().Create(t.Context(), b.Actor, automation.Input{Automation: spec.Automation{
 			TimeoutMinutes: 360,
 			Name:           fmt.Sprintf("İẞŁ %02d", i),
-			Workspace:      b.workspace,
+			Workspace:      b.Workspace,
 			Trigger:        "manual",
 			SessionType:    "develop",
 			Prompt:         "Look.",
 			Provider:       "agent",
 			Retries:        2,
 		}})
-		check(t, err)
+		webtest.Check(t, err)
 	}
 	seen := map[string]bool{}
 	name := regexp.MustCompile(`İẞŁ \d\d`)
 	next := regexp.MustCompile(`href="(/automations\?[^"]*after_id=[^"]*)"`)
 	path := "/automations"
 	for page := 0; path != "" && page < 5; page++ {
-		got := b.get(path)
-		for _, n := range name.FindAllString(got.body, -1) {
+		got := b.Get(path)
+		for _, n := range name.FindAllString(got.Text, -1) {
 			seen[n] = true
 		}
 		path = ""
-		if m := next.FindStringSubmatch(got.body); m != nil {
+		if m := next.FindStringSubmatch(got.Text); m != nil {
 			path = strings.ReplaceAll(m[1], "&amp;", "&")
 		}
 	}
@@ -51,23 +52,23 @@ func TestPagesOfAutomationsLeaveNoneOutWhateverTheLetters(t *testing.T) {
 }
 
 func TestABulkActionOnNothingStaysOnTheListAndSaysSo(t *testing.T) {
-	b := open(t).as("Jonas", "member")
-	b.post("/automations/bulk", "do", "enable").expect(t, http.StatusSeeOther, "")
-	b.get("/automations").expect(t, 200, "Select at least one automation.")
+	b := webtest.Open(t).As("Jonas", "member")
+	b.Post("/automations/bulk", "do", "enable").Expect(t, http.StatusSeeOther, "")
+	b.Get("/automations").Expect(t, 200, "Select at least one automation.")
 }
 
 func TestASessionOfARemovedWorkspaceDoesNotGoOn(t *testing.T) {
-	s := open(t)
-	b, admin := s.as("Jonas", "member"), s.as("Mira", "administrator")
-	path := b.started()
-	b.work("Done.", automation.Outcome{Status: db.Succeeded}, nil)
-	session, err := b.rules.Sessions().List(t.Context(), b.actor, db.SessionFilter{Limit: 1})
-	check(t, err)
-	check(t, b.rules.Workspaces.Remove(t.Context(), admin.actor, session[0].WorkspaceID))
-	b.post(path+"/messages", "message", "Go on.").expect(t, 422, "was removed, so its sessions cannot go on.")
-	b.post(path+"/completion").expect(t, 303, "")
+	s := webtest.Open(t)
+	b, admin := s.As("Jonas", "member"), s.As("Mira", "administrator")
+	path := b.Started()
+	b.Work("Done.", automation.Outcome{Status: db.Succeeded}, nil)
+	session, err := b.Rules.Sessions().List(t.Context(), b.Actor, db.SessionFilter{Limit: 1})
+	webtest.Check(t, err)
+	webtest.Check(t, b.Rules.Workspaces.Remove(t.Context(), admin.Actor, session[0].WorkspaceID))
+	b.Post(path+"/messages", "message", "Go on.").Expect(t, 422, "was removed, so its sessions cannot go on.")
+	b.Post(path+"/completion").Expect(t, 303, "")
 	var invalid fault.Invalid
-	if err := b.rules.Sessions().Reopen(t.Context(), b.actor, session[0].ID); !errors.As(err, &invalid) {
+	if err := b.Rules.Sessions().Reopen(t.Context(), b.Actor, session[0].ID); !errors.As(err, &invalid) {
 		t.Errorf("reopening it gives %v; want a sentence", err)
 	}
 }

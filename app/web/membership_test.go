@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"context"
@@ -26,6 +26,7 @@ import (
 	"carillon/app/middleware"
 	"carillon/app/spec"
 	"carillon/app/ticket"
+	"carillon/app/web/webtest"
 	"carillon/db"
 )
 
@@ -45,34 +46,34 @@ var toolRights = map[string]string{
 // TestNoToolTellsOfAnotherWorkspace calls every tool with the ids and numbers of another workspace's things in each of
 // its arguments. A tool without a stated right fails it.
 func TestNoToolTellsOfAnotherWorkspace(t *testing.T) {
-	x := newWalk(t)
-	x.bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
-	third := x.workspaceOf("Third", "outsider")
-	work := x.who["outsider"].agent(func(in *automation.Input) { in.Workspace, in.MayAutomate = third.String(), true })
-	c := x.tool(work.token)
+	x := webtest.NewWalk(t)
+	x.Bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
+	third := x.WorkspaceOf("Third", "outsider")
+	work := x.Who["outsider"].Agent(func(in *automation.Input) { in.Workspace, in.MayAutomate = third.String(), true })
+	c := x.Tool(work.Token)
 	r, err := c.ListTools(t.Context(), nil)
-	check(t, err)
-	names := toolNames(t, c)
+	webtest.Check(t, err)
+	names := webtest.ToolNames(t, c)
 	for name := range toolRights {
 		if !slices.Contains(names, name) {
 			t.Errorf("the table has %s, which is no tool", name)
 		}
 	}
-	theirs := []any{x.workspace, "Scratch", x.ticket().Number}
+	theirs := []any{x.Workspace, "Scratch", x.Ticket().Number}
 	for _, kind := range []string{"automation", "hook", "execution", "session", "ticket", "workflow", "bot"} {
-		theirs = append(theirs, subjects[kind](x).String())
+		theirs = append(theirs, webtest.Subjects[kind](x).String())
 	}
 	for _, tool := range r.Tools {
 		if toolRights[tool.Name] == "" {
 			t.Errorf("the table lacks %s: decide what a session may do with it", tool.Name)
 		}
 		raw, err := json.Marshal(tool.InputSchema)
-		check(t, err)
+		webtest.Check(t, err)
 		var takes struct {
 			Properties map[string]struct{ Type string }
 			Required   []string
 		}
-		check(t, json.Unmarshal(raw, &takes))
+		webtest.Check(t, json.Unmarshal(raw, &takes))
 		for _, value := range theirs {
 			for field, p := range takes.Properties {
 				if _, number := value.(int64); number != (p.Type == "integer") {
@@ -84,15 +85,15 @@ func TestNoToolTellsOfAnotherWorkspace(t *testing.T) {
 						args[name] = "done"
 					}
 				}
-				if told, _ := x.call(c, tool.Name, args); strings.Contains(told, hush) {
+				if told, _ := x.Call(c, tool.Name, args); strings.Contains(told, webtest.Hush) {
 					t.Errorf("%s tells with %v: %.300s", tool.Name, args, told)
 				}
 			}
 		}
 	}
 	// Once its owner is no member of its workspace any more, a session is told nothing and changes nothing.
-	check(t, db.RemoveMember(t.Context(), x.server.DB, third, x.who["outsider"].actor.ID))
-	if _, err := x.connect(work.token, ""); err == nil {
+	webtest.Check(t, db.RemoveMember(t.Context(), x.Server.DB, third, x.Who["outsider"].Actor.ID))
+	if _, err := x.Connect(work.Token, ""); err == nil {
 		t.Error("the session of a former member is let in")
 	}
 }
@@ -111,23 +112,23 @@ var noticeRights = map[string]string{
 // happenings make each kind of notice happen once, about something of the owner's.
 var happenings = map[string]func(h *happening){
 	inbox.Disabled: func(h *happening) {
-		bot := subjects["bot"](h.walk)
+		bot := webtest.Subjects["bot"](h.Walk)
 		h.make(func(in *automation.Input) {
 			in.SessionType, in.Bot, in.Trigger, in.Cron, in.TimeZone = "bot", bot.String(), "recurring", "0 9 * * *",
 				"UTC"
 		})
-		check(h.t, h.bots.Remove(h.t.Context(), h.who["admin"].actor, bot))
+		webtest.Check(h.T, h.Bots.Remove(h.T.Context(), h.Who["admin"].Actor, bot))
 	},
 	inbox.RunFailed: func(h *happening) {
 		_, lease := h.begun(nil)
-		check(h.t, h.rules.Runs().Finish(h.t.Context(), lease, automation.Outcome{
-			Status: db.Failed, Class: "agent", Reason: hush + " broke",
+		webtest.Check(h.T, h.Rules.Runs().Finish(h.T.Context(), lease, automation.Outcome{
+			Status: db.Failed, Class: "agent", Reason: webtest.Hush + " broke",
 		}))
 	},
 	inbox.Skipped: func(h *happening) {
 		a := h.make(func(in *automation.Input) { in.Trigger, in.Cron, in.TimeZone = "recurring", "* * * * *", "UTC" })
-		_, err := h.rules.Runs().RunNow(h.t.Context(), h.who["owner"].actor, a.ID, nil)
-		check(h.t, err)
+		_, err := h.Rules.Runs().RunNow(h.T.Context(), h.Who["owner"].Actor, a.ID, nil)
+		webtest.Check(h.T, err)
 		h.later(0)
 		h.later(h.now.Truncate(time.Minute).Add(time.Minute).Sub(h.now)) // to the second: what is late was missed
 	},
@@ -141,98 +142,100 @@ var happenings = map[string]func(h *happening){
 	inbox.LoopFinished: func(h *happening) {
 		a := h.make(func(in *automation.Input) { in.Trigger, in.StopText = "loop", "ALL DONE" })
 		h.later(time.Minute)
-		check(h.t, h.rules.Runs().Finish(h.t.Context(), h.claimed(a),
-			automation.Outcome{Status: db.Succeeded, Answer: hush + ": ALL DONE"}))
+		webtest.Check(h.T, h.Rules.Runs().Finish(h.T.Context(), h.claimed(a),
+			automation.Outcome{Status: db.Succeeded, Answer: webtest.Hush + ": ALL DONE"}))
 		h.later(time.Minute)
 	},
 	inbox.PRClosed: func(h *happening) {
-		w := h.who["admin"].repository(h.name("repository"), "https://github.com/Codertocat/Hello-World.git", "")
-		check(h.t, db.AddMember(h.t.Context(), h.server.DB, w.ID, h.who["owner"].actor.ID))
+		w := h.Who["admin"].Repository(h.Name("repository"), "https://github.com/Codertocat/Hello-World.git", "")
+		webtest.Check(h.T, db.AddMember(h.T.Context(), h.Server.DB, w.ID, h.Who["owner"].Actor.ID))
 		a := h.make(func(in *automation.Input) { in.Trigger, in.Workspace = "loop", w.ID.String() })
 		h.later(time.Minute)
 		lease := h.claimed(a)
-		check(h.t,
-			h.rules.Runs().Finish(h.t.Context(), lease, automation.Outcome{Status: db.Succeeded, FilesChanged: true}))
-		h.who["owner"].exec("UPDATE sessions SET branch = 'changes', files_changed = 1 WHERE id = ?", lease.Session)
-		body := recordedHook(h.t, "github/pull_request.closed_unmerged.json")
-		h.hook(forge.GitHub, w.ID.String(), "pull_request", hookSecret, body).expect(h.t, 200, `"sessions":1`)
+		webtest.Check(h.T,
+			h.Rules.Runs().Finish(h.T.Context(), lease, automation.Outcome{Status: db.Succeeded, FilesChanged: true}))
+		h.Who["owner"].Exec("UPDATE sessions SET branch = 'changes', files_changed = 1 WHERE id = ?", lease.Session)
+		body := webtest.RecordedHook(h.T, "github/pull_request.closed_unmerged.json")
+		h.Hook(forge.GitHub, w.ID.String(), "pull_request", webtest.HookSecret, body).Expect(h.T, 200, `"sessions":1`)
 	},
 	inbox.Review: func(h *happening) {
 		run, lease := h.begun(nil)
-		check(h.t,
-			h.rules.Runs().NotifyOfReview(h.t.Context(), lease, run.Execution.ID, hush+" is wrong.\nREVIEW: BLOCKING"))
+		webtest.Check(h.T,
+			h.Rules.Runs().NotifyOfReview(h.T.Context(), lease, run.Execution.ID,
+				webtest.Hush+" is wrong.\nREVIEW: BLOCKING"))
 	},
 	inbox.Budget: func(h *happening) {
 		run, _ := h.begun(nil)
-		h.who["owner"].exec(`UPDATE automations SET budget = '{"run": {"minutes": 1}}' WHERE id = ?`,
+		h.Who["owner"].Exec(`UPDATE automations SET budget = '{"run": {"minutes": 1}}' WHERE id = ?`,
 			run.Execution.AutomationID)
 		h.now = h.now.Add(2 * time.Minute)
-		_, err := h.rules.Budgets().Allowance(h.t.Context(), run.Execution.ID, true)
-		check(h.t, err)
+		_, err := h.Rules.Budgets().Allowance(h.T.Context(), run.Execution.ID, true)
+		webtest.Check(h.T, err)
 	},
 	inbox.Message: func(h *happening) {
 		run, lease := h.begun(nil)
-		turn, err := db.NextTurn(h.t.Context(), h.server.DB, lease, run.Execution.ID, h.now)
-		check(h.t, err)
+		turn, err := db.NextTurn(h.T.Context(), h.Server.DB, lease, run.Execution.ID, h.now)
+		webtest.Check(h.T, err)
 		token := automation.NewSessionToken()
-		check(h.t, h.rules.Agents().IssueToken(h.t.Context(), lease, turn.ID, token))
-		h.must(h.tool(token), "send_inbox_message", map[string]any{"title": hush + " is done", "body": "x"})
+		webtest.Check(h.T, h.Rules.Agents().IssueToken(h.T.Context(), lease, turn.ID, token))
+		h.Must(h.Tool(token), "send_inbox_message", map[string]any{"title": webtest.Hush + " is done", "body": "x"})
 	},
 	inbox.Transferred: func(h *happening) {
 		a := h.make(nil)
-		_, err := h.rules.Transfers().Transfer(h.t.Context(), h.who["admin"].actor, a.ID, h.who["manager"].actor.ID)
-		check(h.t, err)
+		_, err := h.Rules.Transfers().Transfer(h.T.Context(), h.Who["admin"].Actor, a.ID, h.Who["manager"].Actor.ID)
+		webtest.Check(h.T, err)
 	},
 	inbox.Rights: func(h *happening) {
-		id := subjects["bot"](h.walk)
+		id := webtest.Subjects["bot"](h.Walk)
 		h.make(func(in *automation.Input) { in.SessionType, in.Bot, in.MayAutomate = "bot", id.String(), true })
-		weak := h.as("Weak", account.RoleMember)
-		h.custom(weak, "Weak", account.ManageBots)
-		_, err := h.bots.Update(h.t.Context(), weak.actor, id, bot.Input{Bot: spec.Bot{
-			Name: hush + " bot", Workspace: h.workspace, Instructions: "x", Enabled: true,
+		weak := h.As("Weak", account.RoleMember)
+		h.Custom(weak, "Weak", account.ManageBots)
+		_, err := h.Bots.Update(h.T.Context(), weak.Actor, id, bot.Input{Bot: spec.Bot{
+			Name: webtest.Hush + " bot", Workspace: h.Workspace, Instructions: "x", Enabled: true,
 		}, Version: 1})
-		check(h.t, err)
+		webtest.Check(h.T, err)
 	},
 	inbox.ProviderPaused: func(h *happening) {
 		_, lease := h.begun(nil)
-		check(h.t, h.rules.Runs().Finish(h.t.Context(), lease, automation.Outcome{
-			Status: db.Failed, Class: "auth", Reason: hush + " is signed out", ProviderTrouble: true, OwnAccount: true,
-			Began: h.now,
+		webtest.Check(h.T, h.Rules.Runs().Finish(h.T.Context(), lease, automation.Outcome{
+			Status: db.Failed, Class: "auth", Reason: webtest.Hush + " is signed out", ProviderTrouble: true,
+			OwnAccount: true,
+			Began:      h.now,
 		}))
 	},
 	inbox.Server: func(h *happening) {
 		a := h.make(nil)
 		row := aside.Row{Key: a.ID.String(), About: a.Name, Automation: a}
-		check(h.t, h.rules.Round(db.TaskStart).Deal(h.t.Context(), row, func(context.Context) error {
+		webtest.Check(h.T, h.Rules.Round(db.TaskStart).Deal(h.T.Context(), row, func(context.Context) error {
 			return errors.New("broken")
 		}))
 	},
 	account.NoticeKind: func(h *happening) {
-		h.who["admin"].post("/settings/users/"+h.who["owner"].actor.ID.String()+"/reset").expect(h.t, 200, "")
+		h.Who["admin"].Post("/settings/users/"+h.Who["owner"].Actor.ID.String()+"/reset").Expect(h.T, 200, "")
 	},
 }
 
 // happening is a walk of which the time is moved.
 type happening struct {
-	*walk
+	*webtest.Walk
 	now time.Time
 }
 
 // later moves the time, and starts what is due.
 func (h *happening) later(d time.Duration) {
-	h.t.Helper()
+	h.T.Helper()
 	h.now = h.now.Add(d)
-	_, err := h.rules.Schedules().StartDue(h.t.Context())
-	check(h.t, err)
+	_, err := h.Rules.Schedules().StartDue(h.T.Context())
+	webtest.Check(h.T, err)
 }
 
 // make makes an automation of the owner's.
 func (h *happening) make(change func(*automation.Input)) *db.Automation {
-	h.t.Helper()
+	h.T.Helper()
 	in := automation.Input{Automation: spec.Automation{
 		TimeoutMinutes: 360,
-		Name:           h.name("automation"),
-		Workspace:      h.workspace,
+		Name:           h.Name("automation"),
+		Workspace:      h.Workspace,
 		Trigger:        "manual",
 		SessionType:    "develop",
 		Prompt:         "Look.",
@@ -243,33 +246,34 @@ func (h *happening) make(change func(*automation.Input)) *db.Automation {
 	if change != nil {
 		change(&in)
 	}
-	a, _, err := h.rules.Definitions().Create(h.t.Context(), h.who["owner"].actor, in)
-	check(h.t, err)
+	a, _, err := h.Rules.Definitions().Create(h.T.Context(), h.Who["owner"].Actor, in)
+	webtest.Check(h.T, err)
 	return a
 }
 
 // begun is a run of the owner's at work.
 func (h *happening) begun(change func(*automation.Input)) (*automation.Run, db.Lease) {
-	h.t.Helper()
-	run, err := h.rules.Runs().RunNow(h.t.Context(), h.who["owner"].actor, h.make(change).ID, nil)
-	check(h.t, err)
+	h.T.Helper()
+	run, err := h.Rules.Runs().RunNow(h.T.Context(), h.Who["owner"].Actor, h.make(change).ID, nil)
+	webtest.Check(h.T, err)
 	return run, h.claim(run.Session.ID)
 }
 
 // claimed takes the session of an automation that waits for a worker.
 func (h *happening) claimed(a *db.Automation) db.Lease {
-	h.t.Helper()
+	h.T.Helper()
 	var id uuid.UUID
-	check(h.t, h.server.DB.NewRaw("SELECT id FROM sessions WHERE automation_id = ? AND status = 'queued'", a.ID).
-		Scan(h.t.Context(), &id))
+	webtest.Check(h.T,
+		h.Server.DB.NewRaw("SELECT id FROM sessions WHERE automation_id = ? AND status = 'queued'", a.ID).
+			Scan(h.T.Context(), &id))
 	return h.claim(id)
 }
 
 // claim takes a session as a worker would.
 func (h *happening) claim(id uuid.UUID) db.Lease {
-	h.t.Helper()
+	h.T.Helper()
 	lease := db.Lease{Session: id, Worker: "test"}
-	check(h.t, h.server.DB.RunInTx(h.t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+	webtest.Check(h.T, h.Server.DB.RunInTx(h.T.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 		list, err := db.ClaimSessions(ctx, tx, lease.Worker, 100, h.now, h.now.Add(time.Hour))
 		for _, session := range list {
 			if session.ID == id {
@@ -284,19 +288,19 @@ func (h *happening) claim(id uuid.UUID) db.Lease {
 // TestEachKindOfNoticeIsHeardByThoseAloneWhoMayReadIt makes each kind happen. A kind without a stated right, or that
 // does not happen, fails it; so does a notice or a copy, by e-mail or webhook, for anybody else.
 func TestEachKindOfNoticeIsHeardByThoseAloneWhoMayReadIt(t *testing.T) {
-	x := newWalk(t)
-	h := &happening{walk: x, now: time.Now()}
-	x.rules.Now = func() time.Time { return h.now }
-	x.who["keeper"] = x.as("Keeper", account.RoleMember) // who may change settings
-	x.custom(x.who["keeper"], "Keepers", account.ManageSettings)
-	for _, who := range x.who {
-		if who.actor.ID != uuid.Nil {
-			who.exec(`INSERT INTO notice_preferences (user_id, email, webhook_url, webhook_secret, updated_at)
-				VALUES (?, true, 'https://example.com/hook', 'x', now())`, who.actor.ID)
+	x := webtest.NewWalk(t)
+	h := &happening{Walk: x, now: time.Now()}
+	x.Rules.Now = func() time.Time { return h.now }
+	x.Who["keeper"] = x.As("Keeper", account.RoleMember) // who may change settings
+	x.Custom(x.Who["keeper"], "Keepers", account.ManageSettings)
+	for _, who := range x.Who {
+		if who.Actor.ID != uuid.Nil {
+			who.Exec(`INSERT INTO notice_preferences (user_id, email, webhook_url, webhook_secret, updated_at)
+				VALUES (?, true, 'https://example.com/hook', 'x', now())`, who.Actor.ID)
 		}
 	}
-	_, err := x.server.DB.NewRaw("DELETE FROM notifications").Exec(t.Context())
-	check(t, err)
+	_, err := x.Server.DB.NewRaw("DELETE FROM notifications").Exec(t.Context())
+	webtest.Check(t, err)
 	for _, k := range inbox.Kinds {
 		right, happen := noticeRights[k.Kind], happenings[k.Kind]
 		if right == "" || happen == nil {
@@ -306,20 +310,20 @@ func TestEachKindOfNoticeIsHeardByThoseAloneWhoMayReadIt(t *testing.T) {
 		happen(h)
 		allowed := map[uuid.UUID]string{}
 		for who := range strings.FieldsSeq(right) {
-			allowed[x.who[who].actor.ID] = who
+			allowed[x.Who[who].Actor.ID] = who
 		}
 		var list []db.Notification
-		check(t, x.server.DB.NewSelect().Model(&list).Where("n.kind = ?", k.Kind).Scan(t.Context()))
+		webtest.Check(t, x.Server.DB.NewSelect().Model(&list).Where("n.kind = ?", k.Kind).Scan(t.Context()))
 		heard := map[string]bool{}
 		for _, n := range list {
 			if who := allowed[n.UserID]; who != "" {
 				heard[who] = true
 			} else {
-				t.Errorf("the notice %s, %q, is told to %s", k.Kind, n.Title, x.whoIs(n.UserID))
+				t.Errorf("the notice %s, %q, is told to %s", k.Kind, n.Title, whoIs(x, n.UserID))
 			}
 			for _, who := range []string{"viewer", "outsider", "elsewhere", "former", "deactivated", "nobody"} {
-				if page := x.who[who].get("/inbox/" + n.ID.String()); page.StatusCode == 200 ||
-					strings.Contains(page.body, hush) {
+				if page := x.Who[who].Get("/inbox/" + n.ID.String()); page.StatusCode == 200 ||
+					strings.Contains(page.Text, webtest.Hush) {
 					t.Errorf("the notice %s is shown to %s", k.Kind, who)
 				}
 			}
@@ -328,27 +332,27 @@ func TestEachKindOfNoticeIsHeardByThoseAloneWhoMayReadIt(t *testing.T) {
 			t.Errorf("the notice %s was heard by %v; want by each of %s", k.Kind, heard, right)
 		}
 		for _, channel := range []db.CopyChannel{db.EmailChannel, db.WebhookChannel} {
-			x.copies(channel, h.now, func(c db.ClaimedCopy) {
+			copies(x, channel, h.now, func(c db.ClaimedCopy) {
 				if c.Wanted && c.Kind == k.Kind && allowed[c.UserID] == "" {
-					t.Errorf("a copy of the notice %s by %s goes to %s", k.Kind, channel, x.whoIs(c.UserID))
+					t.Errorf("a copy of the notice %s by %s goes to %s", k.Kind, channel, whoIs(x, c.UserID))
 				}
 			})
 		}
 	}
 	for _, who := range []string{"viewer", "outsider", "elsewhere", "former"} {
-		if page := x.who[who].get("/inbox"); strings.Contains(page.body, hush) {
+		if page := x.Who[who].Get("/inbox"); strings.Contains(page.Text, webtest.Hush) {
 			t.Errorf("the inbox of %s tells of what they may not see", who)
 		}
 	}
 }
 
 // copies claims all copies of a channel.
-func (x *walk) copies(channel db.CopyChannel, now time.Time, each func(db.ClaimedCopy)) {
-	x.t.Helper()
+func copies(x *webtest.Walk, channel db.CopyChannel, now time.Time, each func(db.ClaimedCopy)) {
+	x.T.Helper()
 	for {
-		list, err := db.ClaimCopies(x.t.Context(), x.server.DB, channel, now.Add(time.Second), now.Add(1000*time.Hour),
+		list, err := db.ClaimCopies(x.T.Context(), x.Server.DB, channel, now.Add(time.Second), now.Add(1000*time.Hour),
 			nil, 100)
-		check(x.t, err)
+		webtest.Check(x.T, err)
 		if len(list) == 0 {
 			return
 		}
@@ -359,9 +363,9 @@ func (x *walk) copies(channel db.CopyChannel, now time.Time, each func(db.Claime
 }
 
 // whoIs names a person of the walk.
-func (x *walk) whoIs(id uuid.UUID) string {
-	for who, b := range x.who {
-		if b.actor.ID == id {
+func whoIs(x *webtest.Walk, id uuid.UUID) string {
+	for who, b := range x.Who {
+		if b.Actor.ID == id {
 			return who
 		}
 	}
@@ -371,26 +375,26 @@ func (x *walk) whoIs(id uuid.UUID) string {
 // TestCopiesOfNoticesGoToMembersAlone fails on a copy of a notice about a workspace that goes to who has left it, or is
 // deactivated.
 func TestCopiesOfNoticesGoToMembersAlone(t *testing.T) {
-	x := newWalk(t)
+	x := webtest.NewWalk(t)
 	ctx, now := t.Context(), time.Now()
-	a := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual")
+	a := x.AutomationIn(uuid.MustParse(x.Workspace), x.Who["owner"], "manual")
 	for _, k := range inbox.Kinds {
 		if noticeRights[k.Kind] != "owner" || k.Kind == account.NoticeKind {
 			continue
 		}
 		for _, who := range []string{"owner", "former", "outsider", "elsewhere", "deactivated"} {
-			person := x.who[who].actor.ID
-			x.who[who].exec(
+			person := x.Who[who].Actor.ID
+			x.Who[who].Exec(
 				`INSERT INTO notice_preferences (user_id, email, updated_at) VALUES (?, true, now()) ON CONFLICT (user_id) DO UPDATE SET email = true`, person)
-			_, err := db.InsertNotifications(ctx, x.server.DB, []db.Notification{{
-				ID: db.NewID(), UserID: person, Kind: k.Kind, Title: x.name("notice"), WorkspaceID: a.WorkspaceID,
+			_, err := db.InsertNotifications(ctx, x.Server.DB, []db.Notification{{
+				ID: db.NewID(), UserID: person, Kind: k.Kind, Title: x.Name("notice"), WorkspaceID: a.WorkspaceID,
 				AutomationID: a.ID,
 				DedupKey:     uuid.NewString(), CreatedAt: now,
 			}})
-			check(t, err)
-			list, err := db.ClaimCopies(ctx, x.server.DB, db.EmailChannel, now.Add(time.Second), now.Add(time.Hour),
+			webtest.Check(t, err)
+			list, err := db.ClaimCopies(ctx, x.Server.DB, db.EmailChannel, now.Add(time.Second), now.Add(time.Hour),
 				nil, 100)
-			check(t, err)
+			webtest.Check(t, err)
 			for _, copy := range list {
 				if copy.Wanted != (who == "owner") || copy.UserID != person {
 					t.Errorf("a copy of the notice %s goes to %s: %t", k.Kind, who, copy.Wanted)
@@ -416,24 +420,24 @@ func rowsOf(path, body string) []string {
 // the API: what can be chosen there names nothing of another workspace, and an id of there, or a text that names it,
 // finds nothing.
 func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
-	x := newWalk(t)
-	x.bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
-	eve := x.who["elsewhere"]
-	x.custom(eve, "Most of elsewhere", account.ManageAll, account.ViewAll, account.ManageTickets, account.ManageBots,
+	x := webtest.NewWalk(t)
+	x.Bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
+	eve := x.Who["elsewhere"]
+	x.Custom(eve, "Most of elsewhere", account.ManageAll, account.ViewAll, account.ManageTickets, account.ManageBots,
 		account.ManageWorkflows, account.UseShell, account.ViewAudit)
-	eve.settled()
-	x.workspaceOf("A second", "elsewhere", "outsider", "former") // so that there is one to choose
+	settled(eve)
+	x.WorkspaceOf("A second", "elsewhere", "outsider", "former") // so that there is one to choose
 	foreign := map[string]string{
-		"workspace": x.workspace, "user": x.who["owner"].actor.ID.String(),
-		"hidden": x.workspaceOf(x.name("workspace"), "owner").String(),
+		"workspace": x.Workspace, "user": x.Who["owner"].Actor.ID.String(),
+		"hidden": x.WorkspaceOf(x.Name("workspace"), "owner").String(),
 	}
 	for _, kind := range []string{"automation", "hook", "execution", "waiting", "workflow", "bot", "notice"} {
-		foreign[kind] = subjects[kind](x).String()
+		foreign[kind] = webtest.Subjects[kind](x).String()
 	}
-	ticket, err := x.server.Tickets.Create(t.Context(), x.who["owner"].actor, ticket.Input{
-		Workspace: x.workspace, Title: x.name("ticket"), Labels: "hush", Assignee: x.who["owner"].actor.ID.String(),
+	ticket, err := x.Server.Tickets.Create(t.Context(), x.Who["owner"].Actor, ticket.Input{
+		Workspace: x.Workspace, Title: x.Name("ticket"), Labels: "hush", Assignee: x.Who["owner"].Actor.ID.String(),
 	})
-	check(t, err)
+	webtest.Check(t, err)
 	foreign["ticket"] = ticket.ID.String()
 	lists, fields := 0, map[string]bool{}
 	for _, pattern := range allPatterns() {
@@ -444,12 +448,12 @@ func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 			continue
 		}
 		for _, who := range []string{"elsewhere", "outsider", "former", "deactivated"} {
-			b := x.who[who]
-			page := b.get(path)
-			if strings.Contains(strings.ToLower(page.body), strings.ToLower(hush)) {
+			b := x.Who[who]
+			page := b.Get(path)
+			if strings.Contains(strings.ToLower(page.Text), strings.ToLower(webtest.Hush)) {
 				t.Errorf("GET %s tells %s of another workspace", path, who)
 			}
-			all := rowsOf(path, page.body)
+			all := rowsOf(path, page.Text)
 			if page.StatusCode != http.StatusOK || page.Header.Get("Content-Type") != "text/html; charset=utf-8" {
 				continue
 			}
@@ -457,7 +461,7 @@ func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 				lists++
 			}
 			asked := map[string]bool{}
-			for _, f := range formsOf(t, page.body) {
+			for _, f := range formsOf(t, page.Text) {
 				if f.method != http.MethodGet {
 					continue
 				}
@@ -468,19 +472,20 @@ func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 					asked[field], fields[path+" "+field] = true, true
 					values := slices.Sorted(maps.Values(foreign))
 					if !slices.Contains(f.ids, field) {
-						values = []string{hush, "hush", foreign["automation"]} // a text is looked for as it stands
+						values = []string{webtest.Hush, "hush",
+							foreign["automation"]} // a text is looked for as it stands
 					}
 					for _, value := range values {
-						got := b.get(path + "?" + url.Values{field: {value}}.Encode())
+						got := b.Get(path + "?" + url.Values{field: {value}}.Encode())
 						// what was typed is shown again
-						told := strings.ReplaceAll(strings.ToLower(got.body), `value="`+strings.ToLower(value)+`"`, "")
+						told := strings.ReplaceAll(strings.ToLower(got.Text), `value="`+strings.ToLower(value)+`"`, "")
 						told = strings.ReplaceAll(told, url.Values{field: {strings.ToLower(value)}}.Encode(), "")
 						if strings.Contains(told, "hush ") || got.StatusCode >= 500 {
 							t.Errorf("GET %s with %s=%s answers %s with %d, and tells of another workspace", path,
 								field, value, who, got.StatusCode)
 						}
-						if rows := rowsOf(path, got.body); len(all) > 0 && len(rows) > 0 &&
-							slices.Contains(f.ids, field) && anID.MatchString(value) && idField(f, page.body, field) {
+						if rows := rowsOf(path, got.Text); len(all) > 0 && len(rows) > 0 &&
+							slices.Contains(f.ids, field) && anID.MatchString(value) && idField(f, page.Text, field) {
 							t.Errorf("GET %s with %s=%s, which is not of theirs, finds %d rows for %s", path, field,
 								value, len(rows), who)
 						}
@@ -492,7 +497,7 @@ func TestNoFilterOfAListNamesOrFindsWhatIsOfAnotherWorkspace(t *testing.T) {
 	if lists < 6 || len(fields) < 15 {
 		t.Errorf("%d lists and %d filters were tried: %v", lists, len(fields), fields)
 	}
-	x.filtersOfTheAPI(foreign)
+	filtersOfTheAPI(x, foreign)
 }
 
 // idField reports whether a field of a form takes ids: whether one can be chosen.
@@ -504,9 +509,9 @@ func idField(f pageForm, page, field string) bool {
 }
 
 // filtersOfTheAPI gives the filters of every list of the API the ids of another workspace.
-func (x *walk) filtersOfTheAPI(foreign map[string]string) {
-	x.t.Helper()
-	p := &program{site: x.site, token: x.tokens()["elsewhere"]}
+func filtersOfTheAPI(x *webtest.Walk, foreign map[string]string) {
+	x.T.Helper()
+	p := &webtest.Program{Site: x.Site, Token: x.Tokens()["elsewhere"]}
 	var doc struct {
 		Paths map[string]map[string]struct {
 			Parameters []struct {
@@ -515,7 +520,7 @@ func (x *walk) filtersOfTheAPI(foreign map[string]string) {
 			}
 		}
 	}
-	p.call("GET", "/openapi.json", nil).into(x.t, &doc)
+	p.Call("GET", "/openapi.json", nil).Into(x.T, &doc)
 	tried := 0
 	for path, methods := range doc.Paths {
 		if strings.Contains(path, "{") {
@@ -526,60 +531,60 @@ func (x *walk) filtersOfTheAPI(foreign map[string]string) {
 				parameter.Schema.Type != "string" {
 				continue
 			}
-			values := []string{hush}
+			values := []string{webtest.Hush}
 			if parameter.Schema.Format == "uuid" {
 				values = slices.Sorted(maps.Values(foreign))
 			}
 			for _, value := range values {
 				tried++
-				got := p.call("GET", path+"?"+url.Values{parameter.Name: {value}}.Encode(), nil)
+				got := p.Call("GET", path+"?"+url.Values{parameter.Name: {value}}.Encode(), nil)
 				var list struct{ Items []json.RawMessage }
 				if got.StatusCode == http.StatusOK {
-					got.into(x.t, &list)
+					got.Into(x.T, &list)
 				}
-				if strings.Contains(got.body, hush+" ") || len(list.Items) > 0 || got.StatusCode >= 500 {
-					x.t.Errorf("GET %s with %s=%s answers %d with %d items: %.200s", path, parameter.Name, value,
-						got.StatusCode, len(list.Items), got.body)
+				if strings.Contains(got.Text, webtest.Hush+" ") || len(list.Items) > 0 || got.StatusCode >= 500 {
+					x.T.Errorf("GET %s with %s=%s answers %d with %d items: %.200s", path, parameter.Name, value,
+						got.StatusCode, len(list.Items), got.Text)
 				}
 			}
 		}
 	}
 	if tried < 20 {
-		x.t.Errorf("%d filters of the API were tried", tried)
+		x.T.Errorf("%d filters of the API were tried", tried)
 	}
 }
 
 // TestNoToolTellsAPersonsProgramOfAnotherWorkspace calls every tool with the API tokens of who is no member: it tells
 // of nothing, and who may not come in at all is not let in.
 func TestNoToolTellsAPersonsProgramOfAnotherWorkspace(t *testing.T) {
-	x := newWalk(t)
-	x.bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
-	tokens := x.tokens()
-	theirs := []any{x.workspace, "Scratch", x.ticket().Number}
+	x := webtest.NewWalk(t)
+	x.Bearers.Bad = middleware.NewRateLimiter(rate.Inf, 0)
+	tokens := x.Tokens()
+	theirs := []any{x.Workspace, "Scratch", x.Ticket().Number}
 	for _, kind := range []string{"automation", "hook", "execution", "session", "ticket", "workflow", "bot"} {
-		theirs = append(theirs, subjects[kind](x).String())
+		theirs = append(theirs, webtest.Subjects[kind](x).String())
 	}
-	own := x.automationIn(uuid.MustParse(x.workspace), x.who["owner"], "manual")
-	if told, failed := x.call(x.tool(tokens["owner"]), "read_automation",
-		map[string]any{"automation": own.ID.String()}); failed || !strings.Contains(told, hush) {
+	own := x.AutomationIn(uuid.MustParse(x.Workspace), x.Who["owner"], "manual")
+	if told, failed := x.Call(x.Tool(tokens["owner"]), "read_automation",
+		map[string]any{"automation": own.ID.String()}); failed || !strings.Contains(told, webtest.Hush) {
 		t.Errorf("the owner's program is told %s", told)
 	}
 	for _, who := range []string{"deactivated", "expired", "unknown"} {
-		if _, err := x.connect(tokens[who], ""); err == nil {
+		if _, err := x.Connect(tokens[who], ""); err == nil {
 			t.Errorf("the token %s is let in", who)
 		}
 	}
 	for _, who := range []string{"outsider", "elsewhere", "former", "narrow"} {
-		c := x.tool(tokens[who])
+		c := x.Tool(tokens[who])
 		r, err := c.ListTools(t.Context(), nil)
-		check(t, err)
+		webtest.Check(t, err)
 		for _, tool := range r.Tools {
 			takes := propertiesOf(t, tool.InputSchema, "")
 			if toolRights[tool.Name] == "" {
 				t.Errorf("the table lacks %s: decide what a program may do with it", tool.Name)
 			}
 			if who == "narrow" { // who sees their own alone changes nothing
-				told, failed := x.call(c, tool.Name, map[string]any{
+				told, failed := x.Call(c, tool.Name, map[string]any{
 					"automation": own.ID.String(), "name": "x", "prompt": "x", "provider": "agent", "enabled": false,
 				})
 				if !failed && !tool.Annotations.ReadOnlyHint {
@@ -596,7 +601,7 @@ func TestNoToolTellsAPersonsProgramOfAnotherWorkspace(t *testing.T) {
 							args[name] = "done"
 						}
 					}
-					if told, _ := x.call(c, tool.Name, args); strings.Contains(told, hush) {
+					if told, _ := x.Call(c, tool.Name, args); strings.Contains(told, webtest.Hush) {
 						t.Errorf("%s tells %s with %v: %.300s", tool.Name, who, args, told)
 					}
 				}
@@ -604,9 +609,9 @@ func TestNoToolTellsAPersonsProgramOfAnotherWorkspace(t *testing.T) {
 		}
 	}
 	var n int
-	check(t, x.server.DB.NewRaw("SELECT count(*) FROM automations WHERE name = 'done' AND workspace_id = ?",
-		x.workspace).Scan(t.Context(), &n))
-	if again, err := db.AutomationByID(t.Context(), x.server.DB, own.ID); err != nil || n > 0 || !again.Enabled ||
+	webtest.Check(t, x.Server.DB.NewRaw("SELECT count(*) FROM automations WHERE name = 'done' AND workspace_id = ?",
+		x.Workspace).Scan(t.Context(), &n))
+	if again, err := db.AutomationByID(t.Context(), x.Server.DB, own.ID); err != nil || n > 0 || !again.Enabled ||
 		again.Name != own.Name {
 		t.Errorf("a stranger's program changed something: %d, %+v, %v", n, again, err)
 	}

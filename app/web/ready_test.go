@@ -1,15 +1,17 @@
-package web
+package web_test
 
 import (
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"carillon/app/web/webtest"
 )
 
 func TestNotReadyWhenTheSchedulerHasNotCompletedAPassForAMinute(t *testing.T) {
-	s := open(t)
-	b := s.nobody()
+	s := webtest.Open(t)
+	b := s.Nobody()
 	for _, tt := range []struct {
 		since  func() time.Duration
 		status int
@@ -21,9 +23,9 @@ func TestNotReadyWhenTheSchedulerHasNotCompletedAPassForAMinute(t *testing.T) {
 			return 61 * time.Second
 		}, http.StatusServiceUnavailable, "the scheduler has not completed a pass"},
 	} {
-		s.server.SincePass = tt.since
-		if a := b.get("/readyz"); a.StatusCode != tt.status || !strings.Contains(a.body, tt.want) {
-			t.Errorf("answered %d %s; want %d with %s", a.StatusCode, a.body, tt.status, tt.want)
+		s.Server.SincePass = tt.since
+		if a := b.Get("/readyz"); a.StatusCode != tt.status || !strings.Contains(a.Text, tt.want) {
+			t.Errorf("answered %d %s; want %d with %s", a.StatusCode, a.Text, tt.status, tt.want)
 		}
 	}
 }

@@ -26,7 +26,7 @@ import (
 // Handler answers a signed-in person.
 type Handler func(w http.ResponseWriter, r *http.Request, actor account.Actor) error
 
-// Page makes a handler that needs a sign-in. It is, with open, the one place where an error becomes an answer for
+// Page makes a handler that needs a sign-in. It is, with Open, the one place where an error becomes an answer for
 // people.
 func (s *Site) Page(h Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,9 @@
+package api_test
+
+import (
+	"testing"
+
+	"carillon/db/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
