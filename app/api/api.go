@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -122,6 +123,9 @@ var jsonFormat = huma.Format{
 			return errors.New("the body is not UTF-8")
 		}
 		data = bytes.TrimPrefix(data, []byte("\uFEFF")) // a byte-order mark, which some programs write before JSON
+		if !jsontext.HasAtMost(maxValues, data) {
+			return fmt.Errorf("the body has more than %d values", maxValues)
+		}
 		if err := json.Unmarshal(data, v); err != nil {
 			return err
 		}
@@ -131,6 +135,11 @@ var jsonFormat = huma.Format{
 		return nil
 	},
 }
+
+// maxValues is how many values the body of a request has at most. The library finds fault with each of them by itself,
+// at some hundred bytes, before anybody asks what the caller may do. A workflow with all that it can have has a tenth
+// of that.
+const maxValues = 20_000
 
 // mux lets through to the operations who has a token.
 type mux struct {
@@ -170,6 +179,8 @@ func (s *Server) byToken(next http.HandlerFunc) http.HandlerFunc {
 		})
 }
 
+const badToken = "There is no token, or one that is not good any more. Send it as Authorization: Bearer TOKEN."
+
 // refuseToken answers who is not let in.
 func (s *Server) refuseToken(w http.ResponseWriter, r *http.Request, err error) {
 	var tooMany *middleware.TooManyBadTokens
@@ -180,10 +191,7 @@ func (s *Server) refuseToken(w http.ResponseWriter, r *http.Request, err error) 
 			Detail: "There were too many calls with a bad token from this address.",
 		})
 	case errors.Is(err, middleware.ErrBadToken):
-		writeProblem(w, &Problem{
-			Status: http.StatusUnauthorized,
-			Detail: "There is no token, or one that is not good any more. Send it as Authorization: Bearer TOKEN.",
-		})
+		writeProblem(w, &Problem{Status: http.StatusUnauthorized, Detail: badToken})
 	default:
 		s.Log.Error("let in an API call", "request", middleware.RequestID(r), "err", err)
 		status, text := middleware.Failure(w, r, err)

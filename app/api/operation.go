@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"reflect"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"carillon/app/account"
+	"carillon/app/fault"
+	"carillon/app/middleware"
 )
 
 // operation is an operation of the API. The name is its operationId.
@@ -49,9 +52,14 @@ type answerOf[T any] struct{ Body T }
 
 // answers registers an operation that answers with something.
 func answers[I, T any](s *Server, o operation, call func(ctx context.Context, actor account.Actor, in *I) (T, error)) {
-	huma.Register(s.huma, o.described(http.StatusOK, hasBody[I]()),
+	takes := hasBody[I]()
+	huma.Register(s.huma, o.described(http.StatusOK, takes),
 		func(ctx context.Context, in *I) (*answerOf[T], error) {
-			body, err := call(ctx, callOf(ctx).actor, in)
+			actor, err := s.caller(ctx, takes)
+			if err != nil {
+				return nil, s.problem(ctx, err)
+			}
+			body, err := call(ctx, actor, in)
 			if err != nil {
 				return nil, s.problem(ctx, err)
 			}
@@ -68,9 +76,14 @@ type createdOf[T any] struct {
 // creates registers an operation that makes something. The call returns its path within the API, too.
 func creates[I, T any](s *Server, o operation, call func(ctx context.Context, actor account.Actor,
 	in *I) (T, string, error)) {
-	huma.Register(s.huma, o.described(http.StatusCreated, hasBody[I]()),
+	takes := hasBody[I]()
+	huma.Register(s.huma, o.described(http.StatusCreated, takes),
 		func(ctx context.Context, in *I) (*createdOf[T], error) {
-			body, path, err := call(ctx, callOf(ctx).actor, in)
+			actor, err := s.caller(ctx, takes)
+			if err != nil {
+				return nil, s.problem(ctx, err)
+			}
+			body, path, err := call(ctx, actor, in)
 			if err != nil {
 				return nil, s.problem(ctx, err)
 			}
@@ -80,13 +93,32 @@ func creates[I, T any](s *Server, o operation, call func(ctx context.Context, ac
 
 // does registers an operation that answers with nothing.
 func does[I any](s *Server, o operation, call func(ctx context.Context, actor account.Actor, in *I) error) {
-	huma.Register(s.huma, o.described(http.StatusNoContent, hasBody[I]()),
+	takes := hasBody[I]()
+	huma.Register(s.huma, o.described(http.StatusNoContent, takes),
 		func(ctx context.Context, in *I) (*struct{}, error) {
-			if err := call(ctx, callOf(ctx).actor, in); err != nil {
+			actor, err := s.caller(ctx, takes)
+			if err == nil {
+				err = call(ctx, actor, in)
+			}
+			if err != nil {
 				return nil, s.problem(ctx, err)
 			}
 			return nil, nil
 		})
+}
+
+// caller is who calls an operation. Of one that takes a body, who sends it is asked for again once it is there: that may
+// take half a minute, in which the token or a permission may have been taken away.
+func (s *Server) caller(ctx context.Context, takesBody bool) (account.Actor, error) {
+	c := callOf(ctx)
+	if !takesBody {
+		return c.actor, nil
+	}
+	actor, err := s.Tokens.Actor(c.request)
+	if errors.Is(err, fault.ErrNotFound) {
+		err = middleware.ErrBadToken
+	}
+	return actor, err
 }
 
 func hasBody[I any]() bool {

@@ -89,6 +89,9 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	_ = json.NewEncoder(w).Encode(p)
 }
 
+// maxErrors is how many mistakes of a request are told.
+const maxErrors = 100
+
 // newProblem is what the library finds wrong with a request. What was sent is not sent back: it may hold secrets.
 func newProblem(status int, message string, errs ...error) huma.StatusError {
 	p := &Problem{Status: status, Detail: strings.ToUpper(message[:min(1, len(message))]) + message[min(1,
@@ -115,6 +118,10 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 			p.Detail = fault.Sentence(detail.Message)
 			continue
 		}
+		if len(p.Errors) == maxErrors {
+			p.Detail = fmt.Sprintf("Some of this does not do. These are the first %d mistakes.", maxErrors)
+			break
+		}
 		p.Errors = append(p.Errors, fieldOf(detail))
 	}
 	if status == http.StatusInternalServerError {
@@ -123,10 +130,12 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 	return p.complete()
 }
 
+var pathSigns = strings.NewReplacer("[", ".", "]", "")
+
 // fieldOf names the field that the library means: "body.steps[0].text" is steps.0.text.
 func fieldOf(d *huma.ErrorDetail) FieldProblem {
 	_, field, _ := strings.Cut(d.Location, ".")
-	field = strings.NewReplacer("[", ".", "]", "").Replace(field)
+	field = pathSigns.Replace(field)
 	message := d.Message
 	var missing string
 	if n, _ := fmt.Sscanf(message, "expected required property %s to be present", &missing); n == 1 {
@@ -153,6 +162,8 @@ func (s *Server) problem(ctx context.Context, err error) error {
 		for _, m := range refused.Mistakes {
 			p.Errors = append(p.Errors, FieldProblem{Field: m.Field, Message: m.Text, File: m.File, Line: m.Line})
 		}
+	case errors.Is(err, middleware.ErrBadToken):
+		p.Status, p.Detail = http.StatusUnauthorized, badToken
 	case errors.Is(err, fault.ErrNotFound):
 		p.Status, p.Detail = http.StatusNotFound, "There is nothing here, or you may not see it."
 	case errors.Is(err, fault.ErrForbidden):

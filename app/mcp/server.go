@@ -3,8 +3,12 @@
 package mcp
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -15,6 +19,8 @@ import (
 
 	"carillon/app/account"
 	"carillon/app/automation"
+	"carillon/app/fault"
+	"carillon/app/jsontext"
 	"carillon/app/middleware"
 	"carillon/app/secret"
 	"carillon/app/ticket"
@@ -44,6 +50,9 @@ func (s *Server) Routes(table *middleware.Routes) {
 // MaxCall is the most bytes of a call: a prompt in which every byte is escaped, and then some.
 const MaxCall = 2 << 20
 
+// maxValues is how many values a call has at most: each may be a mistake that is told.
+const maxValues = 20_000
+
 // forSessions and forPeople tell an agent what this server is for.
 const (
 	forSessions = "Carillon runs this session. Its tools reach the tickets of the session's workspace and the people " +
@@ -72,9 +81,7 @@ func (s *Server) handler() http.Handler {
 		DisableLocalhostProtection: true,
 	})
 	letIn := s.Tokens.Require("mcp", s.actor, s.refuse,
-		func(w http.ResponseWriter, r *http.Request, actor account.Actor) {
-			inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), actorKey{}, actor)))
-		})
+		func(w http.ResponseWriter, r *http.Request, _ account.Actor) { s.callOnce(w, r, inner) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if origin := r.Header.Get("Origin"); origin != "" && origin != s.PublicURL.Scheme+"://"+s.PublicURL.Host {
 			// A page whose name has been pointed at this server sends its own origin, whatever host it claims to talk
@@ -84,6 +91,39 @@ func (s *Server) handler() http.Handler {
 		}
 		letIn(w, r)
 	})
+}
+
+// callOnce passes a request on that carries one message. A list of messages is refused: the library takes one from
+// programs that name no version of the protocol, or an old one, and answers thousands of calls within one body at
+// once. The caller is asked for again once the body is there, which may take a minute.
+func (s *Server) callOnce(w http.ResponseWriter, r *http.Request, inner http.Handler) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxCall))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		writeError(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a call has at most %d bytes", tooLarge.Limit))
+		return
+	case err != nil:
+		writeError(w, http.StatusBadRequest, "the body could not be read")
+		return
+	case bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("[")):
+		writeError(w, http.StatusBadRequest, "a request carries one message: send those of a list one by one")
+		return
+	case !jsontext.HasAtMost(maxValues, body):
+		writeError(w, http.StatusBadRequest, fmt.Sprintf("a call has at most %d values", maxValues))
+		return
+	}
+	actor, err := s.actor(r)
+	if errors.Is(err, fault.ErrNotFound) {
+		err = middleware.ErrBadToken
+	}
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	r = r.WithContext(context.WithValue(r.Context(), actorKey{}, actor))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	inner.ServeHTTP(w, r)
 }
 
 type actorKey struct{}

@@ -13,6 +13,7 @@ import (
 	"carillon/app/middleware"
 	"carillon/app/sso"
 	"carillon/app/web/page"
+	"carillon/db"
 	"carillon/views"
 )
 
@@ -120,8 +121,8 @@ func (s loginPages) finishSignOn(w http.ResponseWriter, r *http.Request) error {
 		return s.signOnFailed(w, r, http.StatusBadRequest, "", notBegun)
 	}
 	if said := query.Get("error"); said != "" {
-		s.Log.Info("the sign-on provider refused", "request", middleware.RequestID(r), "error", said, "description",
-			query.Get("error_description"))
+		s.Log.Info("the sign-on provider refused", "request", middleware.RequestID(r), "error",
+			db.Printable(said, 100), "description", db.Printable(query.Get("error_description"), 500))
 		if said == "access_denied" {
 			return s.signOnFailed(w, r, http.StatusForbidden, a.Next,
 				"You were not signed in: the provider says that it was denied.")
