@@ -138,10 +138,10 @@ func (s *Service) addUser(ctx context.Context, actor *Actor, in addition) (*db.U
 		u.PasswordHash = s.hash(in.Password)
 	}
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if in.first {
-			if err := db.LockKey(ctx, tx, uuid.Nil); err != nil { // of two people with the link, the first one succeeds
-				return err
-			}
+		if err := lockPeople(ctx, tx, actor); err != nil {
+			return err
+		}
+		if in.first { // of two people with the link, the first one succeeds
 			exists, err := db.HasUsers(ctx, tx)
 			if err != nil {
 				return err
@@ -230,6 +230,9 @@ func (s *Service) SetPassword(ctx context.Context, actor *Actor, user uuid.UUID,
 	}
 	stored := s.hash(password)
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := lockPeople(ctx, tx, actor); err != nil {
+			return err
+		}
 		u, err := Found(db.UserByID(ctx, tx, user))
 		if err != nil {
 			return err

@@ -200,8 +200,14 @@ func TestNobodyGivesOrTakesWhatTheyMayNotDo(t *testing.T) {
 		person(t, s, "member@example.com", RoleMember)
 	manager := person(t, s, "manager@example.com", RoleManager)
 	// Somebody who manages people and may otherwise do what a member may.
+	clerks, err := s.CreateRole(t.Context(), admin, RoleInput{
+		Name:        "Clerks",
+		Permissions: []string{string(Manage), string(ManageTickets), string(UseShell), string(ManageUsers)},
+	})
+	check(t, err)
 	clerk := person(t, s, "clerk@example.com", RoleMember)
-	clerk.held = append(clerk.held, string(ManageUsers))
+	check(t, s.SetRoles(t.Context(), &admin, clerk.ID, []uuid.UUID{clerks.ID}, ""))
+	clerk = actorOf(t, s, clerk.ID)
 
 	add := func(a Actor, role string) error {
 		_, err := s.Add(t.Context(), &a, NewUser{

@@ -332,15 +332,27 @@ type change struct {
 	quiet         bool
 }
 
+// lockPeople serializes changes of people and roles until the transaction ends. It then asks again whether the actor may
+// manage people, and sets the actor to the one with the permissions of this moment, whom all else that the change needs
+// is to be asked of. A nil actor is the command line. It returns fault.ErrForbidden.
+func lockPeople(ctx context.Context, tx bun.Tx, actor *Actor) error {
+	err := db.LockKey(ctx, tx, uuid.Nil)
+	if err != nil || actor == nil {
+		return err
+	}
+	*actor, err = StillMay(ctx, tx, *actor, ManageUsers, uuid.Nil)
+	return err
+}
+
 // changeOther calls fn to change a person's account, and writes the change into the audit log. All such changes are
-// serialized, so that two administrators cannot deactivate each other.
+// serialized, so that two administrators cannot deactivate each other. See lockPeople for the actor.
 func (s *Service) changeOther(ctx context.Context, actor *Actor, user uuid.UUID, action string,
 	fn func(ctx context.Context, tx bun.Tx, u *db.User, now time.Time) (change, error)) error {
 	if actor != nil && !actor.Can(ManageUsers) {
 		return fault.ErrForbidden
 	}
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if err := db.LockKey(ctx, tx, uuid.Nil); err != nil {
+		if err := lockPeople(ctx, tx, actor); err != nil {
 			return err
 		}
 		// The row is locked against a concurrent sign-in and the person's own changes.

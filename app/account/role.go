@@ -64,6 +64,12 @@ func (s *Service) CreateRole(ctx context.Context, actor Actor, in RoleInput) (*d
 		return nil, err
 	}
 	err := s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := lockPeople(ctx, tx, &actor); err != nil {
+			return err
+		}
+		if !actor.Covers(r.Permissions) {
+			return fault.ErrForbidden
+		}
 		if err := db.InsertRole(ctx, tx, r); err != nil {
 			return roleNameTaken(err)
 		}
@@ -79,16 +85,12 @@ func (s *Service) CreateRole(ctx context.Context, actor Actor, in RoleInput) (*d
 // built-in role and for a role with permissions that the actor does not have, and fault.ErrStale if the role was
 // changed since the form was read.
 func (s *Service) UpdateRole(ctx context.Context, actor Actor, id uuid.UUID, in RoleInput) error {
-	before, err := s.changeableRole(ctx, actor, id)
-	if err != nil {
-		return err
-	}
-	r := *before
-	if err := applyRole(actor, &r, in); err != nil {
-		return err
-	}
-	r.Version, r.UpdatedAt = in.Version+1, s.Now()
-	err = s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err := s.changeRole(ctx, actor, id, func(ctx context.Context, tx bun.Tx, actor Actor, before *db.Role) error {
+		r := *before
+		if err := applyRole(actor, &r, in); err != nil {
+			return err
+		}
+		r.Version, r.UpdatedAt = in.Version+1, s.Now()
 		saved, err := db.SaveRole(ctx, tx, &r, in.Version)
 		if err != nil {
 			return roleNameTaken(err)
@@ -98,20 +100,13 @@ func (s *Service) UpdateRole(ctx context.Context, actor Actor, id uuid.UUID, in 
 		}
 		return s.auditRole(ctx, tx, actor, "role.update", before, &r)
 	})
-	if err != nil {
-		return fmt.Errorf("update role %s: %w", id, err)
-	}
-	return nil
+	return fault.Wrap(err, "update role %s", id)
 }
 
 // DeleteRole removes a role. It returns fault.Invalid, by the field role, while anybody has it, and the other errors of
 // UpdateRole.
 func (s *Service) DeleteRole(ctx context.Context, actor Actor, id uuid.UUID) error {
-	r, err := s.changeableRole(ctx, actor, id)
-	if err != nil {
-		return err
-	}
-	err = s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err := s.changeRole(ctx, actor, id, func(ctx context.Context, tx bun.Tx, actor Actor, r *db.Role) error {
 		err := db.DeleteRole(ctx, tx, id)
 		if db.InUse(err) {
 			return fault.Invalid{"role": "People have this role. Give them another one first."}
@@ -121,24 +116,30 @@ func (s *Service) DeleteRole(ctx context.Context, actor Actor, id uuid.UUID) err
 		}
 		return s.auditRole(ctx, tx, actor, "role.delete", r, nil)
 	})
-	if err != nil {
-		return fmt.Errorf("delete role %s: %w", id, err)
-	}
-	return nil
+	return fault.Wrap(err, "delete role %s", id)
 }
 
-func (s *Service) changeableRole(ctx context.Context, actor Actor, id uuid.UUID) (*db.Role, error) {
-	if !actor.Can(ManageUsers) {
-		return nil, fault.ErrForbidden
+// changeRole calls fn to change a role that the actor may change, with both as they are under the lock. It returns
+// fault.ErrNotFound, and fault.ErrForbidden also for a built-in role and for a role with permissions that the actor
+// does not have.
+func (s *Service) changeRole(ctx context.Context, actor Actor, id uuid.UUID,
+	fn func(ctx context.Context, tx bun.Tx, actor Actor, r *db.Role) error) error {
+	if !actor.Can(ManageUsers) { // who may not is refused without waiting for the lock
+		return fault.ErrForbidden
 	}
-	r, err := db.RoleByID(ctx, s.DB, id)
-	if db.IsNotFound(err) {
-		return nil, fault.ErrNotFound
-	}
-	if err == nil && (r.Key != "" || !actor.Covers(r.Permissions)) {
-		err = fault.ErrForbidden
-	}
-	return r, err
+	return s.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := lockPeople(ctx, tx, &actor); err != nil {
+			return err
+		}
+		r, err := Found(db.RoleByID(ctx, tx, id))
+		if err != nil {
+			return err
+		}
+		if r.Key != "" || !actor.Covers(r.Permissions) {
+			return fault.ErrForbidden
+		}
+		return fn(ctx, tx, actor, r)
+	})
 }
 
 // applyRole copies the input into a role. The permission admin belongs to the role Administrator alone.

@@ -287,6 +287,12 @@ func (s *Service) change(ctx context.Context, actor account.Actor, id uuid.UUID,
 		if t, err = db.LockTicket(ctx, tx, id); err != nil {
 			return err
 		}
+		if actor, err = account.AsOfNow(ctx, tx, actor); err != nil {
+			return err
+		}
+		if err := mayChange(ctx, tx, actor, t.WorkspaceID); err != nil {
+			return err
+		}
 		if version != 0 && t.Version != version {
 			return fault.ErrStale
 		}
