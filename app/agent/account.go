@@ -497,7 +497,9 @@ func lockAccount(shared string, when syncPhase) (unlock func(), err error) {
 }
 
 // sameForm reports whether a JSON value has the form of another one: the same keys with values of the same kinds, none
-// newly empty, and the same account.
+// newly empty, and the same account. Beside them it may have further texts, numbers and lists of those alone: OpenCode
+// takes an entry whose name is an address for one from which to fetch its configuration, with commands in it. What says
+// to whom a program speaks, or by which key, stays as it was.
 func sameForm(was, is []byte) bool {
 	var a, b any
 	return json.Unmarshal(was, &a) == nil && json.Unmarshal(is, &b) == nil && sameValue("", a, b)
@@ -505,27 +507,69 @@ func sameForm(was, is []byte) bool {
 
 func sameValue(key string, was, is any) bool {
 	switch was := was.(type) {
+	case nil:
+		return is == nil || isPlain(is) && !steersProgram(key)
 	case map[string]any:
 		now, ok := is.(map[string]any)
 		if !ok {
 			return false
 		}
 		for key, value := range was {
-			if value == nil {
-				continue
-			}
-			if other, ok := now[key]; !ok || !sameValue(key, value, other) {
+			if other, ok := now[key]; !ok && value != nil || !sameValue(key, value, other) {
 				return false
 			}
 		}
+		for key, value := range now {
+			if _, ok := was[key]; !ok && !sameValue(key, nil, value) {
+				return false
+			}
+		}
+	case []any:
+		now, ok := is.([]any)
+		return ok && (isPlain(was) && isPlain(now) || slices.EqualFunc(was, now, func(was, now any) bool {
+			return sameValue(key, was, now)
+		}))
 	case string:
 		now, ok := is.(string)
-		return ok && (was == "" || now != "") && (now == was || key != "account_id" && key != "email")
+		return ok && (was == "" || now != "") && (now == was || !namesAccount(key) && !steersProgram(key))
 	case float64:
 		_, ok := is.(float64)
 		return ok
+	case bool:
+		_, ok := is.(bool)
+		return ok
 	}
 	return true
+}
+
+// isPlain reports whether a value is a text, a number, a boolean, or a list of those.
+func isPlain(value any) bool {
+	switch v := value.(type) {
+	case map[string]any, nil:
+		return false
+	case []any:
+		return !slices.ContainsFunc(v, func(inner any) bool {
+			_, list := inner.([]any)
+			return list || !isPlain(inner)
+		})
+	}
+	return true
+}
+
+func namesAccount(key string) bool {
+	return slices.Contains([]string{"accountid", "email"}, plainKey(key))
+}
+
+// steering are parts of the names under which a sign-in says to whom a program speaks, and by what.
+var steering = []string{"url", "uri", "endpoint", "host", "server", "issuer", "domain", "proxy", "apikey", "header",
+	"command"}
+
+// steersProgram reports whether the value of a key says to whom a program speaks, or which kind of sign-in it is.
+func steersProgram(key string) bool {
+	key = plainKey(key)
+	return key == "type" || key == "key" || slices.ContainsFunc(steering, func(part string) bool {
+		return strings.Contains(key, part)
+	})
 }
 
 // timeKeys are the keys of times in sign-ins of programs: first of the renewal, then of the expiry.
@@ -561,6 +605,9 @@ func latest(key string, value any, names []string) int64 {
 		}
 	case string:
 		if at, err := time.Parse(time.RFC3339, v); err == nil && slices.Contains(names, plainKey(key)) {
+			if plainKey(key) == timeKeys[0] && at.After(time.Now().Add(renewBefore)) {
+				return 0 // no program has renewed its sign-in at a time to come
+			}
 			return capExpiry(at.UnixMilli())
 		}
 	}

@@ -243,6 +243,8 @@ func TestWhatIsNoSignInIsNotTakenOver(t *testing.T) {
 		{"echo '{}' > ~/.tool/auth.json", none},
 		{`echo '{"oauth":{"refreshToken":"","expiresAt":9}}' > ~/.tool/auth.json`, other},
 		{`sed s/us/them/ ~/.tool/auth.json > ~/.tool/new; mv ~/.tool/new ~/.tool/auth.json`, other},
+		{`sed 's/}$/,"https:\/\/x.example":{"type":"wellknown","key":"A","token":"b"}}/' ~/.tool/auth.json > ~/.tool/new
+mv ~/.tool/new ~/.tool/auth.json`, other},
 		{"mv ~/.tool ~/.elsewhere; echo x > ~/.tool", ""},
 		{"echo x > " + s.shared + " || true", ""},
 		{"ls " + s.home, ""},
@@ -348,6 +350,7 @@ func TestTheLaterOfTwoSignInsIsToldByWhatTheySay(t *testing.T) {
 		{`{"key":1767225600000}`, ""},
 		{`{"exp":9e300}`, ""},
 		{`{"last_refresh":"9999-01-02T00:00:00Z"}`, ""},
+		{`{"last_refresh":"` + day.UTC().Format(time.RFC3339) + `"}`, ""},
 	} {
 		got := ""
 		if ms := freshness([]byte(c.text)); ms != 0 {
@@ -355,6 +358,42 @@ func TestTheLaterOfTwoSignInsIsToldByWhatTheySay(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s tells %q; want %q", c.text, got, c.want)
+		}
+	}
+}
+
+// A run in a sandbox has its sign-in taken over for all workspaces. It must not lead the programs of others elsewhere.
+func TestASignInThatLeadsAProgramElsewhereIsOfAnotherForm(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		was, is string
+		same    bool
+	}{
+		{`{"oauth":{"accessToken":"a","scopes":["x"]}}`, `{"oauth":{"accessToken":"b","scopes":["x","y"],"plan":"z"}}`,
+			true},
+		{`{"OPENAI_API_KEY":null,"tokens":{"access_token":"a","account_id":"u"},"last_refresh":null}`,
+			`{"OPENAI_API_KEY":null,"tokens":{"access_token":"b","account_id":"u"},"last_refresh":"2026-01-02T00:00:00Z"}`,
+			true},
+		{`{"a":{"type":"oauth","refresh":"r","expires":1}}`,
+			`{"a":{"type":"oauth","refresh":"s","expires":2,"accountId":"u"}}`, true},
+		{`{"access_token":"a","token_type":"Bearer","resource_url":"x.example"}`,
+			`{"access_token":"b","token_type":"bearer","resource_url":"x.example"}`, true},
+		// OpenCode fetches its configuration, with commands in it, from an entry of this kind.
+		{`{"a":{"type":"oauth","refresh":"r"}}`,
+			`{"a":{"type":"oauth","refresh":"r"},"https://x.example":{"type":"wellknown","key":"A","token":"b"}}`, false},
+		{`{"a":{"type":"oauth","refresh":"r"}}`, `{"a":{"type":"wellknown","refresh":"r"}}`, false},
+		{`{"a":{"type":"oauth","refresh":"r"}}`, `{"a":{"type":"oauth","refresh":"r","key":"NODE_OPTIONS"}}`, false},
+		{`{"a":{"refresh":"r","more":null}}`, `{"a":{"refresh":"r","more":{"type":"api"}}}`, false},
+		{`{"a":{"refresh":"r","more":["x"]}}`, `{"a":{"refresh":"r","more":[{"type":"api"}]}}`, false},
+		{`{"a":{"refresh":"r","more":["x"]}}`, `{"a":{"refresh":"r","more":[["x"]]}}`, false},
+		{`{"a":{"refresh":"r","more":true}}`, `{"a":{"refresh":"r","more":{"type":"api"}}}`, false},
+		{`{"access_token":"a","resource_url":"x.example"}`, `{"access_token":"a","resource_url":"y.example"}`, false},
+		{`{"access_token":"a"}`, `{"access_token":"a","resource_url":"y.example"}`, false},
+		{`{"OPENAI_API_KEY":null,"tokens":{"a":"b"}}`, `{"OPENAI_API_KEY":"theirs","tokens":{"a":"b"}}`, false},
+		{`{"a":{"accountId":"u","refresh":"r"}}`, `{"a":{"accountId":"v","refresh":"r"}}`, false},
+	} {
+		if sameForm([]byte(c.was), []byte(c.is)) != c.same {
+			t.Errorf("after %s, %s is of the same form: %t; want %t", c.was, c.is, !c.same, c.same)
 		}
 	}
 }
