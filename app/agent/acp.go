@@ -30,6 +30,7 @@ type acpAgent struct {
 	*run
 	p        *process
 	conn     *acp.Connection
+	stdin    *messageWriter
 	replay   atomic.Bool   // updates belong to an earlier turn
 	replayed atomic.Bool   // such updates have come
 	paced    chan struct{} // one for each update under way
@@ -147,7 +148,8 @@ func (r *run) startACP() (*acpAgent, error) {
 		ended: make(chan struct{}),
 	}
 	in, out := io.Pipe()
-	a.conn = acp.NewConnection(a.handle, p.stdin, in)
+	a.stdin = &messageWriter{to: p.stdin}
+	a.conn = acp.NewConnection(a.handle, a.stdin, in)
 	a.conn.SetLogger(slog.New(slog.DiscardHandler))
 	go func() {
 		<-a.conn.Done()
@@ -173,15 +175,22 @@ func (a *acpAgent) pace(from io.Reader, to *io.PipeWriter) {
 		var m struct {
 			ID     json.RawMessage `json:"id"`
 			Method string          `json:"method"`
+			Params json.RawMessage `json:"params"`
 		}
 		if line[0] != '{' || json.Unmarshal(line, &m) != nil || m.ID == nil && m.Method == "" {
 			a.emit(transcript.Event{Kind: transcript.KindLog, Text: string(line[:min(len(line), maxRaw)])})
 			return
 		}
-		if m.Method == "" {
+		switch {
+		case string(m.ID) == "null":
+			m.ID = nil
+		case m.Method == "":
 			a.mu.Lock()
 			a.answered = true
 			a.mu.Unlock()
+		case m.ID != nil:
+			a.answerQuestion(m.ID, m.Method, m.Params)
+			return
 		}
 		if m.ID == nil && m.Method != "$/cancel_request" {
 			select {
@@ -191,6 +200,39 @@ func (a *acpAgent) pace(from io.Reader, to *io.PipeWriter) {
 		}
 		_, _ = to.Write(append(line, '\n'))
 	}, a.lineSkipped)
+}
+
+// answerQuestion answers a request of the agent before its next line is read. The library would answer each in a
+// goroutine of its own. Those of an agent that reads no answers, or is kept from it by one of its tools, would stay in
+// memory without end.
+func (a *acpAgent) answerQuestion(id json.RawMessage, method string, params json.RawMessage) {
+	answer := struct {
+		JSONRPC string            `json:"jsonrpc"`
+		ID      json.RawMessage   `json:"id"`
+		Result  any               `json:"result,omitempty"`
+		Error   *acp.RequestError `json:"error,omitempty"`
+	}{JSONRPC: "2.0", ID: id}
+	answer.Result, answer.Error = a.handle(context.Background(), method, params)
+	if answer.Result == nil && answer.Error == nil {
+		answer.Result = object{}
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		text, _ = json.Marshal(object{"jsonrpc": "2.0", "id": id, "error": acp.NewInternalError(nil)}) // always marshals
+	}
+	_, _ = a.stdin.Write(append(text, '\n')) // where it fails the agent has ended
+}
+
+// messageWriter writes messages of several goroutines, each whole.
+type messageWriter struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *messageWriter) Write(message []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(message)
 }
 
 // awaitAnswer waits until the pending call has received its answer. The library may otherwise report the end of the

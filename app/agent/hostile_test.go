@@ -429,3 +429,28 @@ func TestNoVariableOfAWorkspaceLetsATurnWriteThatMayOnlyLook(t *testing.T) {
 		}
 	}
 }
+
+// A tool of an agent can write where the agent writes, and keep it from reading. A question is answered before more is
+// read: else each would stay in memory until its answer is read.
+func TestQuestionsOfAnAgentAreAnsweredOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	turn := newTurn(t, "x")
+	p := Provider{ID: "asks", Name: "Asks", Driver: DriverACP, Command: []string{"/bin/bash", "-c", `
+for i in $(seq 1000 1500); do
+	echo '{"jsonrpc":"2.0","id":'$i',"method":"fs/read_text_file","params":{"path":"/etc/passwd"}}'
+done
+while read -r line; do
+	[[ $line =~ \"id\":(1[0-9]{3})[,}] ]] || continue
+	echo "${BASH_REMATCH[1]}" >> answers
+	[[ ${BASH_REMATCH[1]} == 1500 ]] && exit
+done`}}
+	_, _, _ = runTurn(t, p, turn) // it never begins
+	text, err := os.ReadFile(filepath.Join(turn.Dir, "answers"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Fields(string(text))
+	if len(got) != 501 || !slices.IsSorted(got) {
+		t.Errorf("%d of 501 questions were answered, in the order of %v", len(got), got[:min(len(got), 20)])
+	}
+}
