@@ -332,9 +332,9 @@ type change struct {
 	quiet         bool
 }
 
-// lockPeople serializes changes of people and roles until the transaction ends. It then asks again whether the actor may
-// manage people, and sets the actor to the one with the permissions of this moment, whom all else that the change needs
-// is to be asked of. A nil actor is the command line. It returns fault.ErrForbidden.
+// lockPeople serializes changes of people and roles until the transaction ends. It then asks again whether the actor
+// may manage people, and sets the actor to the one with the permissions of this moment, whom all else that the change
+// needs is to be asked of. A nil actor is the command line. It returns fault.ErrForbidden.
 func lockPeople(ctx context.Context, tx bun.Tx, actor *Actor) error {
 	err := db.LockKey(ctx, tx, uuid.Nil)
 	if err != nil || actor == nil {

@@ -218,7 +218,8 @@ func (a *acpAgent) answerQuestion(id json.RawMessage, method string, params json
 	}
 	text, err := json.Marshal(answer)
 	if err != nil {
-		text, _ = json.Marshal(object{"jsonrpc": "2.0", "id": id, "error": acp.NewInternalError(nil)}) // always marshals
+		answer.Result, answer.Error = nil, acp.NewInternalError(nil)
+		text, _ = json.Marshal(answer) // it always marshals
 	}
 	_, _ = a.stdin.Write(append(text, '\n')) // where it fails the agent has ended
 }

@@ -107,8 +107,8 @@ func does[I any](s *Server, o operation, call func(ctx context.Context, actor ac
 		})
 }
 
-// caller is who calls an operation. Of one that takes a body, who sends it is asked for again once it is there: that may
-// take half a minute, in which the token or a permission may have been taken away.
+// caller is who calls an operation. Of one that takes a body, who sends it is asked for again once it is there: that
+// may take half a minute, in which the token or a permission may have been taken away.
 func (s *Server) caller(ctx context.Context, takesBody bool) (account.Actor, error) {
 	c := callOf(ctx)
 	if !takesBody {
