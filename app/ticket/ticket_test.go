@@ -327,3 +327,29 @@ func TestTicketsAreListedByPagesInEitherOrder(t *testing.T) {
 }
 
 func ptr(s string) *string { return &s }
+
+// A change of a ticket waits for another one of it. What its author may do is asked again then: here it was taken since
+// the request began.
+func TestTheRightToTicketsThatIsTakenDuringAWaitForALockIsGone(t *testing.T) {
+	k := apptest.New(t)
+	tk, err := k.Tickets.Create(t.Context(), k.Jonas, ticket.Input{Workspace: k.Scratch.ID.String(), Title: "Mine"})
+	check(t, err)
+	title := "Theirs"
+	for name, tt := range map[string]struct {
+		take func(who uuid.UUID) error
+		want error
+	}{
+		"the role": {func(who uuid.UUID) error { return db.SetRoles(t.Context(), k.DB, who, nil) }, fault.ErrForbidden},
+		"the account": {func(who uuid.UUID) error {
+			return db.SetDeactivated(t.Context(), k.DB, who, apptest.Begun, apptest.Begun)
+		}, fault.ErrForbidden},
+		"the membership": {func(who uuid.UUID) error {
+			return db.RemoveMember(t.Context(), k.DB, tk.WorkspaceID, who)
+		}, fault.ErrNotFound},
+	} {
+		otto := k.Person("Otto"+name[4:], account.RoleMember)
+		check(t, tt.take(otto.ID))
+		_, err := k.Tickets.Change(t.Context(), otto, tk.ID, ticket.Change{Title: &title})
+		wantErr(t, err, tt.want)
+	}
+}

@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -406,5 +407,21 @@ func TestSomebodyInvitedIsNoOtherAdministrator(t *testing.T) {
 	signOn(s.Nobody(), p, "mira", "").ExpectTo(t, "/")
 	if got := rolesOf(s, "mira@example.com"); got != "Member" {
 		t.Errorf("beside an administrator who signed in got the roles %q; want Member", got)
+	}
+}
+
+// Whoever begins a sign-in may come back with as much as an address holds.
+func TestAStrangerWritesLittleIntoTheLogByASignOn(t *testing.T) {
+	s, _ := withProvider(t, account.SignOn{})
+	var log webtest.SafeBuffer
+	s.Server.Log = slog.New(slog.NewTextHandler(&log, nil))
+	b := s.Nobody()
+	to, err := b.Get("/login/sso").Location()
+	webtest.Check(t, err)
+	before := len(log.String())
+	b.Get("/login/sso/callback?state="+to.Query().Get("state")+"&error="+strings.Repeat("%0A", 5000)+
+		"&error_description="+strings.Repeat("x", 40_000)).Expect(t, http.StatusBadGateway, "did not confirm")
+	if n := len(log.String()) - before; n == 0 || n > 4096 {
+		t.Errorf("%d bytes were written into the log; want at most 4096", n)
 	}
 }
