@@ -303,6 +303,12 @@ func gitKilled(f *fault) {
 	begun := f.begin(3, f.committing())
 	f.open()
 	f.end(begun)
+	// A run whose commit was killed has nothing to push, so another one meets what is left.
+	for len(begun) < 12 && f.hasOrders() {
+		more := f.begin(1, f.committing())
+		f.end(more)
+		begun = append(begun, more...)
+	}
 	for _, r := range begun {
 		f.proveWork(r.SessionID)
 	}

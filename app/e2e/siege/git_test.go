@@ -84,6 +84,21 @@ func (f *fault) kill(command, moment string) {
 	f.orders = append(f.orders, order{name, pipe})
 }
 
+// hasOrders reports whether there is an order that nothing has met.
+func (f *fault) hasOrders() bool {
+	f.t.Helper()
+	waiting := make([]unix.PollFd, len(f.orders))
+	for i, o := range f.orders {
+		waiting[i] = unix.PollFd{Fd: int32(o.pipe), Events: unix.POLLIN}
+	}
+	n, err := unix.Poll(waiting, 0)
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Poll(waiting, 0)
+	}
+	must(f.t, err)
+	return n > 0
+}
+
 // unkilled takes back the orders that nothing has met, and names them.
 func (f *fault) unkilled() (list []string) {
 	f.t.Helper()
