@@ -42,10 +42,14 @@ type Service struct {
 // savepoint. So operations can be put together to a larger one, of which all or nothing stays. What an operation tells
 // other processes only after its commit, such as Start, it does not tell.
 func (s *Service) In(tx bun.Tx) *Service {
-	return &Service{
-		DB: tx, Now: s.Now, Keys: s.Keys, Log: s.Log, Providers: s.Providers, Workspaces: s.Workspaces,
+	bound := &Service{
+		DB: tx, Now: s.Now, Keys: s.Keys, Log: s.Log, Providers: s.Providers,
 		lockPatience: s.lockPatience, outer: s.outermost(),
 	}
+	if s.Workspaces != nil {
+		bound.Workspaces = s.Workspaces.In(tx)
+	}
+	return bound
 }
 
 // outermost is the service that is bound to no transaction, which remembers what outlasts one.
